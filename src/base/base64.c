@@ -1,0 +1,72 @@
+#include "base64.h"
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void base64_encode(struct buffer *to, struct bytes in)
+{
+	for (size_t i = 0; i < in.n; i += 3) {
+		size_t left = in.n - i;
+		uint32_t v = (uint32_t)in.p[i] << 16;
+
+		if (left > 1)
+			v |= (uint32_t)in.p[i + 1] << 8;
+		if (left > 2)
+			v |= in.p[i + 2];
+		buffer_add_u8(to, (uint8_t)alphabet[v >> 18]);
+		buffer_add_u8(to, (uint8_t)alphabet[v >> 12 & 63]);
+		buffer_add_u8(to, left > 1 ? (uint8_t)alphabet[v >> 6 & 63] : '=');
+		buffer_add_u8(to, left > 2 ? (uint8_t)alphabet[v & 63] : '=');
+	}
+}
+
+static int value_of(uint8_t c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+bool base64_decode(struct buffer *to, struct bytes in)
+{
+	size_t start = to->n;
+	size_t pad = 0;
+	uint32_t v = 0;
+
+	if (in.n % 4 != 0)
+		return false;
+	while (pad < 2 && in.n > 0 && in.p[in.n - 1] == '=') {
+		pad++;
+		in.n--;
+	}
+	for (size_t i = 0; i < in.n; i++) {
+		int digit = value_of(in.p[i]);
+
+		if (digit < 0)
+			goto bad;
+		v = v << 6 | (uint32_t)digit;
+		if (i % 4 == 3) {
+			buffer_add_u8(to, (uint8_t)(v >> 16));
+			buffer_add_u8(to, (uint8_t)(v >> 8));
+			buffer_add_u8(to, (uint8_t)v);
+			v = 0;
+		}
+	}
+	if (pad == 1) {
+		if ((v & 3) != 0)
+			goto bad;
+		buffer_add_u8(to, (uint8_t)(v >> 10));
+		buffer_add_u8(to, (uint8_t)(v >> 2));
+	} else if (pad == 2) {
+		if ((v & 15) != 0)
+			goto bad;
+		buffer_add_u8(to, (uint8_t)(v >> 4));
+	}
+	return true;
+bad:
+	to->n = start;
+	return false;
+}

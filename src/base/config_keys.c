@@ -1,0 +1,85 @@
+/* Every configuration key: the one table that the parser checks against and docs/operations.md lists. */
+#include "config.h"
+
+#define NUMBER_MAX UINT64_MAX
+#define MS_MAX (24ull * 3600 * 1000)
+
+const struct config_key config_keys[] = {
+	/* who and where */
+	{ "servername", CONFIG_STRING, NULL, 0, 0, NULL, "Name of the server (the left side of a location); the same on both members" },
+	{ "member", CONFIG_STRING, NULL, 0, 0, NULL, "Name of this member or frontend; unique in the murder" },
+	{ "configdirectory", CONFIG_STRING, NULL, 0, 0, NULL, "Directory for what is not mail: directory records, mailbox list" },
+	{ "defaultpartition", CONFIG_STRING, "default", 0, 0, NULL, "Partition of new mailboxes" },
+	{ "partition-", CONFIG_STRING, NULL, 0, 0, NULL, "Directory of the partition NAME: its journal and index" },
+
+	/* addresses, each host:port */
+	{ "mupdate_listen", CONFIG_STRING, NULL, 0, 0, NULL, "Where the mupdate server listens" },
+	{ "imap_listen", CONFIG_STRING, NULL, 0, 0, NULL, "Where IMAP is served (STARTTLS if there is a certificate)" },
+	{ "imaps_listen", CONFIG_STRING, NULL, 0, 0, NULL, "Where IMAP over TLS is served" },
+	{ "lmtp_listen", CONFIG_STRING, NULL, 0, 0, NULL, "Where LMTP is served" },
+	{ "sync_listen", CONFIG_STRING, NULL, 0, 0, NULL, "Where a backend listens for the other members of its server" },
+	{ "admin_listen", CONFIG_STRING, NULL, 0, 0, NULL, "Where health, role, metrics and status are served over HTTP" },
+
+	/* the directory, as a client of it */
+	{ "mupdate_server", CONFIG_STRING, NULL, 0, 0, NULL, "Host of the mupdate server" },
+	{ "mupdate_port", CONFIG_NUMBER, "3905", 1, 65535, NULL, "Port of the mupdate server" },
+	{ "mupdate_authname", CONFIG_STRING, NULL, 0, 0, NULL, "Name to authenticate with at the mupdate server, and between members" },
+	{ "mupdate_password", CONFIG_STRING, NULL, 0, 0, NULL, "Password of mupdate_authname" },
+
+	/* people and daemons */
+	{ "users_file", CONFIG_STRING, NULL, 0, 0, NULL, "File of user names and SCRAM keys" },
+	{ "admins", CONFIG_WORDS, NULL, 0, 0, NULL, "Users with every right" },
+	{ "proxyservers", CONFIG_WORDS, NULL, 0, 0, NULL, "Users who may act for others: the frontends" },
+	{ "proxy_authname", CONFIG_STRING, NULL, 0, 0, NULL, "Name a frontend authenticates with at the backends" },
+	{ "proxy_password", CONFIG_STRING, NULL, 0, 0, NULL, "Password of proxy_authname" },
+	{ "allowplaintext", CONFIG_SWITCH, "no", 0, 0, NULL, "Allow passwords in the clear from other machines without TLS" },
+
+	/* TLS */
+	{ "tls_server_cert", CONFIG_STRING, NULL, 0, 0, NULL, "Certificate chain, PEM" },
+	{ "tls_server_key", CONFIG_STRING, NULL, 0, 0, NULL, "Private key, PEM" },
+	{ "tls_client_ca_file", CONFIG_STRING, NULL, 0, 0, NULL, "Certificates of the authorities that other daemons' certificates are checked against, PEM" },
+
+	/* pairs */
+	{ "sync_peers", CONFIG_WORDS, NULL, 0, 0, NULL, "Every member of the server, MEMBER=HOST:PORT of its sync_listen; the same on both members" },
+	{ "sync_mode", CONFIG_CHOICE, "sync", 0, 0, "sync", "When a write is acknowledged: sync waits for every in-sync member" },
+	{ "lease_ms", CONFIG_NUMBER, "1000", 100, MS_MAX, NULL, "How long a master may act without hearing from an in-sync member" },
+	{ "members-", CONFIG_WORDS, NULL, 0, 0, NULL, "On the mupdate server: MEMBER=AUTHNAME of the members of SERVER; the first starts as master" },
+	{ "directory_store", CONFIG_CHOICE, "lmdb", 0, 0, "lmdb", "Where the mupdate server keeps its records" },
+
+	/* names */
+	{ "altnamespace", CONFIG_SWITCH, "yes", 0, 0, NULL, "Show personal mailboxes beside INBOX instead of below it" },
+	{ "unixhierarchysep", CONFIG_SWITCH, "yes", 0, 0, NULL, "Separate the levels of names with / instead of ." },
+	{ "virtdomains", CONFIG_SWITCH, "no", 0, 0, NULL, "Take user@domain as a user of that domain" },
+	{ "specialuse_drafts", CONFIG_STRING, "Drafts", 0, 0, NULL, "Name, below the INBOX's own level, shown as \\Drafts" },
+	{ "specialuse_sent", CONFIG_STRING, "Sent", 0, 0, NULL, "The same for \\Sent" },
+	{ "specialuse_junk", CONFIG_STRING, "Junk", 0, 0, NULL, "The same for \\Junk" },
+	{ "specialuse_trash", CONFIG_STRING, "Trash", 0, 0, NULL, "The same for \\Trash" },
+	{ "specialuse_archive", CONFIG_STRING, "Archive", 0, 0, NULL, "The same for \\Archive" },
+
+	/* running */
+	{ "log_level", CONFIG_CHOICE, "info", 0, 0, "error warning info debug", "What is logged" },
+	{ "loops", CONFIG_NUMBER, "0", 0, 256, NULL, "Threads that serve connections; 0: one per core" },
+	{ "journal_segment_size", CONFIG_NUMBER, "64M", 64u << 10, 1ull << 40, NULL, "Size at which a new journal segment is begun" },
+
+	/* limits */
+	{ "maxmessagesize", CONFIG_NUMBER, "64M", 1024, 1u << 30, NULL, "Largest message accepted, octets" },
+	{ "imap_max_line", CONFIG_NUMBER, "64K", 1024, 1u << 24, NULL, "Longest command line without its literals, octets" },
+	{ "imap_max_literal", CONFIG_NUMBER, "64K", 1024, 1u << 24, NULL, "Largest literal other than a message, octets" },
+	{ "imap_max_command", CONFIG_NUMBER, "256K", 4096, 1u << 26, NULL, "Largest command with its literals, but for messages, octets" },
+	{ "imap_max_list", CONFIG_NUMBER, "10000", 16, 1u << 24, NULL, "Most members of one list or ranges of one sequence set" },
+	{ "imap_max_depth", CONFIG_NUMBER, "50", 4, 1000, NULL, "Deepest nesting of parentheses and search keys" },
+	{ "imap_max_keywords", CONFIG_NUMBER, "64", 1, 64, NULL, "Most different keywords in one mailbox" },
+	{ "imap_idle_timeout_s", CONFIG_NUMBER, "1800", 1, 1u << 20, NULL, "Seconds after which a silent authenticated client is logged out" },
+	{ "imap_login_timeout_s", CONFIG_NUMBER, "60", 1, 1u << 20, NULL, "Seconds a client may take to authenticate" },
+	{ "lmtp_max_recipients", CONFIG_NUMBER, "1000", 1, 1u << 20, NULL, "Most recipients of one delivery" },
+	{ "lmtp_timeout_s", CONFIG_NUMBER, "300", 1, 1u << 20, NULL, "Seconds after which a silent LMTP client is disconnected" },
+	{ "mupdate_max_string", CONFIG_NUMBER, "64K", 1024, 1u << 24, NULL, "Longest string in a MUPDATE command, octets" },
+	{ "mupdate_max_pending", CONFIG_NUMBER, "64M", 65536, 1ull << 34, NULL, "Octets waiting for a follower that does not read before it is disconnected" },
+	{ "max_connections", CONFIG_NUMBER, "20000", 8, 1u << 24, NULL, "Most connections to one listener" },
+	{ "max_inflight", CONFIG_NUMBER, "1G", 1u << 20, NUMBER_MAX, NULL, "Octets of messages in memory at once; beyond it clients are told to try later" },
+	{ "mime_max_parts", CONFIG_NUMBER, "10000", 16, 1u << 20, NULL, "Most MIME parts looked at in one message; the rest counts as text of the last" },
+	{ "mime_max_depth", CONFIG_NUMBER, "100", 4, 1000, NULL, "Deepest MIME nesting looked at" },
+	{ "mime_max_header", CONFIG_NUMBER, "1M", 4096, 1u << 26, NULL, "Octets of one part's header that are looked at" },
+	{ "index_map_size", CONFIG_NUMBER, "64G", 1u << 20, 1ull << 44, NULL, "Address space for an LMDB environment; costs memory and disk only as used" },
+	{ NULL, CONFIG_STRING, NULL, 0, 0, NULL, NULL },
+};

@@ -1,0 +1,76 @@
+/* kv.h - ordered maps from octets to octets in one LMDB environment; the only user of lmdb.h.
+ *
+ * One write transaction at a time, owned by the thread that began it until it ends; it may stay open across turns of
+ * that thread's loop and sees its own changes. Any number of read transactions, each a snapshot that no writer disturbs;
+ * one is used by one thread at a time. What kv_get() and cursors return points into the map and lives until the
+ * transaction ends or (in a write transaction) until the next change. */
+#ifndef ROOST_KV_H
+#define ROOST_KV_H
+
+#include "bytes.h"
+#include "fault.h"
+
+/* Longest key, octets. */
+#define KV_KEY_MAX 511
+#define KV_TABLES_MAX 16
+
+struct kv;
+struct kv_txn;
+
+enum kv_result {
+	KV_OK,
+	KV_NOT_FOUND,
+	KV_FULL,   /* the map or the disk is full; the transaction can only be aborted */
+	KV_FAILED, /* an I/O error or damage; the transaction can only be aborted */
+};
+
+/* Open or create the environment in directory DIR with TABLE_COUNT tables of the given names; a table is then known by
+ * its position.
+ *
+ * map_size    address space, octets; the most it can hold
+ * is_durable  true: kv_commit() returns after a sync. false: a commit survives the process, not the machine; call
+ *             kv_sync(), or be able to make the content anew
+ * is_reader   open for reading only, beside the process that writes
+ *
+ * NULL with WHY: DIR cannot be used, or what is there is no LMDB environment ("DIR/data.mdb: ..."). */
+struct kv *kv_open(const char *dir, size_t map_size, const char *const *tables, size_t table_count, bool is_durable,
+                   bool is_reader, struct fault *why);
+/* All transactions have ended before. Sets *KV to NULL; NULL is allowed. */
+void kv_close(struct kv **kv);
+/* Bring all commits to the disk. */
+bool kv_sync(struct kv *kv, struct fault *why);
+
+/* NULL with WHY (too many readers, or a damaged file). */
+struct kv_txn *kv_read(struct kv *kv, struct fault *why);
+struct kv_txn *kv_write(struct kv *kv, struct fault *why);
+/* End a write transaction, keeping its changes. On failure nothing was kept. Sets *T to NULL always. */
+bool kv_commit(struct kv_txn **t, struct fault *why);
+/* End any transaction, dropping changes. Sets *T to NULL; NULL is allowed. */
+void kv_end(struct kv_txn **t);
+
+/* KV_OK, KV_NOT_FOUND or KV_FAILED. */
+enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct bytes *value_r);
+/* Set KEY (1..KV_KEY_MAX octets), whether it is there or not. KV_OK, KV_FULL or KV_FAILED. */
+enum kv_result kv_put(struct kv_txn *t, size_t table, struct bytes key, struct bytes value);
+/* KV_OK, KV_NOT_FOUND, KV_FULL or KV_FAILED. */
+enum kv_result kv_del(struct kv_txn *t, size_t table, struct bytes key);
+/* Number of keys in the table. */
+size_t kv_count(struct kv_txn *t, size_t table);
+/* Remove all keys of the table. */
+enum kv_result kv_clear(struct kv_txn *t, size_t table);
+
+/* A position in a table. Made by kv_seek(), freed by kv_cursor_end() before its transaction ends. In a write transaction
+ * it stays usable after kv_put() and kv_del() in that table only by a new kv_seek(). */
+struct kv_cursor;
+/* Stand at the first key that is not less than KEY (empty: the first key). NULL: there is none (or damage). */
+struct kv_cursor *kv_seek(struct kv_txn *t, size_t table, struct bytes key, struct bytes *key_r, struct bytes *value_r);
+/* Go on to the next key. False: there is none. */
+bool kv_next(struct kv_cursor *c, struct bytes *key_r, struct bytes *value_r);
+/* Move an open cursor: the first key not less than KEY. False: none. */
+bool kv_reseek(struct kv_cursor *c, struct bytes key, struct bytes *key_r, struct bytes *value_r);
+/* NULL is allowed; sets *C to NULL. */
+void kv_cursor_end(struct kv_cursor **c);
+/* The last key that is less than KEY. KV_OK, KV_NOT_FOUND or KV_FAILED. */
+enum kv_result kv_before(struct kv_txn *t, size_t table, struct bytes key, struct bytes *key_r, struct bytes *value_r);
+
+#endif

@@ -1,0 +1,170 @@
+/* intent.h - what a session wants done, and what came of it. A session fills a struct intent, hands it to the writer
+ * thread, and gets it back answered when the turn is committed.
+ *
+ * Everything an intent points to is borrowed until it is answered. Names are internal names ("user.fred.Work"). Nothing
+ * here checks rights: the session did. An intent takes effect whole or not at all, but for INTENT_APPEND, whose targets
+ * succeed and fail one by one.
+ *
+ * BUGS: an intent over very many messages (100,000: some 0.3 s) holds the writer thread for that long. */
+#ifndef ROOST_STORE_INTENT_H
+#define ROOST_STORE_INTENT_H
+
+#include "arena.h"
+#include "store_types.h"
+
+enum intent_op {
+	INTENT_EPOCH,
+	INTENT_CREATE,
+	INTENT_DELETE,
+	INTENT_RENAME,
+	INTENT_RENAME_INBOX,
+	INTENT_SET_ACL,
+	INTENT_APPEND,
+	INTENT_STORE,
+	INTENT_EXPUNGE,
+	INTENT_COPY,
+	INTENT_MOVE,
+	INTENT_SUBSCRIBE,
+	INTENT_UNSUBSCRIBE,
+};
+
+/* A new reign: the first entry of a master. Answers: OK, BAD (epoch below the journal's last). */
+struct intent_epoch {
+	epoch_t epoch;
+	struct bytes master;  /* member's name */
+	struct bytes in_sync; /* members' names separated by blanks */
+};
+
+/* Make an empty mailbox under a UIDVALIDITY that no mailbox of this server ever had. Answers mailbox, uidvalidity.
+ * OK, EXISTS, BAD. */
+struct intent_create {
+	struct bytes name;
+	struct bytes acl;       /* as on the MUPDATE wire; kept as it is */
+	struct bytes partition; /* at most 255 octets */
+};
+
+/* Remove a mailbox with all its messages. OK, NO_MAILBOX. */
+struct intent_delete {
+	struct bytes name;
+};
+
+/* Rename mailboxes, one after the other in the order given: a mailbox and its children are one intent. ID, UIDVALIDITY,
+ * messages and ACL stay. OK; NO_MAILBOX, EXISTS, BAD with answer.at telling which pair, and then nothing is renamed. */
+struct intent_rename {
+	const struct rename_pair {
+		struct bytes from, to;
+	} *pairs;
+	size_t count;
+};
+
+/* RENAME of INBOX (RFC 3501 section 6.3.5): make TO and move all messages of FROM there; FROM stays, empty. Answers the
+ * new mailbox, its uidvalidity. OK, NO_MAILBOX, EXISTS, BAD. */
+struct intent_rename_inbox {
+	struct bytes from, to;
+	struct bytes acl, partition; /* of the new mailbox */
+};
+
+/* Replace the ACL if it still is OLD. OK, NO_MAILBOX, CONFLICT, BAD. */
+struct intent_set_acl {
+	struct bytes name;
+	struct bytes old_acl, new_acl;
+};
+
+struct append_target {
+	struct bytes mailbox;
+	uint32_t flags; /* enum imap_flag */
+	const struct bytes *keywords;
+	size_t keyword_count;
+	int64_t internaldate; /* seconds since 1970 UTC */
+
+	/* answered: */
+	enum store_result result; /* OK, NO_MAILBOX, LIMIT */
+	bool was_done;            /* OK: this OP_ID had been delivered here before; the following are of then */
+	mailbox_id_t mailbox_id;
+	uint32_t uidvalidity;
+	uint32_t uid;
+};
+
+/* Add one message to one or more mailboxes. The body is kept once. answer.result is OK if any target's is, else the first
+ * one's. LIMIT: body over 1 GiB or structure over STRUCTURE_MAX. */
+struct intent_append {
+	struct append_target *targets;
+	size_t target_count; /* 1.. */
+	struct bytes op_id;  /* empty: none; else at most OP_ID_MAX octets: together with the mailbox it is done once */
+	struct bytes body;
+	struct bytes structure; /* what mime/ made of it, kept beside it; may be empty */
+};
+
+/* Set, add or take flags. answer.uids: the messages that changed (a message that had them already gets no new modseq).
+ * OK, NO_MAILBOX, LIMIT (keywords), BAD (keyword). */
+struct intent_store {
+	mailbox_id_t mailbox;
+	const struct uid_range *uids;
+	size_t uid_count;
+	enum intent_store_how { INTENT_FLAGS_REPLACE, INTENT_FLAGS_ADD, INTENT_FLAGS_TAKE } how;
+	uint32_t flags;
+	const struct bytes *keywords; /* compared without ASCII case */
+	size_t keyword_count;
+};
+
+/* Remove messages. answer.uids: those removed. OK, NO_MAILBOX. */
+struct intent_expunge {
+	mailbox_id_t mailbox;
+	const struct uid_range *uids;
+	size_t uid_count;
+	bool is_all;       /* every message; uids are not looked at */
+	bool only_deleted; /* of those, only the ones with \Deleted */
+};
+
+/* Copy or move messages with flags, keywords and internaldate. answer.uids: the sources, answer.new_uids: the copies,
+ * in the same order, answer.uidvalidity and .mailbox of the target (for COPYUID). Into the same mailbox is allowed.
+ * OK, LIMIT (keywords), NO_MAILBOX; answer.no_target tells that it is the target that is missing. */
+struct intent_copy {
+	mailbox_id_t mailbox;
+	const struct uid_range *uids;
+	size_t uid_count;
+	struct bytes target;
+};
+
+/* OK also where it was so already. BAD. */
+struct intent_subscribe {
+	struct bytes user;
+	struct bytes name;
+};
+
+struct intent_answer {
+	enum store_result result;
+	lsn_t lsn;            /* of the entry; 0: nothing had to change */
+	mailbox_id_t mailbox; /* changed or made */
+	uint32_t uidvalidity;
+	modseq_t modseq;      /* highest of the mailbox after this */
+	struct uid_range *uids; /* in the arena handed to store_turn_add() */
+	size_t uid_count;
+	struct uid_range *new_uids;
+	size_t new_uid_count;
+	size_t message_count; /* messages in UIDS */
+	size_t at;            /* INTENT_RENAME: the pair that failed */
+	bool no_target;
+};
+
+struct intent {
+	enum intent_op op;
+	union {
+		struct intent_epoch epoch;
+		struct intent_create create;
+		struct intent_delete delete;
+		struct intent_rename rename;
+		struct intent_rename_inbox rename_inbox;
+		struct intent_set_acl set_acl;
+		struct intent_append append;
+		struct intent_store store;
+		struct intent_expunge expunge;
+		struct intent_copy copy; /* INTENT_COPY, INTENT_MOVE */
+		struct intent_subscribe subscribe; /* INTENT_SUBSCRIBE, INTENT_UNSUBSCRIBE */
+	};
+};
+
+/* Octets of journal the intent needs at most, roughly: for bounding a turn and store_reserve_space(). */
+uint64_t intent_cost(const struct intent *in);
+
+#endif

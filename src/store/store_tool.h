@@ -1,0 +1,24 @@
+/* store_tool.h - what operators do with a partition from the command line: dump, verify, rebuild. */
+#ifndef ROOST_STORE_TOOL_H
+#define ROOST_STORE_TOOL_H
+
+#include <stdio.h>
+
+#include "store.h"
+
+/* Print the partition's logical content at the last commit to OUT: sorted text, byte-identical on members at one LSN
+ * (docs/formats.md "Dump"). Also while a daemon has it open. false with WHY set. */
+bool store_dump(const struct store_options *options, FILE *out, struct fault *why);
+/* The same of an open store. Any thread. */
+bool store_dump_open(struct store *s, FILE *out, struct fault *why);
+
+/* Check every checksum of the journal and every invariant of the index; each finding is a line on OUT. Also while a daemon
+ * has it open (then up to the last commit). *problems_r is the number of findings; "ok: ..." with counts is printed where
+ * there is none. false with WHY set: it could not be checked at all. */
+bool store_verify(const struct store_options *options, FILE *out, uint64_t *problems_r, struct fault *why);
+
+/* Throw the index away and make it anew from the journal, up to the last entry known committed; prints what it did.
+ * No daemon has the partition open. false with WHY set. */
+bool store_rebuild(const struct store_options *options, FILE *out, struct fault *why);
+
+#endif

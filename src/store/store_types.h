@@ -1,0 +1,72 @@
+/* store_types.h - the words that the store's headers share. */
+#ifndef ROOST_STORE_TYPES_H
+#define ROOST_STORE_TYPES_H
+
+#include "bytes.h"
+#include "fault.h"
+
+typedef uint64_t lsn_t;     /* position in the journal: counts entries from 1; 0: before the first */
+typedef uint64_t modseq_t;  /* RFC 7162; counts from 1 within one mailbox, only grows */
+typedef uint64_t epoch_t;   /* number of a reign; 0: none yet */
+typedef uint64_t mailbox_id_t; /* counts from 1, never used again; the same on all members; survives a rename */
+
+#define MAILBOX_NAME_MAX 480 /* octets of an internal name, and of a user name */
+#define MAILBOX_ACL_MAX (64u << 10)
+#define KEYWORD_NAME_MAX 256
+#define KEYWORDS_MAX 64 /* different keywords in one mailbox: bits of struct message's keywords */
+#define OP_ID_MAX 64
+#define STRUCTURE_MAX (16u << 20)
+
+/* UIDs FIRST..LAST, both within; 1 <= first <= last. A set is an array of them, ascending and apart; UIDs without a
+ * message are ignored. */
+struct uid_range {
+	uint32_t first, last;
+};
+
+/* One message of one mailbox, as the index has it. */
+struct message {
+	uint32_t uid;
+	uint32_t flags;    /* enum imap_flag (imap_flags.h); \Recent is not stored */
+	uint64_t keywords; /* bit I: keyword I of the mailbox */
+	modseq_t modseq;
+	int64_t internaldate; /* seconds since 1970 UTC */
+	uint32_t size;        /* octets of the body as stored: RFC822.SIZE */
+	lsn_t body;           /* names the body: equal for copies of one message */
+};
+
+enum store_result {
+	STORE_OK,
+	STORE_NO_MAILBOX,  /* no such mailbox, or it was deleted meanwhile */
+	STORE_EXISTS,      /* a mailbox of that name is there already */
+	STORE_CONFLICT,    /* it is not as the intent expected (ACL changed meanwhile): read again */
+	STORE_BAD,         /* a name, ACL or keyword that cannot be: empty, too long, with NUL */
+	STORE_LIMIT,       /* too many keywords, UIDs used up, an entry over the limit */
+	STORE_NO_SPACE,    /* disk or index full; reading goes on */
+	STORE_NOT_MASTER,  /* never from the store itself: for whoever answers intents that no turn took */
+	STORE_FAILED,      /* an operator's fault, logged: the outcome is unknown if it comes after the turn was sent */
+};
+
+/* "no mailbox", "exists", ...: for logs and tests. */
+const char *store_result_name(enum store_result r);
+
+/* What a commit changed, so that sessions and the directory can be told. One per mailbox. */
+enum store_change_bit {
+	STORE_CHANGE_MESSAGES = 1u << 0, /* arrived, went, or changed flags */
+	STORE_CHANGE_CREATED = 1u << 1,
+	STORE_CHANGE_DELETED = 1u << 2,
+	STORE_CHANGE_NAME = 1u << 3,
+	STORE_CHANGE_ACL = 1u << 4,
+};
+struct store_change {
+	mailbox_id_t mailbox;
+	uint32_t what; /* enum store_change_bit */
+};
+struct store_changes {
+	struct store_change *of; /* owned, sorted by mailbox; NULL where n is 0 */
+	size_t n;
+	size_t cap;
+};
+/* Free and leave empty. Zero-initialise to start. */
+void store_changes_fini(struct store_changes *c);
+
+#endif

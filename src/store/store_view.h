@@ -1,0 +1,121 @@
+/* store_view.h - reading the mailboxes: a snapshot of the index at one commit, and the bodies it refers to.
+ *
+ * Any thread; a view is used by one thread at a time. Opening one costs less than a microsecond. A view that is kept open
+ * sees nothing new and keeps the index from using freed pages again: open it, read, close it; never keep it over a wait.
+ * What is lent lives until the view is closed.
+ *
+ * A function that returns enum store_result answers OK, the result named beside it, or FAILED with WHY set (operator). */
+#ifndef ROOST_STORE_VIEW_H
+#define ROOST_STORE_VIEW_H
+
+#include "arena.h"
+#include "buffer.h"
+#include "store_types.h"
+
+struct store;
+struct store_view;
+
+struct store_view *store_view_open(struct store *s, struct fault *why);
+void store_view_close(struct store_view **v);
+/* The commit this is a snapshot of. */
+lsn_t store_view_lsn(const struct store_view *v);
+
+struct mailbox {
+	mailbox_id_t id;
+	struct bytes name; /* lent */
+	struct bytes acl;
+	struct bytes partition;
+	uint32_t uidvalidity;
+	uint32_t uidnext;
+	modseq_t highestmodseq;
+	uint32_t exists;
+	uint32_t unseen;  /* messages without \Seen */
+	uint32_t deleted; /* messages with \Deleted */
+	uint64_t bytes;   /* sum of the sizes */
+	unsigned keyword_count;
+	struct bytes keywords[KEYWORDS_MAX]; /* names, lent; index I is bit I */
+};
+/* NO_MAILBOX. */
+enum store_result store_view_mailbox(struct store_view *v, struct bytes name, struct mailbox *m_r, struct fault *why);
+enum store_result store_view_mailbox_by_id(struct store_view *v, mailbox_id_t id, struct mailbox *m_r, struct fault *why);
+
+/* Names that start with PREFIX (empty: all), in octet order.
+ *
+ *	struct view_names it;
+ *	store_view_names(v, prefix, &it);
+ *	while (view_names_next(&it, &name, &id))
+ *		...
+ *	view_names_end(&it);
+ * PREFIX is borrowed until view_names_end(). it.result is OK or FAILED afterwards. */
+struct view_names {
+	struct store_view *view;
+	struct kv_cursor *cursor;
+	struct bytes prefix;
+	bool is_started;
+	enum store_result result;
+};
+void store_view_names(struct store_view *v, struct bytes prefix, struct view_names *it_r);
+bool view_names_next(struct view_names *it, struct bytes *name_r, mailbox_id_t *id_r);
+void view_names_end(struct view_names *it);
+
+/* Messages of a mailbox by UID, from UID FROM on. */
+struct view_messages {
+	struct store_view *view;
+	struct kv_cursor *cursor;
+	mailbox_id_t mailbox;
+	uint32_t from;
+	bool is_started;
+	enum store_result result;
+};
+void store_view_messages(struct store_view *v, mailbox_id_t mailbox, uint32_t from, struct view_messages *it_r);
+bool view_messages_next(struct view_messages *it, struct message *m_r);
+void view_messages_end(struct view_messages *it);
+
+/* One message. NO_MAILBOX: no such message. */
+enum store_result store_view_message(struct store_view *v, mailbox_id_t mailbox, uint32_t uid, struct message *m_r,
+				     struct fault *why);
+
+/* What changed with a modseq above SINCE, in order of modseq: messages that are there (new, or with other flags) and UIDs
+ * that are gone. A message that came and went since appears only as gone. */
+struct view_change {
+	uint32_t uid;
+	modseq_t modseq;
+	bool is_gone;
+};
+struct view_changes {
+	struct store_view *view;
+	struct kv_cursor *cursor;
+	mailbox_id_t mailbox;
+	modseq_t since;
+	bool is_started;
+	enum store_result result;
+};
+void store_view_changes(struct store_view *v, mailbox_id_t mailbox, modseq_t since, struct view_changes *it_r);
+bool view_changes_next(struct view_changes *it, struct view_change *c_r);
+void view_changes_end(struct view_changes *it);
+
+/* What was handed in as intent_append.structure; lent. NO_MAILBOX: no such body. */
+enum store_result store_view_structure(struct store_view *v, lsn_t body, struct bytes *structure_r, struct fault *why);
+/* Octets of the body; NO_MAILBOX: no such body. */
+enum store_result store_view_body_size(struct store_view *v, lsn_t body, uint32_t *size_r, struct fault *why);
+/* Add octets OFF.. of the body, at most N of them, to OUT (clamped to what there is). Reads the disk: blocks for that long.
+ * A whole body's hash is checked, and so is a part's if CHECK_WHOLE, for the price of reading all of it. NO_MAILBOX: no
+ * such body. FAILED: unreadable or its checksum is wrong: OUT is unchanged, the fault names segment and offset. */
+enum store_result store_view_body(struct store_view *v, lsn_t body, uint64_t off, size_t n, bool check_whole,
+				  struct buffer *out, struct fault *why);
+
+/* Names USER subscribed to, in octet order. */
+struct view_subscriptions {
+	struct store_view *view;
+	struct kv_cursor *cursor;
+	uint8_t key[2 + MAILBOX_NAME_MAX];
+	size_t key_length;
+	bool is_started;
+	enum store_result result;
+};
+void store_view_subscriptions(struct store_view *v, struct bytes user, struct view_subscriptions *it_r);
+bool view_subscriptions_next(struct view_subscriptions *it, struct bytes *name_r);
+void view_subscriptions_end(struct view_subscriptions *it);
+bool store_view_is_subscribed(struct store_view *v, struct bytes user, struct bytes name);
+
+#endif

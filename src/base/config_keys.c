@@ -43,6 +43,7 @@ const struct config_key config_keys[] = {
 	{ "sync_peers", CONFIG_WORDS, NULL, 0, 0, NULL, "Every member of the server, MEMBER=HOST:PORT of its sync_listen; the same on both members" },
 	{ "sync_mode", CONFIG_CHOICE, "sync", 0, 0, "sync", "When a write is acknowledged: sync waits for every in-sync member" },
 	{ "lease_ms", CONFIG_NUMBER, "1000", 100, MS_MAX, NULL, "How long a master may act without hearing from an in-sync member" },
+	{ "servers", CONFIG_WORDS, NULL, 0, 0, NULL, "On the mupdate server: accounts whose members may join as the server of the same name" },
 	{ "members-", CONFIG_WORDS, NULL, 0, 0, NULL, "On the mupdate server: MEMBER=AUTHNAME of the members of SERVER; the first starts as master" },
 	{ "directory_store", CONFIG_CHOICE, "lmdb", 0, 0, "lmdb", "Where the mupdate server keeps its records" },
 

@@ -1,0 +1,75 @@
+#include "json.h"
+
+/* Length of the valid UTF-8 sequence at the start of B; 0 if there is none. */
+static size_t utf8_length(struct bytes b)
+{
+	uint8_t c = b.p[0];
+	size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+
+	if (n == 0 || b.n < n)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((b.p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((c == 0xe0 && b.p[1] < 0xa0) || (c == 0xed && b.p[1] >= 0xa0) || (c == 0xf0 && b.p[1] < 0x90) ||
+	    (c == 0xf4 && b.p[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+void json_string(struct buffer *to, struct bytes s)
+{
+	buffer_add_u8(to, '"');
+	while (s.n > 0) {
+		size_t n = utf8_length(s);
+
+		if (n == 0) {
+			buffer_addf(to, "\\u%04x", s.p[0]);
+			n = 1;
+		} else if (n > 1) {
+			buffer_add(to, bytes_sub(s, 0, n));
+		} else if (s.p[0] < ' ' || s.p[0] == 0x7f) {
+			buffer_addf(to, "\\u%04x", s.p[0]);
+		} else {
+			if (s.p[0] == '"' || s.p[0] == '\\')
+				buffer_add_u8(to, '\\');
+			buffer_add_u8(to, s.p[0]);
+		}
+		s = bytes_from(s, n);
+	}
+	buffer_add_u8(to, '"');
+}
+
+void json_sep(struct buffer *to)
+{
+	uint8_t last = to->n == 0 ? '{' : to->p[to->n - 1];
+
+	if (last != '{' && last != '[' && last != ':' && last != ',')
+		buffer_add_u8(to, ',');
+}
+
+void json_key(struct buffer *to, const char *key)
+{
+	json_sep(to);
+	json_string(to, bytes_of(key));
+	buffer_add_u8(to, ':');
+}
+
+void json_key_string(struct buffer *to, const char *key, struct bytes value)
+{
+	json_key(to, key);
+	json_string(to, value);
+}
+
+void json_key_u64(struct buffer *to, const char *key, uint64_t value)
+{
+	json_key(to, key);
+	buffer_add_u64(to, value);
+}
+
+void json_key_bool(struct buffer *to, const char *key, bool value)
+{
+	json_key(to, key);
+	buffer_add_str(to, value ? "true" : "false");
+}

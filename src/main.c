@@ -1,9 +1,77 @@
-/* main.c - the one executable: its first argument is the verb. */
+/* main.c - the one executable: its first argument is the verb. Roles run in the foreground; the rest do one thing.
+ * Exit status: 0 done, 1 it failed (one line on standard error says why), 2 usage. */
 #include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "directory.h"
+#include "log.h"
+
+#define USAGE 2
+
+typedef bool role_fn(const struct config *config, struct fault *why);
+
+static bool role_mupdate(const struct config *config, struct fault *why)
+{
+	log_set_identity("mupdate");
+	return directory_run(config, why);
+}
+
+static const struct verb {
+	const char *name;
+	role_fn *role;
+	const char *arguments;
+	const char *help;
+} verbs[] = {
+	{ "mupdate", role_mupdate, "-C FILE", "run the mupdate server in the foreground" },
+};
+
+static int usage(FILE *to)
+{
+	(void)fprintf(to, "usage: roost VERB ...\n");
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		(void)fprintf(to, "  roost %-10s %-40s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
+	return USAGE;
+}
+
+static int run_role(const struct verb *verb, int argc, char **argv)
+{
+	struct fault why;
+	struct config *config;
+	enum log_level level;
+	bool ok;
+
+	if (argc != 4 || strcmp(argv[2], "-C") != 0) {
+		(void)fprintf(stderr, "usage: roost %s %s\n", verb->name, verb->arguments);
+		return USAGE;
+	}
+	config = config_read(argv[3], &why);
+	if (config == NULL) {
+		(void)fprintf(stderr, "roost %s: %s\n", verb->name, why.what);
+		return 1;
+	}
+	if (log_level_of(bytes_of(config_string(config, "log_level")), &level))
+		log_set_level(level);
+	ok = verb->role(config, &why);
+	if (!ok)
+		(void)fprintf(stderr, "roost %s: %s\n", verb->name, why.what);
+	config_free(&config);
+	return ok ? 0 : 1;
+}
 
 int main(int argc, char **argv)
 {
-	(void)argv;
-	fprintf(stderr, "usage: roost VERB ...\n");
-	return argc < 2 ? 2 : 2;
+	if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+		(void)printf("roost 0.1.0\n");
+		return 0;
+	}
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+		(void)usage(stdout);
+		return 0;
+	}
+	for (size_t i = 0; argc >= 2 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(argv[1], verbs[i].name) == 0)
+			return run_role(&verbs[i], argc, argv);
+	}
+	return usage(stderr);
 }

@@ -1,0 +1,515 @@
+/* dir_reigns.c - what RFC 3656 lacks: members, reigns and frontends, as commands that begin with X (docs/formats.md,
+ * "MUPDATE extension"). Whoever watches hears of every change, members before the configuration that names them, and
+ * before anybody is answered. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "dir_session.h"
+#include "json.h"
+#include "location.h"
+#include "log.h"
+#include "record_store.h"
+
+#define PROMOTE_MS 30000
+
+/* Somebody waits for a server to change its master. */
+struct dir_promotion {
+	struct list in_dir;
+	struct directory *dir;
+	uint64_t session;
+	char *tag, *server, *member; /* MEMBER empty: any other than BEFORE */
+	char *before;
+	struct timer *deadline;
+};
+
+static void tell_watchers(struct directory *d, struct bytes lines)
+{
+	LIST_EACH(m, &d->watchers) {
+		struct dir_session *s = LIST_OBJECT(m, struct dir_session, watcher);
+
+		conn_write(s->conn, lines);
+		if (conn_pending(s->conn) > config_number(d->config, "mupdate_max_pending")) {
+			list_remove(&s->watcher);
+			conn_abort(s->conn);
+		}
+	}
+}
+
+static void tell_server(struct directory *d, const struct server *server)
+{
+	struct buffer out = { 0 };
+
+	registry_write_server(&out, server);
+	tell_watchers(d, buffer_bytes(&out));
+	buffer_fini(&out);
+	dir_status_changed(d);
+}
+
+static void tell_member(struct directory *d, const struct server *server, const struct member *m)
+{
+	struct buffer out = { 0 };
+
+	registry_write_member(&out, server, m);
+	tell_watchers(d, buffer_bytes(&out));
+	buffer_fini(&out);
+	dir_status_changed(d);
+}
+
+static void tell_front(struct directory *d, const struct front *f)
+{
+	struct buffer out = { 0 };
+
+	registry_write_front(&out, f);
+	tell_watchers(d, buffer_bytes(&out));
+	buffer_fini(&out);
+	dir_status_changed(d);
+}
+
+/* A `members-SERVER` row: MEMBER=ACCOUNT words. */
+static bool row_member(struct bytes *row, struct bytes *member_r, struct bytes *account_r)
+{
+	struct bytes word;
+	size_t n = 0, mark;
+
+	*row = bytes_trim(*row);
+	while (n < row->n && row->p[n] != ' ' && row->p[n] != '\t')
+		n++;
+	word = bytes_sub(*row, 0, n);
+	*row = bytes_from(*row, n);
+	mark = bytes_find(word, '=');
+	*member_r = bytes_sub(word, 0, mark);
+	*account_r = bytes_from(word, mark + 1);
+	return word.n > 0;
+}
+
+bool dir_foreign_member(const struct config *c, struct bytes account, const char **server_r, struct bytes *member_r)
+{
+	const char *server, *value;
+
+	for (size_t i = 0; config_family(c, "members-", i, &server, &value); i++) {
+		struct bytes row = bytes_of(value), member, acc;
+
+		while (row_member(&row, &member, &acc)) {
+			if (bytes_equal(acc, account)) {
+				*server_r = server;
+				*member_r = member;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+bool dir_may_join(const struct config *c, struct bytes account, struct bytes authzid, struct bytes server,
+                  struct bytes member)
+{
+	const char *named;
+	struct bytes as;
+
+	if (dir_foreign_member(c, account, &named, &as))
+		return location_same_server(bytes_of(named), server) && bytes_equal(as, member);
+	/* The account is the server's, shared by its members; which of them it is stands in the authorization id. */
+	return config_has_word(c, "servers", account) && location_same_server(account, server) &&
+	       bytes_equal(authzid, member);
+}
+
+static void load_one(void *arg, struct bytes name, const struct reign *reign)
+{
+	struct directory *d = arg;
+
+	server_set_reign(registry_server(&d->registry, name, true), reign);
+}
+
+void dir_reigns_load(struct directory *d)
+{
+	const char *name, *value;
+	struct fault why;
+	struct kv_txn *t = kv_read(d->kv, &why);
+
+	if (t != NULL) {
+		reign_each(t, load_one, d);
+		atomic_store(&d->records, record_count(t));
+		kv_end(&t);
+	}
+	for (size_t i = 0; config_family(d->config, "members-", i, &name, &value); i++) {
+		struct server *s = registry_server(&d->registry, bytes_of(name), true);
+		struct bytes row = bytes_of(value), member, account;
+		struct buffer all = { 0 };
+		struct change *c;
+
+		s->is_foreign = true;
+		while (row_member(&row, &member, &account)) {
+			(void)server_member(s, member, true);
+			buffer_add_str(&all, all.n > 0 ? " " : "");
+			buffer_add(&all, member);
+		}
+		if (s->epoch == 0 && all.n > 0) {
+			c = change_new(CHANGE_FIRST_REIGN);
+			c->server = arena_copy(&c->arena, bytes_of(s->name));
+			c->reign.epoch = 1;
+			c->reign.in_sync = arena_copy(&c->arena, buffer_bytes(&all));
+			c->reign.master = bytes_sub(c->reign.in_sync, 0, bytes_find(c->reign.in_sync, ' '));
+			dir_writer_submit(d->writer, c);
+		}
+		buffer_fini(&all);
+	}
+	dir_status_changed(d);
+}
+
+/* If S has no configuration but could have its first now, have it written. */
+static void try_first(struct directory *d, const struct server *s)
+{
+	struct reign first;
+	struct change *c;
+
+	if (s->epoch > 0 || !server_first_reign(s, &first))
+		return;
+	c = change_new(CHANGE_FIRST_REIGN);
+	c->server = arena_copy(&c->arena, bytes_of(s->name));
+	c->reign.epoch = first.epoch;
+	c->reign.master = arena_copy(&c->arena, first.master);
+	c->reign.in_sync = arena_copy(&c->arena, first.in_sync);
+	dir_writer_submit(d->writer, c);
+}
+
+static void begin_watching(struct dir_session *s)
+{
+	struct buffer out = { 0 };
+
+	registry_write_all(&out, &s->dir->registry);
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+	list_remove(&s->watcher);
+	list_push(&s->dir->watchers, &s->watcher);
+}
+
+/* XJOIN server member imap lmtp sync admin epoch master in-sync */
+void dir_join(struct dir_session *s, const struct mupdate_line *line)
+{
+	struct directory *d = s->dir;
+	struct server *server;
+	struct member *m;
+	uint64_t epoch;
+
+	if (s->has_joined) {
+		dir_answer(s, line->tag, "BAD", "this session has joined");
+		return;
+	}
+	if (!bytes_to_u64(line->args[6], UINT64_MAX, &epoch) || line->args[1].n == 0 ||
+	    bytes_find(line->args[1], ' ') < line->args[1].n) {
+		dir_answer(s, line->tag, "BAD", "the epoch is not a number, or the member's name holds a blank");
+		return;
+	}
+	if (!dir_may_join(d->config, bytes_of(s->account), bytes_of(s->authzid), line->args[0], line->args[1])) {
+		log_event(LOG_WARNING, "directory.join.refused", LOG_U64("conn", s->id), LOG_STR("account", s->account),
+		          LOG_BYTES("server", line->args[0]), LOG_BYTES("member", line->args[1]));
+		dir_answer(s, line->tag, "NO", "this account may not join as that member");
+		return;
+	}
+	server = registry_server(&d->registry, line->args[0], true);
+	m = server_member(server, line->args[1], true);
+	if (m->session != 0 && dir_session_find(d, m->session) != NULL) {
+		/* The newer connection is the member's: the older is one that it has lost and we have not yet. */
+		struct dir_session *old = dir_session_find(d, m->session);
+
+		old->has_joined = false;
+		conn_abort(old->conn);
+	}
+	m->session = s->id;
+	registry_set(&m->at.imap, line->args[2]);
+	registry_set(&m->at.lmtp, line->args[3]);
+	registry_set(&m->at.sync, line->args[4]);
+	registry_set(&m->at.admin, line->args[5]);
+	m->claim_epoch = epoch;
+	registry_set(&m->claim_master, line->args[7]);
+	registry_set(&m->claim_in_sync, line->args[8]);
+	registry_set(&s->server, bytes_of(server->name));
+	registry_set(&s->member, line->args[1]);
+	s->has_joined = true;
+	log_event(LOG_INFO, "directory.member.joined", LOG_STR("server", server->name), LOG_STR("member", m->name),
+	          LOG_STR("peer", conn_peer(s->conn)), LOG_U64("epoch", epoch));
+	tell_member(d, server, m);
+	begin_watching(s);
+	dir_answer(s, line->tag, "OK", "joined");
+	try_first(d, server);
+}
+
+/* XREIGN server epoch master in-sync */
+void dir_reign(struct dir_session *s, const struct mupdate_line *line)
+{
+	struct change *c;
+	uint64_t epoch;
+
+	if (!bytes_to_u64(line->args[1], UINT64_MAX, &epoch)) {
+		dir_answer(s, line->tag, "BAD", "the epoch is not a number");
+		return;
+	}
+	if (!s->has_joined || !location_same_server(bytes_of(s->server), line->args[0])) {
+		dir_answer(s, line->tag, "NO", "only a joined member of the server may ask");
+		return;
+	}
+	c = change_new(CHANGE_REIGN);
+	c->session = s->id;
+	c->tag = arena_copy(&c->arena, line->tag);
+	c->server = arena_copy(&c->arena, bytes_of(s->server));
+	c->member = arena_copy(&c->arena, bytes_of(s->member));
+	c->asked_epoch = epoch;
+	c->reign.master = arena_copy(&c->arena, line->args[2]);
+	c->reign.in_sync = arena_copy(&c->arena, line->args[3]);
+	dir_writer_submit(s->dir->writer, c);
+}
+
+static void promotion_over(struct dir_promotion *p, const char *status, const char *text)
+{
+	struct dir_session *s = dir_session_find(p->dir, p->session);
+
+	if (s != NULL && text != NULL)
+		dir_answer(s, bytes_of(p->tag), status, text);
+	list_remove(&p->in_dir);
+	timer_free(&p->deadline);
+	free(p->tag);
+	free(p->server);
+	free(p->member);
+	free(p->before);
+	free(p);
+}
+
+static void promotion_late(void *arg)
+{
+	promotion_over(arg, "NO", "the master did not change in time; see the members' logs");
+}
+
+void dir_reign_done(struct directory *d, const struct change *c)
+{
+	struct server *server = registry_server(&d->registry, c->server, true);
+
+	if (c->is_changed) {
+		server_set_reign(server, &c->reign);
+		log_event(LOG_INFO, "directory.reign.granted", LOG_STR("server", server->name), LOG_U64("epoch", server->epoch),
+		          LOG_STR("master", server->master), LOG_STR("in_sync", server->in_sync));
+		tell_server(d, server);
+	} else if (c->kind == CHANGE_REIGN) {
+		struct dir_session *s = dir_session_find(d, c->session);
+		struct buffer out = { 0 };
+
+		registry_write_server(&out, server);
+		if (s != NULL)
+			conn_write(s->conn, buffer_bytes(&out));
+		buffer_fini(&out);
+		log_event(LOG_INFO, "directory.reign.refused", LOG_STR("server", server->name), LOG_BYTES("member", c->member),
+		          LOG_U64("asked", c->asked_epoch), LOG_STR("why", c->text));
+	}
+	if (!c->is_changed)
+		return;
+	LIST_EACH(m, &d->promotions) {
+		struct dir_promotion *p = LIST_OBJECT(m, struct dir_promotion, in_dir);
+
+		if (strcmp(p->server, server->name) != 0)
+			continue;
+		if (p->member[0] != '\0' ? strcmp(p->member, server->master) == 0 : strcmp(p->before, server->master) != 0)
+			promotion_over(p, "OK", "promoted");
+	}
+}
+
+void dir_watch(struct dir_session *s, const struct mupdate_line *line)
+{
+	begin_watching(s);
+	dir_answer(s, line->tag, "OK", "watching");
+}
+
+/* XFRONTEND name imap lmtp admin */
+void dir_front(struct dir_session *s, const struct mupdate_line *line)
+{
+	struct front *f;
+
+	if (!s->is_proxy && !s->is_admin) {
+		dir_answer(s, line->tag, "NO", "only one of proxyservers is a frontend");
+		return;
+	}
+	f = registry_front(&s->dir->registry, line->args[0], true);
+	f->session = s->id;
+	registry_set(&f->at.imap, line->args[1]);
+	registry_set(&f->at.lmtp, line->args[2]);
+	registry_set(&f->at.admin, line->args[3]);
+	registry_set(&s->front, line->args[0]);
+	tell_front(s->dir, f);
+	dir_answer(s, line->tag, "OK", "welcome");
+}
+
+/* A server whose members do not join: the record alone decides. */
+static void promote_foreign(struct dir_session *s, const struct mupdate_line *line, const struct server *server,
+                            struct bytes member)
+{
+	struct change *c = change_new(CHANGE_FORCE_REIGN);
+
+	c->session = s->id;
+	c->tag = arena_copy(&c->arena, line->tag);
+	c->server = arena_copy(&c->arena, bytes_of(server->name));
+	c->reign.master = arena_copy(&c->arena, member);
+	c->reign.in_sync = arena_copy(&c->arena, bytes_of(server->in_sync));
+	dir_writer_submit(s->dir->writer, c);
+}
+
+static const char *promote_refusal(struct dir_session *s, const struct server *server, struct bytes member)
+{
+	if (server == NULL || server->epoch == 0)
+		return "no such server";
+	if (!s->is_admin && (s->server == NULL || !location_same_server(bytes_of(s->server), bytes_of(server->name))))
+		return "only an administrator or the server's own account may do that";
+	if (member.n > 0 && !reign_has_member(bytes_of(server->in_sync), member))
+		return "that member is not in the in-sync set; wait until it has caught up";
+	return NULL;
+}
+
+/* Another in-sync member than the master. */
+static struct bytes other_member(const struct server *server)
+{
+	LIST_EACH(at, &server->members) {
+		struct member *m = LIST_OBJECT(at, struct member, in_server);
+
+		if (strcmp(m->name, server->master) != 0 && (m->session != 0 || server->is_foreign) &&
+		    reign_has_member(bytes_of(server->in_sync), bytes_of(m->name)))
+			return bytes_of(m->name);
+	}
+	return BYTES_NONE;
+}
+
+/* XPROMOTE server member */
+void dir_promote(struct dir_session *s, const struct mupdate_line *line)
+{
+	struct directory *d = s->dir;
+	struct server *server = registry_server(&d->registry, line->args[0], false);
+	struct bytes member = line->args[1];
+	const char *refusal = promote_refusal(s, server, member);
+	struct dir_promotion *p;
+	struct member *master;
+	struct dir_session *to;
+	struct buffer out = { 0 };
+
+	if (refusal == NULL && member.n == 0) {
+		member = other_member(server);
+		if (member.n == 0)
+			refusal = "no other member is in sync and up";
+	}
+	if (refusal != NULL) {
+		dir_answer(s, line->tag, "NO", refusal);
+		return;
+	}
+	if (bytes_equal_str(member, server->master)) {
+		dir_answer(s, line->tag, "OK", "it is the master");
+		return;
+	}
+	if (server->is_foreign) {
+		promote_foreign(s, line, server, member);
+		return;
+	}
+	master = server_member(server, bytes_of(server->master), false);
+	to = master == NULL ? NULL : dir_session_find(d, master->session);
+	if (to == NULL) {
+		dir_answer(s, line->tag, "NO", "the master is not connected; its replica takes over by itself");
+		return;
+	}
+	p = must_calloc(1, sizeof(*p));
+	p->dir = d;
+	p->session = s->id;
+	p->tag = bytes_to_str(line->tag);
+	p->server = must_strdup(server->name);
+	p->member = bytes_to_str(member);
+	p->before = must_strdup(server->master);
+	p->deadline = timer_new(d->loop, promotion_late, p);
+	timer_start(p->deadline, PROMOTE_MS, 0);
+	list_push(&d->promotions, &p->in_dir);
+	buffer_add_str(&out, "* XPROMOTE");
+	mupdate_add_string(&out, bytes_of(server->name));
+	mupdate_add_string(&out, member);
+	buffer_add_str(&out, "\r\n");
+	conn_write(to->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+void dir_left(struct dir_session *s)
+{
+	struct directory *d = s->dir;
+
+	LIST_EACH(at, &d->promotions) {
+		struct dir_promotion *p = LIST_OBJECT(at, struct dir_promotion, in_dir);
+
+		if (p->session == s->id)
+			promotion_over(p, NULL, NULL);
+	}
+	if (s->has_joined) {
+		struct server *server = registry_server(&d->registry, bytes_of(s->server), true);
+		struct member *m = server_member(server, bytes_of(s->member), true);
+
+		if (m->session == s->id) {
+			m->session = 0;
+			log_event(LOG_INFO, "directory.member.left", LOG_STR("server", server->name), LOG_STR("member", m->name));
+			tell_member(d, server, m);
+		}
+	}
+	if (s->front != NULL) {
+		struct front *f = registry_front(&d->registry, bytes_of(s->front), true);
+
+		if (f->session == s->id) {
+			f->session = 0;
+			tell_front(d, f);
+		}
+	}
+}
+
+static void status_member(struct buffer *b, const struct server *server, const struct member *m)
+{
+	json_key(b, m->name);
+	buffer_add_u8(b, '{');
+	json_key_string(b, "role", bytes_of(strcmp(m->name, server->master) == 0 ? "master" : "replica"));
+	json_key_bool(b, "up", m->session != 0);
+	json_key_bool(b, "in_sync", reign_has_member(bytes_of(server->in_sync), bytes_of(m->name)));
+	json_key_string(b, "imap", bytes_of(m->at.imap));
+	json_key_string(b, "lmtp", bytes_of(m->at.lmtp));
+	json_key_string(b, "sync", bytes_of(m->at.sync));
+	json_key_string(b, "admin", bytes_of(m->at.admin));
+	buffer_add_u8(b, '}');
+}
+
+void dir_status_changed(struct directory *d)
+{
+	struct buffer b = { 0 };
+	struct map_iter it = { 0 };
+	struct bytes key;
+	void *value;
+
+	buffer_add_str(&b, "\"servers\":{");
+	while (map_next(&d->registry.servers, &it, &key, &value)) {
+		const struct server *server = value;
+
+		json_key(&b, server->name);
+		buffer_add_u8(&b, '{');
+		json_key_u64(&b, "epoch", server->epoch);
+		json_key_string(&b, "master", bytes_of(server->master));
+		json_key_string(&b, "in_sync", bytes_of(server->in_sync));
+		json_key(&b, "members");
+		buffer_add_u8(&b, '{');
+		LIST_EACH(at, &server->members)
+			status_member(&b, server, LIST_OBJECT(at, struct member, in_server));
+		buffer_add_str(&b, "}}");
+	}
+	buffer_add_str(&b, "},\"frontends\":{");
+	it = (struct map_iter){ 0 };
+	while (map_next(&d->registry.fronts, &it, &key, &value)) {
+		const struct front *f = value;
+
+		json_key(&b, f->name);
+		buffer_add_u8(&b, '{');
+		json_key_bool(&b, "up", f->session != 0);
+		json_key_string(&b, "imap", bytes_of(f->at.imap));
+		json_key_string(&b, "lmtp", bytes_of(f->at.lmtp));
+		json_key_string(&b, "admin", bytes_of(f->at.admin));
+		buffer_add_u8(&b, '}');
+	}
+	buffer_add_u8(&b, '}');
+	(void)pthread_mutex_lock(&d->status_lock);
+	buffer_fini(&d->status);
+	d->status = b;
+	(void)pthread_mutex_unlock(&d->status_lock);
+}

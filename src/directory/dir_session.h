@@ -1,0 +1,123 @@
+/* dir_session.h - the mupdate server's sessions, all on one loop; private to directory/.
+ *
+ * A session handles its commands one by one, except that writes (RESERVE, ACTIVATE, DEACTIVATE, DELETE) follow each
+ * other without waiting: the writer keeps their order, and answers come in it. Any other command waits until the
+ * session's writes are answered. */
+#ifndef ROOST_DIRECTORY_DIR_SESSION_H
+#define ROOST_DIRECTORY_DIR_SESSION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "admin.h"
+#include "config.h"
+#include "conn.h"
+#include "dir_writer.h"
+#include "kv.h"
+#include "list.h"
+#include "listener.h"
+#include "map.h"
+#include "mupdate_line.h"
+#include "reign_registry.h"
+#include "sasl.h"
+#include "users.h"
+
+#define DIR_FILTERS_MAX MUPDATE_ARGS_MAX
+/* Writes of one session on their way at once. */
+#define DIR_WRITES_MAX 256
+
+struct directory {
+	const struct config *config;
+	struct loop *loop;
+	struct loops loops; /* just that one */
+	struct kv *kv;
+	struct users *users;
+	struct tls_context *tls;
+	struct listener *listener;
+	struct dir_writer *writer;
+	struct admin *admin;
+	struct admin_source source;
+	struct map sessions;   /* struct dir_session by id */
+	struct list followers; /* sessions in UPDATE */
+	struct list watchers;  /* sessions after XWATCH or XJOIN */
+	struct list promotions;
+	struct registry registry;
+	bool is_stopping;
+	struct buffer line; /* scratch of a broadcast */
+
+	/* For the admin's thread. */
+	atomic_bool is_ready;
+	atomic_uint_fast64_t records, moves, commands, logins, follower_count, session_count;
+	pthread_mutex_t status_lock;
+	struct buffer status; /* guarded by status_lock: JSON of the servers and frontends */
+};
+
+enum list_kind { LIST_NONE, LIST_FIND_ALL, LIST_UPDATE };
+
+struct dir_session {
+	struct directory *dir;
+	struct conn *conn;
+	uint64_t id;
+	struct arena arena; /* of the command at hand */
+
+	char *account, *authzid; /* once authenticated */
+	bool is_admin, is_proxy;
+	struct sasl_server *sasl; /* during AUTHENTICATE */
+	bool sasl_has_won;        /* its last words are sent, an empty answer is due */
+	char *auth_tag;
+	bool starts_tls; /* once the command is consumed */
+	unsigned failures;
+
+	char *server, *member; /* after XJOIN; or of an account that a members- row names */
+	char *front;           /* after XFRONTEND */
+	bool has_joined;
+
+	size_t writes; /* with the writer */
+	size_t go_ahead_at;
+	struct list follower, watcher;
+	bool is_streaming;
+	enum list_kind list_kind; /* a list is being sent */
+	char *list_tag;           /* also the tag of the updates */
+	struct buffer list_at;    /* the last name sent */
+	bool list_started;
+	struct buffer held; /* updates that wait for the list's end */
+	size_t filter_count;
+	char *filters[DIR_FILTERS_MAX];
+};
+
+/* Session life (dir_session.c). */
+void dir_session_called(struct conn *c, void *dir);
+struct dir_session *dir_session_find(struct directory *d, uint64_t id);
+/* Append "TAG OK "TEXT"" (or NO, BAD) to the output. */
+void dir_answer(struct dir_session *s, struct bytes tag, const char *status, const char *text);
+/* Whether commands may go on; call after whatever they waited for has come. */
+void dir_session_resume(struct dir_session *s);
+
+/* Commands after authentication (dir_commands.c). False: the session must not take further commands now. */
+bool dir_command(struct dir_session *s, const struct mupdate_line *line);
+void dir_changes_done(void *dir, struct change *first);
+
+/* LIST and UPDATE (dir_stream.c). */
+void dir_list_begin(struct dir_session *s, enum list_kind kind, const struct mupdate_line *line);
+void dir_list_go_on(struct dir_session *s);
+void dir_broadcast(struct directory *d, const struct change *c);
+void dir_write_record(struct buffer *to, struct bytes tag, struct bytes name, const struct record *record);
+
+/* The extension: members, reigns, frontends (dir_reigns.c). */
+struct dir_promotion;
+void dir_join(struct dir_session *s, const struct mupdate_line *line);
+void dir_reign(struct dir_session *s, const struct mupdate_line *line);
+void dir_watch(struct dir_session *s, const struct mupdate_line *line);
+void dir_front(struct dir_session *s, const struct mupdate_line *line);
+void dir_promote(struct dir_session *s, const struct mupdate_line *line);
+void dir_reign_done(struct directory *d, const struct change *c);
+/* The session ends: its member or frontend is down, its promotions are nobody's. */
+void dir_left(struct dir_session *s);
+void dir_reigns_load(struct directory *d);
+/* Whether ACCOUNT may join SERVER as MEMBER, by `servers` or a `members-` row. */
+bool dir_may_join(const struct config *c, struct bytes account, struct bytes authzid, struct bytes server, struct bytes member);
+/* The server and member that a `members-` row gives ACCOUNT; false: none. */
+bool dir_foreign_member(const struct config *c, struct bytes account, const char **server_r, struct bytes *member_r);
+void dir_status_changed(struct directory *d);
+
+#endif

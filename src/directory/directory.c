@@ -1,0 +1,194 @@
+/* directory.c - the role: open the store, the listener, the admin port; stop in order.
+ *
+ * One loop carries all sessions, one thread writes. A mupdate server's work is small messages: what costs is the sync,
+ * and that is the writer's. */
+#include "directory.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "dir_session.h"
+#include "json.h"
+#include "log.h"
+#include "record_store.h"
+
+static const char *role(void *arg)
+{
+	(void)arg;
+	return "mupdate";
+}
+
+static bool is_ready(void *arg)
+{
+	struct directory *d = arg;
+
+	return atomic_load(&d->is_ready);
+}
+
+static void status_json(void *arg, struct buffer *to)
+{
+	struct directory *d = arg;
+	uint64_t commits, changes;
+
+	dir_writer_counts(d->writer, &commits, &changes);
+	buffer_add_u8(to, '{');
+	json_key_string(to, "role", BYTES_LIT("mupdate"));
+	json_key_bool(to, "ready", atomic_load(&d->is_ready));
+	json_key_u64(to, "mailboxes", atomic_load(&d->records));
+	json_key_u64(to, "followers", atomic_load(&d->follower_count));
+	json_key_u64(to, "sessions", atomic_load(&d->session_count));
+	json_key_u64(to, "moves", atomic_load(&d->moves));
+	json_key_u64(to, "commits", commits);
+	(void)pthread_mutex_lock(&d->status_lock);
+	json_sep(to);
+	buffer_add(to, buffer_bytes(&d->status));
+	(void)pthread_mutex_unlock(&d->status_lock);
+	buffer_add_u8(to, '}');
+}
+
+static void metric(struct buffer *to, const char *name, const char *type, const char *help, uint64_t value)
+{
+	buffer_addf(to, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name, (unsigned long long)value);
+}
+
+static void metrics(void *arg, struct buffer *to)
+{
+	struct directory *d = arg;
+	uint64_t commits, changes;
+
+	dir_writer_counts(d->writer, &commits, &changes);
+	metric(to, "roost_directory_mailboxes", "gauge", "Records of mailboxes.", atomic_load(&d->records));
+	metric(to, "roost_directory_sessions", "gauge", "Connections open.", atomic_load(&d->session_count));
+	metric(to, "roost_directory_followers", "gauge", "Sessions that are sent updates.", atomic_load(&d->follower_count));
+	metric(to, "roost_directory_commands_total", "counter", "Commands read.", atomic_load(&d->commands));
+	metric(to, "roost_directory_logins_total", "counter", "Successful authentications.", atomic_load(&d->logins));
+	metric(to, "roost_directory_moves_total", "counter", "Active mailboxes that went to another server.",
+	       atomic_load(&d->moves));
+	metric(to, "roost_directory_commits_total", "counter", "Durable transactions.", commits);
+	metric(to, "roost_directory_changes_total", "counter", "Changes asked for in them.", changes);
+}
+
+static void stop(void *arg)
+{
+	struct directory *d = arg;
+	struct map_iter it = { 0 };
+	struct bytes key;
+	void *value;
+
+	if (d->is_stopping)
+		return;
+	d->is_stopping = true;
+	atomic_store(&d->is_ready, false);
+	log_event(LOG_INFO, "directory.role.stopping");
+	listener_close(&d->listener);
+	while (map_next(&d->sessions, &it, &key, &value)) {
+		struct dir_session *s = value;
+
+		conn_write(s->conn, BYTES_LIT("* BYE \"shutting down\"\r\n"));
+		conn_close(s->conn);
+	}
+	loop_stop(d->loop);
+}
+
+static void reload(void *arg)
+{
+	struct directory *d = arg;
+	struct fault why;
+
+	if (d->tls != NULL && !tls_reload(d->tls, &why))
+		log_event(LOG_ERROR, "directory.tls.unreadable", LOG_FAULT(&why));
+	log_event(LOG_INFO, "directory.role.reloaded");
+}
+
+/* The values that must be there, checked before anything is opened. */
+static bool check_config(const struct config *c, struct fault *why)
+{
+	static const char *const needed[] = { "configdirectory", "mupdate_listen", "users_file" };
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		if (config_string(c, needed[i]) == NULL)
+			return config_fault(c, needed[i], why, "is missing; the mupdate server needs it");
+	}
+	if ((config_string(c, "tls_server_cert") == NULL) != (config_string(c, "tls_server_key") == NULL))
+		return config_fault(c, "tls_server_cert", why, "goes with tls_server_key: set both or none");
+	return true;
+}
+
+static bool open_all(struct directory *d, struct fault *why)
+{
+	const struct config *c = d->config;
+	char *store = must_printf("%s/directory", config_string(c, "configdirectory"));
+	const char *cert = config_string(c, "tls_server_cert");
+
+	d->kv = record_store_open(store, (size_t)config_number(c, "index_map_size"), why);
+	free(store);
+	if (d->kv == NULL)
+		return fault_context(why, "the directory's records");
+	d->users = users_open(config_string(c, "users_file"), why);
+	if (d->users == NULL)
+		return false;
+	if (cert != NULL && (d->tls = tls_server_new(cert, config_string(c, "tls_server_key"), why)) == NULL)
+		return false;
+	d->writer = dir_writer_start(d->kv, d->loop, dir_changes_done, d, why);
+	if (d->writer == NULL)
+		return false;
+	dir_reigns_load(d);
+	if (config_string(c, "admin_listen") != NULL) {
+		d->source = (struct admin_source){ role, is_ready, status_json, metrics, d };
+		d->admin = admin_start(config_string(c, "admin_listen"), &d->source, why);
+		if (d->admin == NULL)
+			return false;
+	}
+	d->listener = listener_open(d->loop, &d->loops, config_string(c, "mupdate_listen"), NULL,
+	                            (size_t)config_number(c, "max_connections"), dir_session_called, d, why);
+	return d->listener != NULL && loop_on_signal(d->loop, SIGTERM, stop, d, why) &&
+	       loop_on_signal(d->loop, SIGINT, stop, d, why) && loop_on_signal(d->loop, SIGHUP, reload, d, why);
+}
+
+static void close_all(struct directory *d)
+{
+	admin_stop(&d->admin);
+	dir_writer_stop(&d->writer);
+	tls_free(&d->tls);
+	users_close(&d->users);
+	kv_close(&d->kv);
+	registry_fini(&d->registry);
+	map_fini(&d->sessions);
+	buffer_fini(&d->line);
+	buffer_fini(&d->status);
+	(void)pthread_mutex_destroy(&d->status_lock);
+}
+
+bool directory_run(const struct config *config, struct fault *why)
+{
+	struct directory d = { .config = config };
+	bool ok;
+
+	if (!check_config(config, why))
+		return false;
+	d.loop = loop_new(why);
+	if (d.loop == NULL)
+		return false;
+	d.loops = (struct loops){ &d.loop, 1 };
+	list_init(&d.followers);
+	list_init(&d.watchers);
+	list_init(&d.promotions);
+	(void)pthread_mutex_init(&d.status_lock, NULL);
+	ok = open_all(&d, why);
+	if (ok) {
+		atomic_store(&d.is_ready, true);
+		log_event(LOG_INFO, "directory.role.started", LOG_STR("listen", listener_address(d.listener)),
+		          LOG_U64("mailboxes", atomic_load(&d.records)));
+	} else {
+		listener_close(&d.listener);
+		loop_stop(d.loop);
+	}
+	loop_run(d.loop);
+	admin_stop(&d.admin);
+	dir_writer_stop(&d.writer);
+	loop_join(&d.loop);
+	close_all(&d);
+	return ok;
+}

@@ -1,0 +1,233 @@
+#include "record_store.h"
+
+#include "buffer.h"
+#include "cursor.h"
+#include "log.h"
+
+enum { TABLE_MAILBOX, TABLE_DELETED, TABLE_DELETED_ORDER, TABLE_SERVER, TABLE_COUNT };
+
+static const char *const tables[TABLE_COUNT] = { "mailbox", "deleted", "deleted-order", "server" };
+
+struct kv *record_store_open(const char *dir, size_t map_size, struct fault *why)
+{
+	return kv_open(dir, map_size, tables, TABLE_COUNT, true, false, why);
+}
+
+/* A record: u8 state, then location and ACL, each a u32 length and octets. */
+static bool decode(struct bytes value, struct record *record_r)
+{
+	struct cursor c = cursor_of(value);
+	uint8_t state;
+
+	if (!cursor_u8(&c, &state) || state < RECORD_RESERVED || state > RECORD_ACTIVE ||
+	    !cursor_bytes32(&c, UINT32_MAX, &record_r->location) || !cursor_bytes32(&c, UINT32_MAX, &record_r->acl))
+		return false;
+	record_r->state = (enum record_state)state;
+	return true;
+}
+
+enum kv_result record_get(struct kv_txn *t, struct bytes name, struct record *record_r)
+{
+	struct bytes value;
+	enum kv_result result = kv_get(t, TABLE_MAILBOX, name, &value);
+
+	*record_r = (struct record){ .state = RECORD_NONE };
+	if (result == KV_NOT_FOUND)
+		return KV_OK;
+	if (result == KV_OK && !decode(value, record_r)) {
+		log_event(LOG_ERROR, "directory.record.damaged", LOG_BYTES("mbox", name));
+		return KV_FAILED;
+	}
+	return result;
+}
+
+enum kv_result record_put(struct kv_txn *t, struct bytes name, const struct record *record)
+{
+	struct buffer value = { 0 };
+	enum kv_result result;
+
+	if (record->state == RECORD_NONE) {
+		result = kv_del(t, TABLE_MAILBOX, name);
+		return result == KV_NOT_FOUND ? KV_OK : result;
+	}
+	buffer_add_u8(&value, (uint8_t)record->state);
+	buffer_add_bytes32(&value, record->location);
+	buffer_add_bytes32(&value, record->acl);
+	result = kv_put(t, TABLE_MAILBOX, name, buffer_bytes(&value));
+	buffer_fini(&value);
+	return result;
+}
+
+size_t record_count(struct kv_txn *t)
+{
+	return kv_count(t, TABLE_MAILBOX);
+}
+
+void record_cursor_open(struct kv_txn *t, struct bytes from, bool after, struct record_cursor *c_r)
+{
+	*c_r = (struct record_cursor){ 0 };
+	c_r->cursor = kv_seek(t, TABLE_MAILBOX, from, &c_r->key, &c_r->value);
+	c_r->has = c_r->cursor != NULL;
+	if (c_r->has && after && bytes_equal(c_r->key, from))
+		record_cursor_next(c_r);
+}
+
+bool record_cursor_get(const struct record_cursor *c, struct bytes *name_r, struct record *record_r)
+{
+	if (!c->has)
+		return false;
+	*name_r = c->key;
+	*record_r = (struct record){ .state = RECORD_NONE };
+	if (!decode(c->value, record_r))
+		log_event(LOG_ERROR, "directory.record.damaged", LOG_BYTES("mbox", c->key));
+	return true;
+}
+
+void record_cursor_next(struct record_cursor *c)
+{
+	c->has = kv_next(c->cursor, &c->key, &c->value);
+}
+
+void record_cursor_close(struct record_cursor *c)
+{
+	kv_cursor_end(&c->cursor);
+	c->has = false;
+}
+
+/* "deleted": name -> u64 number, server. "deleted-order": the number, big-endian -> name. */
+enum kv_result record_deleted_by(struct kv_txn *t, struct bytes name, struct bytes *server_r)
+{
+	struct bytes value;
+	enum kv_result result = kv_get(t, TABLE_DELETED, name, &value);
+
+	*server_r = BYTES_NONE;
+	if (result == KV_NOT_FOUND)
+		return KV_OK;
+	if (result == KV_OK)
+		*server_r = bytes_from(value, 8);
+	return result;
+}
+
+static void big_endian(uint64_t v, uint8_t to[8])
+{
+	for (int i = 0; i < 8; i++)
+		to[i] = (uint8_t)(v >> (56 - 8 * i));
+}
+
+static uint64_t from_big_endian(struct bytes b)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < b.n; i++)
+		v = v << 8 | b.p[i];
+	return v;
+}
+
+static enum kv_result forget(struct kv_txn *t, struct bytes order_key, struct bytes name)
+{
+	enum kv_result result = kv_del(t, TABLE_DELETED, name);
+
+	if (result == KV_OK || result == KV_NOT_FOUND)
+		result = kv_del(t, TABLE_DELETED_ORDER, order_key);
+	return result == KV_NOT_FOUND ? KV_OK : result;
+}
+
+static enum kv_result forget_oldest(struct kv_txn *t)
+{
+	struct bytes key, name;
+	struct kv_cursor *c = kv_seek(t, TABLE_DELETED_ORDER, BYTES_NONE, &key, &name);
+	struct buffer copy = { 0 };
+	enum kv_result result = KV_OK;
+
+	if (c == NULL)
+		return KV_OK;
+	buffer_add(&copy, key);
+	buffer_add(&copy, name);
+	kv_cursor_end(&c);
+	result = forget(t, bytes_sub(buffer_bytes(&copy), 0, 8), bytes_from(buffer_bytes(&copy), 8));
+	buffer_fini(&copy);
+	return result;
+}
+
+enum kv_result record_note_deleted(struct kv_txn *t, struct bytes name, struct bytes server)
+{
+	static const uint8_t last[9] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	struct bytes key, old;
+	uint64_t number = 1;
+	uint8_t order[8], old_order[8];
+	struct buffer value = { 0 };
+	enum kv_result result = kv_get(t, TABLE_DELETED, name, &old);
+
+	if (result == KV_OK && old.n >= 8) {
+		for (size_t i = 0; i < 8; i++)
+			old_order[i] = old.p[i];
+		result = forget(t, bytes_make(old_order, 8), name);
+	}
+	if (result != KV_OK && result != KV_NOT_FOUND)
+		return result;
+	if (kv_before(t, TABLE_DELETED_ORDER, bytes_make(last, sizeof(last)), &key, &old) == KV_OK)
+		number = from_big_endian(key) + 1;
+	big_endian(number, order);
+	buffer_add(&value, bytes_make(order, 8));
+	buffer_add(&value, server);
+	result = kv_put(t, TABLE_DELETED, name, buffer_bytes(&value));
+	if (result == KV_OK)
+		result = kv_put(t, TABLE_DELETED_ORDER, bytes_make(order, 8), name);
+	if (result == KV_OK && kv_count(t, TABLE_DELETED_ORDER) > RECORD_DELETED_MAX)
+		result = forget_oldest(t);
+	buffer_fini(&value);
+	return result;
+}
+
+/* A server: u64 epoch, then master and in-sync set, each a u32 length and octets. */
+static bool decode_reign(struct bytes value, struct reign *reign_r)
+{
+	struct cursor c = cursor_of(value);
+
+	return cursor_u64le(&c, &reign_r->epoch) && cursor_bytes32(&c, UINT32_MAX, &reign_r->master) &&
+	       cursor_bytes32(&c, UINT32_MAX, &reign_r->in_sync);
+}
+
+enum kv_result reign_get(struct kv_txn *t, struct bytes server, struct reign *reign_r)
+{
+	struct bytes value;
+	enum kv_result result = kv_get(t, TABLE_SERVER, server, &value);
+
+	*reign_r = (struct reign){ 0 };
+	if (result == KV_NOT_FOUND)
+		return KV_OK;
+	if (result == KV_OK && !decode_reign(value, reign_r)) {
+		log_event(LOG_ERROR, "directory.server.damaged", LOG_BYTES("server", server));
+		return KV_FAILED;
+	}
+	return result;
+}
+
+enum kv_result reign_put(struct kv_txn *t, struct bytes server, const struct reign *reign)
+{
+	struct buffer value = { 0 };
+	enum kv_result result;
+
+	buffer_add_u64le(&value, reign->epoch);
+	buffer_add_bytes32(&value, reign->master);
+	buffer_add_bytes32(&value, reign->in_sync);
+	result = kv_put(t, TABLE_SERVER, server, buffer_bytes(&value));
+	buffer_fini(&value);
+	return result;
+}
+
+void reign_each(struct kv_txn *t, reign_each_fn *fn, void *arg)
+{
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(t, TABLE_SERVER, BYTES_NONE, &key, &value);
+
+	if (c == NULL)
+		return;
+	do {
+		struct reign reign = { 0 };
+
+		if (decode_reign(value, &reign))
+			fn(arg, key, &reign);
+	} while (kv_next(c, &key, &value));
+	kv_cursor_end(&c);
+}

@@ -1,0 +1,48 @@
+/* record_store.h - the directory's records on disk: mailboxes, who deleted a name last, servers' configurations.
+ *
+ * Formats: docs/formats.md "Directory". Functions that change take a write transaction of the writer's thread. */
+#ifndef ROOST_DIRECTORY_RECORD_STORE_H
+#define ROOST_DIRECTORY_RECORD_STORE_H
+
+#include "kv.h"
+#include "record.h"
+#include "reign.h"
+
+/* Longest mailbox name, octets. */
+#define RECORD_NAME_MAX KV_KEY_MAX
+
+struct kv *record_store_open(const char *dir, size_t map_size, struct fault *why);
+
+/* Names order. *record_r borrows from the transaction. KV_OK or KV_FAILED; no record is RECORD_NONE. */
+enum kv_result record_get(struct kv_txn *t, struct bytes name, struct record *record_r);
+/* RECORD_NONE removes. */
+enum kv_result record_put(struct kv_txn *t, struct bytes name, const struct record *record);
+/* Records there are. */
+size_t record_count(struct kv_txn *t);
+
+/* Walk the records from the first name not less than FROM (excluding FROM itself if AFTER). */
+struct record_cursor {
+	struct kv_cursor *cursor;
+	struct bytes key, value;
+	bool has;
+};
+void record_cursor_open(struct kv_txn *t, struct bytes from, bool after, struct record_cursor *c_r);
+/* The present record; false at the end. */
+bool record_cursor_get(const struct record_cursor *c, struct bytes *name_r, struct record *record_r);
+void record_cursor_next(struct record_cursor *c);
+void record_cursor_close(struct record_cursor *c);
+
+/* Which server deleted the last record of NAME; empty: not known. The memory of deletions is bounded: the oldest are
+ * forgotten beyond RECORD_DELETED_MAX. */
+#define RECORD_DELETED_MAX 100000
+enum kv_result record_deleted_by(struct kv_txn *t, struct bytes name, struct bytes *server_r);
+enum kv_result record_note_deleted(struct kv_txn *t, struct bytes name, struct bytes server);
+
+/* A server's configuration; epoch 0 where there is none. Borrows from the transaction. Names are lower-cased. */
+enum kv_result reign_get(struct kv_txn *t, struct bytes server, struct reign *reign_r);
+enum kv_result reign_put(struct kv_txn *t, struct bytes server, const struct reign *reign);
+/* Walk all servers: call FN for each. */
+typedef void reign_each_fn(void *arg, struct bytes server, const struct reign *reign);
+void reign_each(struct kv_txn *t, reign_each_fn *fn, void *arg);
+
+#endif

@@ -264,6 +264,7 @@ static bool take_line(struct dir_session *s)
 	switch (mupdate_line_parse(in, (size_t)config_number(s->dir->config, "mupdate_max_string"), &s->arena, &line, &used,
 	                           &why)) {
 	case MUPDATE_MORE:
+		conn_want(s->conn, in.n + 1);
 		return false;
 	case MUPDATE_GO_AHEAD:
 		if (s->go_ahead_at != in.n) {
@@ -288,6 +289,7 @@ static bool take_line(struct dir_session *s)
 		break;
 	}
 	s->go_ahead_at = 0;
+	conn_want(s->conn, 0);
 	conn_consume(s->conn, used);
 	if (s->starts_tls) {
 		s->starts_tls = false;

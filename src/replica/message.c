@@ -1,0 +1,59 @@
+#include "message.h"
+
+#include "cursor.h"
+
+/* u8 type, u64 epoch, u64 lsn, u64 committed, u64 time; then HELLO: u32 count, rows of u64 epoch, u64 first; ENTRIES: raw */
+void message_write(struct buffer *to, const struct message *m)
+{
+	buffer_add_u8(to, (uint8_t)m->type);
+	buffer_add_u64le(to, m->epoch);
+	buffer_add_u64le(to, m->lsn);
+	buffer_add_u64le(to, m->committed);
+	buffer_add_u64le(to, m->time_ms);
+	if (m->type == MESSAGE_HELLO) {
+		buffer_add_u32le(to, (uint32_t)m->history->count);
+		for (size_t i = 0; i < m->history->count; i++) {
+			buffer_add_u64le(to, m->history->rows[i].epoch);
+			buffer_add_u64le(to, m->history->rows[i].first);
+		}
+	} else if (m->type == MESSAGE_ENTRIES) {
+		buffer_add(to, m->raw);
+	}
+}
+
+static bool read_history(struct cursor *c, struct history *h)
+{
+	uint32_t count;
+	uint64_t epoch, first;
+
+	h->count = 0;
+	if (!cursor_u32le(c, &count) || count > HISTORY_MAX)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		if (!cursor_u64le(c, &epoch) || !cursor_u64le(c, &first))
+			return false;
+		if (first == 0 || (i > 0 && (epoch <= h->rows[i - 1].epoch || first <= h->rows[i - 1].first)))
+			return false;
+		h->rows[h->count++] = (struct history_row){ epoch, first };
+	}
+	return true;
+}
+
+bool message_read(struct bytes in, struct message *m_r, struct history *history_r, struct fault *why)
+{
+	struct cursor c = cursor_of(in);
+	uint8_t type;
+
+	*m_r = (struct message){ 0 };
+	if (!cursor_u8(&c, &type) || type < MESSAGE_HELLO || type > MESSAGE_BEACON_ACK || !cursor_u64le(&c, &m_r->epoch) ||
+	    !cursor_u64le(&c, &m_r->lsn) || !cursor_u64le(&c, &m_r->committed) || !cursor_u64le(&c, &m_r->time_ms))
+		return fault_set(why, FAULT_CLIENT, "not a message of the sync stream");
+	m_r->type = (enum message_type)type;
+	if (type == MESSAGE_HELLO && !read_history(&c, history_r))
+		return fault_set(why, FAULT_CLIENT, "a HELLO without a proper history");
+	if (type == MESSAGE_ENTRIES) {
+		m_r->raw = cursor_rest(&c);
+		return true;
+	}
+	return cursor_at_end(&c) || fault_set(why, FAULT_CLIENT, "octets after a message of type %u", type);
+}

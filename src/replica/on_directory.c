@@ -1,0 +1,161 @@
+/* on_directory.c - the directory's word: configurations, answers, and its absence. */
+#include "replica_private.h"
+
+static member_set_t set_of(const struct replica *r, struct bytes words)
+{
+	member_set_t set = 0;
+
+	while (words.n > 0) {
+		size_t n = bytes_find(words, ' ');
+
+		for (size_t i = 0; i < r->o.count; i++) {
+			if (bytes_equal_str(bytes_sub(words, 0, n), r->o.names[i]))
+				set |= MEMBER_BIT(i);
+		}
+		words = bytes_from(words, n + 1);
+	}
+	return set;
+}
+
+static int number_of(const struct replica *r, struct bytes name)
+{
+	for (size_t i = 0; i < r->o.count; i++) {
+		if (bytes_equal_str(name, r->o.names[i]))
+			return (int)i;
+	}
+	return -1;
+}
+
+static void append_epoch(struct replica *r)
+{
+	struct replica_action *a = replica_act(r, ACTION_APPEND_EPOCH);
+
+	a->epoch = r->epoch;
+	a->master = (size_t)r->master;
+	a->in_sync = r->in_sync;
+}
+
+static void become_master(struct replica *r)
+{
+	struct replica_action *a;
+
+	r->role = REPLICA_MASTER;
+	r->opened_lsn = 0;
+	r->is_opened = false;
+	r->hand_over_to = -1;
+	r->beacon_ms = 0;
+	r->is_welcome = r->is_stuck = false;
+	for (size_t i = 0; i < r->o.count; i++) {
+		struct replica_peer *p = &r->peers[i];
+
+		/* Who is connected did so to follow another reign, or us in an earlier one: all say HELLO anew. */
+		if (p->is_connected) {
+			a = replica_act(r, ACTION_DISCONNECT);
+			a->peer = i;
+		}
+		*p = (struct replica_peer){ .lost_ms = r->now_ms };
+	}
+	a = replica_act(r, ACTION_ROLE);
+	a->epoch = r->epoch;
+	append_epoch(r);
+}
+
+static void become_follower(struct replica *r)
+{
+	bool was_master = r->role == REPLICA_MASTER;
+	struct replica_action *a;
+
+	r->role = REPLICA_FOLLOWER;
+	r->is_opened = false;
+	r->opened_lsn = 0;
+	r->hand_over_to = -1;
+	r->is_welcome = r->is_stuck = false;
+	r->heard_committed = 0;
+	replica_set_gate(r, false);
+	if (was_master)
+		(void)replica_act(r, ACTION_STOP_STREAMS);
+	a = replica_act(r, ACTION_ROLE);
+	a->epoch = r->epoch;
+	for (size_t i = 0; i < r->o.count; i++) {
+		if (r->peers[i].is_connected) {
+			a = replica_act(r, ACTION_DISCONNECT);
+			a->peer = i;
+		}
+		r->peers[i] = (struct replica_peer){ 0 };
+	}
+	if (r->master >= 0 && (size_t)r->master != r->o.self) {
+		a = replica_act(r, ACTION_CONNECT);
+		a->peer = (size_t)r->master;
+	}
+}
+
+void replica_on_config(struct replica *r, const struct replica_event *ev)
+{
+	int old_master = r->master;
+	uint64_t old_epoch = r->epoch;
+
+	if (ev->reign.epoch < r->epoch || ev->reign.epoch == 0 || (ev->reign.epoch == r->epoch && r->role != REPLICA_WAITING))
+		return;
+	r->epoch = ev->reign.epoch;
+	r->master = number_of(r, ev->reign.master);
+	r->in_sync = set_of(r, ev->reign.in_sync);
+	/* A later epoch settles a question about an earlier one. */
+	if (r->ask.is_open && r->ask.epoch < r->epoch)
+		r->ask.is_open = false;
+	r->heard_ms = r->now_ms;
+	if (r->master != (int)r->o.self) {
+		/* Only the in-sync set changed: what we follow is the same. */
+		if (r->role == REPLICA_FOLLOWER && r->master == old_master)
+			return;
+		become_follower(r);
+		return;
+	}
+	if (r->role == REPLICA_MASTER && old_master == (int)r->o.self && r->opened_lsn != 0) {
+		/* Our own change of the in-sync set: the reign goes on in the next epoch. */
+		append_epoch(r);
+		return;
+	}
+	if (old_epoch == 0 && r->last > 0 && ev->reign.epoch >= history_epoch(&r->history, r->last)) {
+		/* We were master when we went down. Whether a lease of that life still holds cannot be known, and PacificA's
+		 * configurations name one life of a primary: ask for the next epoch before acting. */
+		become_follower(r);
+		return;
+	}
+	become_master(r);
+}
+
+void replica_on_ask_answered(struct replica *r, const struct replica_event *ev)
+{
+	bool was_hand_over;
+
+	if (!r->ask.is_open || r->ask.epoch != ev->epoch)
+		return; /* settled by a configuration that came before the answer */
+	was_hand_over = r->role == REPLICA_MASTER && r->hand_over_to >= 0 && r->ask.master == (size_t)r->hand_over_to;
+	r->ask.is_open = false;
+	if (was_hand_over && !ev->is_granted) {
+		r->hand_over_to = -1;
+		replica_act(r, ACTION_REPORT)->text = "the directory refused the hand-over; the reign goes on";
+	}
+	replica_advance(r);
+}
+
+void replica_on_ask_lost(struct replica *r)
+{
+	r->ask.is_lost = r->ask.is_open;
+}
+
+void replica_on_directory(struct replica *r, bool is_up)
+{
+	struct replica_action *a;
+
+	r->is_directory_up = is_up;
+	if (!is_up || !r->ask.is_open || !r->ask.is_lost)
+		return;
+	/* Whether it was granted is not known, and reading would not tell: it may still be on its way. The same question,
+	 * asked again behind it, settles both. */
+	r->ask.is_lost = false;
+	a = replica_act(r, ACTION_ASK);
+	a->epoch = r->ask.epoch;
+	a->master = r->ask.master;
+	a->in_sync = r->ask.in_sync;
+}

@@ -1,0 +1,179 @@
+/* on_peer.c - connections between members, and what is said over them. */
+#include "replica_private.h"
+
+static void say_hello(struct replica *r, size_t master)
+{
+	const struct message hello = { .type = MESSAGE_HELLO, .epoch = r->epoch, .lsn = r->durable, .committed = r->applied,
+		                       .history = &r->history };
+
+	replica_send(r, master, &hello);
+}
+
+static void disconnect(struct replica *r, size_t peer)
+{
+	replica_act(r, ACTION_DISCONNECT)->peer = peer;
+}
+
+void replica_on_peer_up(struct replica *r, size_t peer)
+{
+	struct replica_peer *p = &r->peers[peer];
+
+	p->is_connected = true;
+	p->is_welcomed = false;
+	if (r->role == REPLICA_FOLLOWER && (int)peer == r->master) {
+		r->is_welcome = false;
+		say_hello(r, peer);
+	}
+}
+
+void replica_on_peer_down(struct replica *r, size_t peer)
+{
+	struct replica_peer *p = &r->peers[peer];
+
+	p->is_connected = false;
+	p->is_welcomed = false;
+	p->lost_ms = r->now_ms;
+	if ((int)peer == r->master)
+		r->is_welcome = false;
+}
+
+/* Master: a follower says what it holds. */
+static void on_hello(struct replica *r, size_t peer, const struct message *m, const struct history *theirs)
+{
+	struct replica_peer *p = &r->peers[peer];
+	struct message answer = { .epoch = r->epoch, .committed = r->committed };
+	struct replica_action *a;
+
+	if (r->role != REPLICA_MASTER || r->opened_lsn == 0 || m->epoch > r->epoch) {
+		answer.type = MESSAGE_REFUSE;
+		replica_send(r, peer, &answer);
+		return;
+	}
+	/* PacificA, Reconfiguration: the new primary's prepared list is the truth; a replica drops what it alone has. */
+	answer.type = MESSAGE_WELCOME;
+	answer.lsn = history_common(&r->history, r->last, theirs, m->lsn);
+	p->is_welcomed = true;
+	p->acked = answer.lsn;
+	p->lease_until = 0;
+	p->lost_ms = r->now_ms; /* it has a lease's time to acknowledge a beacon */
+	replica_send(r, peer, &answer);
+	a = replica_act(r, ACTION_STREAM);
+	a->peer = peer;
+	a->lsn = answer.lsn + 1;
+	r->beacon_ms = 0; /* a beacon at once: its lease lets us act */
+}
+
+static void on_welcome(struct replica *r, size_t peer, const struct message *m)
+{
+	const struct message ack = { .type = MESSAGE_ACK, .epoch = m->epoch, .lsn = m->lsn };
+
+	if (r->is_welcome || m->lsn > r->last) {
+		disconnect(r, peer);
+		return;
+	}
+	if (m->lsn < r->applied) {
+		if (!r->is_stuck)
+			replica_act(r, ACTION_REPORT)->text =
+				"the master lacks entries that are committed here: not following it; an operator must decide which member is right";
+		r->is_stuck = true;
+		disconnect(r, peer);
+		return;
+	}
+	if (m->lsn < r->last) {
+		replica_act(r, ACTION_TRUNCATE)->lsn = m->lsn;
+		history_truncate(&r->history, m->lsn);
+		r->last = m->lsn;
+	}
+	if (r->durable > r->last)
+		r->durable = r->last;
+	r->is_welcome = true;
+	r->is_stuck = false;
+	replica_send(r, peer, &ack);
+}
+
+/* Follower: LSN is committed at the master; what of it is durable here may be applied. */
+void replica_note_committed(struct replica *r, uint64_t lsn)
+{
+	r->heard_committed = lsn > r->heard_committed ? lsn : r->heard_committed;
+	lsn = r->heard_committed;
+	if (lsn > r->durable)
+		lsn = r->durable;
+	if (lsn <= r->committed)
+		return;
+	/* PacificA, Commit Invariant: committed at a secondary is within committed at the primary. */
+	r->committed = lsn;
+	replica_act(r, ACTION_COMMIT)->lsn = lsn;
+}
+
+static void on_beacon(struct replica *r, size_t peer, const struct message *m)
+{
+	const struct message ack = { .type = MESSAGE_BEACON_ACK, .epoch = m->epoch, .lsn = r->durable, .time_ms = m->time_ms };
+
+	replica_note_committed(r, m->committed);
+	replica_send(r, peer, &ack);
+}
+
+/* Master: a follower has made entries durable. */
+static void on_ack(struct replica *r, size_t peer, const struct message *m)
+{
+	struct replica_peer *p = &r->peers[peer];
+
+	if (!p->is_welcomed || m->lsn > r->last)
+		return;
+	if (m->lsn > p->acked)
+		p->acked = m->lsn;
+	if (m->type == MESSAGE_BEACON_ACK && m->time_ms <= r->now_ms && m->time_ms + r->o.lease_ms > p->lease_until)
+		p->lease_until = m->time_ms + r->o.lease_ms;
+	replica_advance(r);
+}
+
+static void from_master(struct replica *r, const struct replica_event *ev)
+{
+	const struct message *m = ev->message;
+
+	/* Having asked for the reign we no longer listen: an acknowledged beacon would let the old master act on. */
+	if (r->ask.is_open)
+		return;
+	if (m->epoch < r->epoch) {
+		disconnect(r, ev->peer);
+		return;
+	}
+	r->heard_ms = r->now_ms;
+	if (m->type == MESSAGE_WELCOME) {
+		on_welcome(r, ev->peer, m);
+	} else if (!r->is_welcome) {
+		return;
+	} else if (m->type == MESSAGE_BEACON) {
+		on_beacon(r, ev->peer, m);
+	} else if (m->type == MESSAGE_ENTRIES) {
+		(void)replica_act(r, ACTION_FOLLOW);
+		replica_note_committed(r, m->committed);
+	}
+}
+
+void replica_on_message(struct replica *r, const struct replica_event *ev)
+{
+	const struct message *m = ev->message;
+
+	switch (m->type) {
+	case MESSAGE_HELLO:
+		on_hello(r, ev->peer, m, ev->history);
+		break;
+	case MESSAGE_ACK:
+	case MESSAGE_BEACON_ACK:
+		if (r->role == REPLICA_MASTER && m->epoch <= r->epoch)
+			on_ack(r, ev->peer, m);
+		break;
+	case MESSAGE_WELCOME:
+	case MESSAGE_ENTRIES:
+	case MESSAGE_BEACON:
+		if (r->role == REPLICA_FOLLOWER && (int)ev->peer == r->master)
+			from_master(r, ev);
+		break;
+	case MESSAGE_REFUSE:
+		/* It does not reign, or not yet; try again. */
+		if (r->role == REPLICA_FOLLOWER && (int)ev->peer == r->master)
+			disconnect(r, ev->peer);
+		break;
+	}
+}

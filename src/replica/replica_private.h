@@ -1,0 +1,93 @@
+/* replica_private.h - the state, for replica/ only. */
+#ifndef ROOST_REPLICA_PRIVATE_H
+#define ROOST_REPLICA_PRIVATE_H
+
+#include "replica.h"
+
+struct replica_peer {
+	bool is_connected;
+	bool is_welcomed;      /* master: its journal is a prefix of ours, entries are streamed */
+	uint64_t acked;        /* master: durable there */
+	uint64_t lease_until;  /* master: lease_ms after the send time of the last beacon it acknowledged; 0: none */
+	uint64_t lost_ms;      /* when its connection was lost, or the reign began without it */
+};
+
+/* What we asked of the directory and have no answer for. While it stands, both what is and what may be are obeyed. */
+struct replica_ask {
+	bool is_open;
+	bool is_lost; /* the answer was lost: ask the same again when the directory is back */
+	uint64_t epoch;
+	size_t master;
+	member_set_t in_sync;
+};
+
+struct replica {
+	struct replica_options o;
+	enum replica_role role;
+	uint64_t now_ms;
+
+	uint64_t epoch;
+	int master; /* -1: none */
+	member_set_t in_sync;
+
+	struct history history;
+	uint64_t last, durable, applied, committed;
+	bool is_failed;
+
+	bool is_directory_up;
+	struct replica_ask ask;
+
+	/* Master. */
+	uint64_t opened_lsn;  /* the reign's epoch entry; 0: not appended yet */
+	bool is_opened;       /* committed and applied up to it: may act while the lease holds */
+	bool is_gate_open;
+	int hand_over_to;     /* -1: nobody */
+	uint64_t hand_over_ms; /* since when */
+	uint64_t beacon_ms;   /* when the last beacons were sent */
+
+	/* Follower. */
+	uint64_t heard_ms;    /* last word of the master */
+	bool is_welcome;      /* the master streams to us */
+	uint64_t heard_committed; /* by the master's last word; may be beyond what is durable here */
+	bool is_stuck;        /* our applied entries are not the master's: an operator must look */
+	uint64_t last_ask_ms;
+
+	struct replica_peer peers[REPLICA_MEMBERS_MAX];
+	struct replica_actions *out;
+};
+
+#define MEMBER_BIT(i) ((member_set_t)1 << (i))
+
+struct replica_action *replica_act(struct replica *r, enum replica_action_type type);
+void replica_send(struct replica *r, size_t peer, const struct message *m);
+/* Members whose durable copy a commit needs: the in-sync set, and whoever an unanswered ASK would add. */
+member_set_t replica_required(const struct replica *r);
+/* Master: see how far all required members are, and COMMIT. */
+void replica_advance(struct replica *r);
+/* Master: whether the lease of all required members holds now. */
+bool replica_lease_holds(const struct replica *r);
+/* Ask the directory, unless a question is open. */
+void replica_ask(struct replica *r, size_t master, member_set_t in_sync);
+void replica_set_gate(struct replica *r, bool is_open);
+void replica_beacon(struct replica *r);
+/* Follower: the master says LSN is committed; what of it is durable here may be applied. */
+void replica_note_committed(struct replica *r, uint64_t lsn);
+
+/* One file per kind of event. */
+void replica_on_config(struct replica *r, const struct replica_event *ev);
+void replica_on_ask_answered(struct replica *r, const struct replica_event *ev);
+void replica_on_ask_lost(struct replica *r);
+void replica_on_directory(struct replica *r, bool is_up);
+void replica_on_peer_up(struct replica *r, size_t peer);
+void replica_on_peer_down(struct replica *r, size_t peer);
+void replica_on_message(struct replica *r, const struct replica_event *ev);
+void replica_on_tick(struct replica *r);
+void replica_on_start(struct replica *r, const struct replica_event *ev);
+void replica_on_followed(struct replica *r, const struct replica_event *ev);
+void replica_on_appended(struct replica *r, const struct replica_event *ev);
+void replica_on_durable(struct replica *r, uint64_t lsn);
+void replica_on_failed(struct replica *r);
+void replica_on_applied(struct replica *r, uint64_t lsn);
+void replica_on_promote(struct replica *r, size_t peer);
+
+#endif

@@ -1,0 +1,227 @@
+/* imap_command.h - one complete command to a struct: the grammar of RFC 3501 and of the extensions that are served, and the
+ * one table of commands that backend and frontend dispatch on. Pure. */
+#ifndef ROOST_IMAP_COMMAND_H
+#define ROOST_IMAP_COMMAND_H
+
+#include "arena.h"
+#include "bytes.h"
+#include "fault.h"
+#include "seqset.h"
+
+enum imap_verb {
+	IMAP_APPEND, /* and Localappend, which Cyrus frontends send */
+	IMAP_AUTHENTICATE,
+	IMAP_CAPABILITY,
+	IMAP_CHECK,
+	IMAP_CLOSE,
+	IMAP_COPY,
+	IMAP_CREATE,
+	IMAP_DELETE,
+	IMAP_DELETEACL,
+	IMAP_ENABLE,
+	IMAP_EXAMINE,
+	IMAP_EXPUNGE,
+	IMAP_FETCH,
+	IMAP_GETACL,
+	IMAP_ID,
+	IMAP_IDLE,
+	IMAP_LIST,
+	IMAP_LISTRIGHTS,
+	IMAP_LOGIN,
+	IMAP_LOGOUT,
+	IMAP_LSUB,
+	IMAP_MOVE,
+	IMAP_MYRIGHTS,
+	IMAP_NAMESPACE,
+	IMAP_NOOP,
+	IMAP_RENAME,
+	IMAP_SEARCH,
+	IMAP_SELECT,
+	IMAP_SETACL,
+	IMAP_STARTTLS,
+	IMAP_STATUS,
+	IMAP_STORE,
+	IMAP_SUBSCRIBE,
+	IMAP_UNSELECT,
+	IMAP_UNSUBSCRIBE,
+	IMAP_VERB_COUNT,
+};
+
+/* In which states a command is legal (RFC 3501 section 3). */
+enum imap_state {
+	IMAP_ST_NOT_AUTHED = 1 << 0,
+	IMAP_ST_AUTHED = 1 << 1,
+	IMAP_ST_SELECTED = 1 << 2,
+	IMAP_ST_IN = IMAP_ST_AUTHED | IMAP_ST_SELECTED,
+	IMAP_ST_ANY = IMAP_ST_NOT_AUTHED | IMAP_ST_IN,
+};
+
+/* What a command means for others. */
+enum imap_trait {
+	IMAP_T_USES_SEQ = 1 << 0,    /* message numbers, if without UID: no EXPUNGE may be told during it (section 7.4.1) */
+	IMAP_T_SWITCHES = 1 << 1,    /* selects or leaves a mailbox */
+	IMAP_T_NAMES_MAILBOX = 1 << 2, /* c->mailbox */
+	IMAP_T_NAMES_TARGET = 1 << 3,  /* c->target */
+	IMAP_T_HAS_UID = 1 << 4,     /* may stand behind UID */
+	IMAP_T_SECRET = 1 << 5,      /* its line is not logged */
+};
+
+struct imap_row {
+	const char *name;
+	enum imap_verb verb;
+	unsigned states, traits;
+};
+/* The row of a verb; the table lives for ever. */
+const struct imap_row *imap_row(enum imap_verb verb);
+
+/* FETCH. */
+enum fetch_type {
+	FETCH_UID,
+	FETCH_FLAGS,
+	FETCH_INTERNALDATE,
+	FETCH_SIZE,
+	FETCH_ENVELOPE,
+	FETCH_BODY,          /* the non-extensible structure */
+	FETCH_BODYSTRUCTURE,
+	FETCH_SECTION,       /* BODY[...], BODY.PEEK[...] */
+	FETCH_RFC822,        /* as BODY[] */
+	FETCH_RFC822_HEADER, /* as BODY.PEEK[HEADER] */
+	FETCH_RFC822_TEXT,   /* as BODY[TEXT] */
+};
+enum section_kind {
+	SECTION_ALL, /* the message, or the part's body */
+	SECTION_HEADER,
+	SECTION_FIELDS,
+	SECTION_FIELDS_NOT,
+	SECTION_TEXT,
+	SECTION_MIME,
+};
+struct fetch_item {
+	enum fetch_type type;
+	bool is_peek;
+	enum section_kind kind;
+	uint32_t *parts; /* part numbers, in the arena */
+	size_t part_count;
+	struct bytes *fields; /* of SECTION_FIELDS and _NOT */
+	size_t field_count;
+	bool has_partial;
+	uint32_t offset, length; /* of <offset.length> */
+	struct bytes text;       /* the section as the client wrote it, "BODY[...]" without PEEK and partial: for the answer */
+};
+
+/* SEARCH: a tree. */
+enum search_type {
+	SEARCH_ALL,
+	SEARCH_AND,      /* every one of CHILDREN */
+	SEARCH_OR,       /* one of two CHILDREN */
+	SEARCH_NOT,      /* not its one child */
+	SEARCH_FLAG,     /* all bits of FLAGS */
+	SEARCH_KEYWORD,  /* STRING */
+	SEARCH_RECENT,
+	SEARCH_NEW,      /* recent and not seen */
+	SEARCH_SEQ,      /* SET, message numbers */
+	SEARCH_UID,      /* SET */
+	SEARCH_LARGER,   /* NUMBER */
+	SEARCH_SMALLER,
+	SEARCH_BEFORE,   /* NUMBER: days since 1970, by INTERNALDATE */
+	SEARCH_ON,
+	SEARCH_SINCE,
+	SEARCH_SENTBEFORE, /* by the Date header */
+	SEARCH_SENTON,
+	SEARCH_SENTSINCE,
+	SEARCH_HEADER,   /* FIELD contains STRING (FROM, TO, CC, BCC, SUBJECT too) */
+	SEARCH_BODY,     /* STRING */
+	SEARCH_TEXT,
+};
+struct search_key {
+	enum search_type type;
+	struct search_key *next;     /* sibling */
+	struct search_key *children;
+	uint32_t flags;
+	uint64_t number;
+	struct bytes field, string;
+	struct seqset set;
+};
+
+enum store_how { STORE_HOW_REPLACE, STORE_HOW_ADD, STORE_HOW_TAKE };
+
+enum status_item {
+	STATUS_MESSAGES = 1 << 0,
+	STATUS_RECENT = 1 << 1,
+	STATUS_UIDNEXT = 1 << 2,
+	STATUS_UIDVALIDITY = 1 << 3,
+	STATUS_UNSEEN = 1 << 4,
+};
+
+/* LIST with RFC 5258's options, as far as they are served. */
+enum list_option {
+	LIST_SELECT_SUBSCRIBED = 1 << 0,
+	LIST_SELECT_SPECIAL_USE = 1 << 1,
+	LIST_SELECT_REMOTE = 1 << 2,
+	LIST_RETURN_CHILDREN = 1 << 3,
+	LIST_RETURN_SUBSCRIBED = 1 << 4,
+	LIST_RETURN_SPECIAL_USE = 1 << 5,
+	LIST_IS_EXTENDED = 1 << 6, /* any option or more than one pattern was given */
+};
+
+/* Fields that a verb does not use are zero. All bytes are borrowed from the command's octets or in the arena. */
+struct imap_command {
+	struct bytes tag; /* "*" if none could be read */
+	enum imap_verb verb;
+	const struct imap_row *row;
+	bool is_uid;
+
+	struct bytes mailbox; /* APPEND CREATE DELETE EXAMINE SELECT STATUS SUBSCRIBE UNSUBSCRIBE, RENAME's old name, all of ACL;
+	                         LIST, LSUB: the reference. As the client wrote it: names.h takes it apart */
+	struct bytes target;  /* COPY, MOVE; RENAME's new name */
+	struct bytes partition; /* CREATE: Cyrus's second argument, "partition", "server" or "server!partition" */
+	struct bytes special_use; /* CREATE (USE (...)): the attributes */
+	struct bytes user, password; /* LOGIN */
+	struct bytes mechanism, initial; /* AUTHENTICATE; initial.p NULL: none; "=" is empty and means an empty response */
+
+	struct seqset set;    /* FETCH STORE COPY MOVE, UID EXPUNGE */
+	struct fetch_item *items;
+	size_t item_count;
+	struct search_key *search; /* SEARCH: an AND of all keys */
+	struct bytes charset;      /* SEARCH; empty: US-ASCII */
+
+	enum store_how how; /* STORE */
+	bool is_silent;
+	uint32_t flags; /* STORE, APPEND */
+	struct bytes *keywords;
+	size_t keyword_count;
+
+	bool has_date; /* APPEND */
+	int64_t internaldate;
+	struct bytes message;
+
+	unsigned status_items;
+	unsigned list_options;
+	struct bytes *patterns; /* LIST, LSUB: at least one */
+	size_t pattern_count;
+
+	struct bytes identifier, rights; /* SETACL DELETEACL LISTRIGHTS */
+	struct bytes *words;  /* ENABLE: capabilities; ID: names and values in turn, empty for NIL */
+	size_t word_count;
+};
+
+struct imap_command_limits {
+	size_t list;  /* members of a list, ranges of a set */
+	size_t depth; /* nesting of search keys */
+};
+
+enum imap_parse {
+	IMAP_PARSE_OK,
+	IMAP_PARSE_UNKNOWN, /* not a command that is known; the tag is set */
+	IMAP_PARSE_BAD,     /* malformed: WHY says what and where */
+};
+
+/* Parse COMMAND, one whole command with its line end, as imap_framer found it. *cmd_r holds the tag (and the verb, unless
+ * UNKNOWN) in any case. */
+enum imap_parse imap_command_parse(struct bytes command, const struct imap_command_limits *limits, struct arena *a,
+                                   struct imap_command *cmd_r, struct fault *why);
+
+/* For logs: the verb with UID before it. */
+const char *imap_command_name(const struct imap_command *c);
+
+#endif

@@ -1,0 +1,200 @@
+/* imap_parse_fetch.c - fetch-att and section (RFC 3501 sections 6.4.5 and 9). */
+#include <string.h>
+
+#include "imap_parse_private.h"
+
+#define PARTS_MAX 100
+
+struct item_list {
+	struct fetch_item *at;
+	size_t count, cap;
+};
+
+static bool add(struct imap_parser *p, struct item_list *l, const struct fetch_item *item)
+{
+	if (l->count == p->limits->list)
+		return fault_set(p->why, FAULT_LIMIT, "more than %zu items", p->limits->list);
+	if (l->count == l->cap) {
+		size_t cap = l->cap == 0 ? 8 : l->cap * 2;
+		struct fetch_item *more = arena_array(p->a, cap, sizeof(*more));
+
+		if (l->count > 0)
+			memcpy(more, l->at, l->count * sizeof(*more));
+		l->at = more;
+		l->cap = cap;
+	}
+	l->at[l->count++] = *item;
+	return true;
+}
+
+/* "1.2.3", with the '.' before what follows taken too. */
+static bool take_parts(struct imap_parser *p, struct fetch_item *item)
+{
+	uint32_t parts[PARTS_MAX];
+	uint64_t n;
+
+	while (!cursor_at_end(&p->c) && ascii_is_digit(*p->c.p)) {
+		if (item->part_count == PARTS_MAX)
+			return fault_set(p->why, FAULT_LIMIT, "a part more than %d deep", PARTS_MAX);
+		if (!imap_take_number(&p->c, UINT32_MAX, &n, p->why))
+			return false;
+		if (n == 0)
+			return fault_set(p->why, FAULT_CLIENT, "parts are numbered from 1");
+		parts[item->part_count++] = (uint32_t)n;
+		if (!cursor_take(&p->c, '.'))
+			break;
+	}
+	item->parts = arena_array(p->a, item->part_count, sizeof(*item->parts));
+	if (item->part_count > 0)
+		memcpy(item->parts, parts, item->part_count * sizeof(*parts));
+	return true;
+}
+
+static bool take_fields(struct imap_parser *p, struct fetch_item *item)
+{
+	struct bytes_list fields = { 0 };
+	struct bytes name;
+
+	if (!imap_take_space(&p->c, p->why))
+		return false;
+	if (!cursor_take(&p->c, '('))
+		return imap_expected(&p->c, "a list of header fields", p->why);
+	do {
+		if (!imap_take_astring(&p->c, p->a, &name, p->why) || !bytes_list_add(p, &fields, name))
+			return false;
+	} while (cursor_take(&p->c, ' '));
+	item->fields = fields.at;
+	item->field_count = fields.count;
+	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the list", p->why);
+}
+
+static bool take_partial(struct imap_parser *p, struct fetch_item *item)
+{
+	uint64_t offset, length;
+
+	if (!cursor_take(&p->c, '<'))
+		return true;
+	if (!imap_take_number(&p->c, UINT32_MAX, &offset, p->why))
+		return false;
+	if (!cursor_take(&p->c, '.'))
+		return imap_expected(&p->c, "'.'", p->why);
+	if (!imap_take_number(&p->c, UINT32_MAX, &length, p->why))
+		return false;
+	if (length == 0)
+		return fault_set(p->why, FAULT_CLIENT, "a partial fetch of nothing");
+	item->has_partial = true;
+	item->offset = (uint32_t)offset;
+	item->length = (uint32_t)length;
+	return cursor_take(&p->c, '>') || imap_expected(&p->c, "'>'", p->why);
+}
+
+/* Behind "BODY[" or "BODY.PEEK[". */
+static bool take_section(struct imap_parser *p, struct fetch_item *item)
+{
+	const uint8_t *start = p->c.p;
+	uint8_t *text;
+	size_t n;
+	bool ends_in_dot;
+
+	if (!take_parts(p, item))
+		return false;
+	ends_in_dot = p->c.p > start && p->c.p[-1] == '.';
+	if (cursor_take_nocase(&p->c, BYTES_LIT("HEADER.FIELDS.NOT")))
+		item->kind = SECTION_FIELDS_NOT;
+	else if (cursor_take_nocase(&p->c, BYTES_LIT("HEADER.FIELDS")))
+		item->kind = SECTION_FIELDS;
+	else if (cursor_take_nocase(&p->c, BYTES_LIT("HEADER")))
+		item->kind = SECTION_HEADER;
+	else if (cursor_take_nocase(&p->c, BYTES_LIT("TEXT")))
+		item->kind = SECTION_TEXT;
+	else if (item->part_count > 0 && cursor_take_nocase(&p->c, BYTES_LIT("MIME")))
+		item->kind = SECTION_MIME;
+	else if (ends_in_dot)
+		return imap_expected(&p->c, "HEADER, TEXT or MIME", p->why);
+	if (item->kind != SECTION_ALL && item->part_count > 0 && !ends_in_dot)
+		return imap_expected(&p->c, "']'", p->why);
+	if ((item->kind == SECTION_FIELDS || item->kind == SECTION_FIELDS_NOT) && !take_fields(p, item))
+		return false;
+	if (!cursor_take(&p->c, ']'))
+		return imap_expected(&p->c, "']'", p->why);
+	n = (size_t)(p->c.p - start);
+	text = arena_alloc(p->a, n + 5);
+	memcpy(text, "BODY[", 5);
+	memcpy(text + 5, start, n);
+	item->text = bytes_make(text, n + 5);
+	return take_partial(p, item);
+}
+
+static bool take_item(struct imap_parser *p, struct item_list *l)
+{
+	static const struct {
+		const char *name;
+		enum fetch_type type;
+	} names[] = {
+		/* Longer before what they begin with. */
+		{ "ENVELOPE", FETCH_ENVELOPE },
+		{ "FLAGS", FETCH_FLAGS },
+		{ "INTERNALDATE", FETCH_INTERNALDATE },
+		{ "UID", FETCH_UID },
+		{ "RFC822.SIZE", FETCH_SIZE },
+		{ "RFC822.HEADER", FETCH_RFC822_HEADER },
+		{ "RFC822.TEXT", FETCH_RFC822_TEXT },
+		{ "RFC822", FETCH_RFC822 },
+		{ "BODYSTRUCTURE", FETCH_BODYSTRUCTURE },
+		{ "BODY.PEEK[", FETCH_SECTION },
+		{ "BODY[", FETCH_SECTION },
+		{ "BODY", FETCH_BODY },
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct fetch_item item = { .type = names[i].type };
+
+		if (!cursor_take_nocase(&p->c, bytes_of(names[i].name)))
+			continue;
+		item.is_peek = strcmp(names[i].name, "BODY.PEEK[") == 0 || item.type == FETCH_RFC822_HEADER;
+		if (item.type == FETCH_SECTION && !take_section(p, &item))
+			return false;
+		return add(p, l, &item);
+	}
+	return imap_expected(&p->c, "an item to fetch", p->why);
+}
+
+static bool take_macro(struct imap_parser *p, struct item_list *l)
+{
+	static const enum fetch_type all[] = { FETCH_FLAGS, FETCH_INTERNALDATE, FETCH_SIZE, FETCH_ENVELOPE, FETCH_BODY };
+	size_t n;
+
+	if (cursor_take_nocase(&p->c, BYTES_LIT("ALL")))
+		n = 4;
+	else if (cursor_take_nocase(&p->c, BYTES_LIT("FAST")))
+		n = 3;
+	else if (cursor_take_nocase(&p->c, BYTES_LIT("FULL")))
+		n = 5;
+	else
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct fetch_item item = { .type = all[i] };
+
+		(void)add(p, l, &item);
+	}
+	return true;
+}
+
+bool imap_parse_fetch(struct imap_parser *p)
+{
+	struct item_list l = { 0 };
+
+	if (!take_macro(p, &l)) {
+		bool in_list = cursor_take(&p->c, '(');
+
+		do {
+			if (!take_item(p, &l))
+				return false;
+		} while (in_list && cursor_take(&p->c, ' '));
+		if (in_list && !cursor_take(&p->c, ')'))
+			return imap_expected(&p->c, "the end of the items", p->why);
+	}
+	p->cmd->items = l.at;
+	p->cmd->item_count = l.count;
+	return true;
+}

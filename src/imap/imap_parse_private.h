@@ -1,0 +1,30 @@
+/* imap_parse_private.h - the parsers of single commands' arguments, for imap/ only. */
+#ifndef ROOST_IMAP_PARSE_PRIVATE_H
+#define ROOST_IMAP_PARSE_PRIVATE_H
+
+#include "imap_command.h"
+#include "imap_lex.h"
+
+struct imap_parser {
+	struct cursor c;
+	struct arena *a;
+	const struct imap_command_limits *limits;
+	struct imap_command *cmd;
+	struct fault *why;
+};
+
+/* A growing array of bytes in an arena. */
+struct bytes_list {
+	struct bytes *at;
+	size_t count, cap;
+};
+/* False with WHY where LIMIT is reached. */
+bool bytes_list_add(struct imap_parser *p, struct bytes_list *l, struct bytes b);
+
+bool imap_parse_fetch(struct imap_parser *p);
+bool imap_parse_search(struct imap_parser *p);
+bool imap_parse_args(struct imap_parser *p);
+/* "(\Seen keyword)", or without parentheses where BARE is allowed: bits to cmd->flags, keywords to cmd->keywords. */
+bool imap_parse_flags(struct imap_parser *p, bool may_be_bare);
+
+#endif

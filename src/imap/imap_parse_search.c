@@ -1,0 +1,186 @@
+/* imap_parse_search.c - search programs (RFC 3501 sections 6.4.4 and 9). */
+#include "imap_date.h"
+#include "imap_flags.h"
+#include "imap_parse_private.h"
+
+enum argument { ARG_NONE, ARG_STRING, ARG_FIELD, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_ONE_KEY, ARG_TWO_KEYS };
+
+static const struct search_row {
+	const char *name;
+	enum search_type type;
+	enum argument argument;
+	uint32_t flags;
+	bool is_negated;
+	const char *field;
+} rows[] = {
+	{ "ALL", SEARCH_ALL, ARG_NONE, 0, false, NULL },
+	{ "ANSWERED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_ANSWERED, false, NULL },
+	{ "BCC", SEARCH_HEADER, ARG_STRING, 0, false, "Bcc" },
+	{ "BEFORE", SEARCH_BEFORE, ARG_DATE, 0, false, NULL },
+	{ "BODY", SEARCH_BODY, ARG_STRING, 0, false, NULL },
+	{ "CC", SEARCH_HEADER, ARG_STRING, 0, false, "Cc" },
+	{ "DELETED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_DELETED, false, NULL },
+	{ "DRAFT", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_DRAFT, false, NULL },
+	{ "FLAGGED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_FLAGGED, false, NULL },
+	{ "FROM", SEARCH_HEADER, ARG_STRING, 0, false, "From" },
+	{ "HEADER", SEARCH_HEADER, ARG_FIELD, 0, false, NULL },
+	{ "KEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, false, NULL },
+	{ "LARGER", SEARCH_LARGER, ARG_NUMBER, 0, false, NULL },
+	{ "NEW", SEARCH_NEW, ARG_NONE, 0, false, NULL },
+	{ "NOT", SEARCH_NOT, ARG_ONE_KEY, 0, false, NULL },
+	{ "OLD", SEARCH_RECENT, ARG_NONE, 0, true, NULL },
+	{ "ON", SEARCH_ON, ARG_DATE, 0, false, NULL },
+	{ "OR", SEARCH_OR, ARG_TWO_KEYS, 0, false, NULL },
+	{ "RECENT", SEARCH_RECENT, ARG_NONE, 0, false, NULL },
+	{ "SEEN", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_SEEN, false, NULL },
+	{ "SENTBEFORE", SEARCH_SENTBEFORE, ARG_DATE, 0, false, NULL },
+	{ "SENTON", SEARCH_SENTON, ARG_DATE, 0, false, NULL },
+	{ "SENTSINCE", SEARCH_SENTSINCE, ARG_DATE, 0, false, NULL },
+	{ "SINCE", SEARCH_SINCE, ARG_DATE, 0, false, NULL },
+	{ "SMALLER", SEARCH_SMALLER, ARG_NUMBER, 0, false, NULL },
+	{ "SUBJECT", SEARCH_HEADER, ARG_STRING, 0, false, "Subject" },
+	{ "TEXT", SEARCH_TEXT, ARG_STRING, 0, false, NULL },
+	{ "TO", SEARCH_HEADER, ARG_STRING, 0, false, "To" },
+	{ "UID", SEARCH_UID, ARG_SET, 0, false, NULL },
+	{ "UNANSWERED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_ANSWERED, true, NULL },
+	{ "UNDELETED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_DELETED, true, NULL },
+	{ "UNDRAFT", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_DRAFT, true, NULL },
+	{ "UNFLAGGED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_FLAGGED, true, NULL },
+	{ "UNKEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, true, NULL },
+	{ "UNSEEN", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_SEEN, true, NULL },
+};
+
+struct search_state {
+	struct imap_parser *p;
+	size_t depth, keys;
+};
+
+static bool take_key(struct search_state *s, struct search_key **key_r);
+
+static struct search_key *new_key(struct search_state *s, enum search_type type)
+{
+	struct search_key *k = arena_zalloc(s->p->a, sizeof(*k));
+
+	k->type = type;
+	return k;
+}
+
+static bool take_argument(struct search_state *s, const struct search_row *row, struct search_key *k)
+{
+	struct imap_parser *p = s->p;
+	struct bytes text;
+	int64_t days;
+
+	if (row->argument == ARG_NONE)
+		return true;
+	if (!imap_take_space(&p->c, p->why))
+		return false;
+	switch (row->argument) {
+	case ARG_NONE:
+		return true;
+	case ARG_FIELD:
+		return imap_take_astring(&p->c, p->a, &k->field, p->why) && imap_take_space(&p->c, p->why) &&
+		       imap_take_astring(&p->c, p->a, &k->string, p->why);
+	case ARG_STRING:
+		k->field = bytes_of(row->field);
+		return imap_take_astring(&p->c, p->a, &k->string, p->why);
+	case ARG_KEYWORD:
+		return imap_take_atom(&p->c, &k->string, p->why);
+	case ARG_NUMBER:
+		return imap_take_number(&p->c, UINT32_MAX, &k->number, p->why);
+	case ARG_SET:
+		return seqset_parse(&p->c, p->a, p->limits->list, &k->set, p->why);
+	case ARG_DATE:
+		if (!imap_take_astring(&p->c, p->a, &text, p->why))
+			return false;
+		if (!imap_date_parse(text, &days))
+			return fault_set(p->why, FAULT_CLIENT, "not a date: \"%.*s\"", BYTES_FMT(bytes_sub(text, 0, 32)));
+		k->number = (uint64_t)days;
+		return true;
+	case ARG_ONE_KEY:
+		return take_key(s, &k->children);
+	case ARG_TWO_KEYS:
+		return take_key(s, &k->children) && imap_take_space(&p->c, p->why) && take_key(s, &k->children->next);
+	}
+	return false;
+}
+
+static const struct search_row *find_row(struct bytes word)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (bytes_equal_nocase_str(word, rows[i].name))
+			return &rows[i];
+	}
+	return NULL;
+}
+
+/* Keys separated by blanks, up to what is no blank: an AND. */
+static bool take_keys(struct search_state *s, struct search_key **and_r)
+{
+	struct search_key **last;
+
+	*and_r = new_key(s, SEARCH_AND);
+	last = &(*and_r)->children;
+	do {
+		if (!take_key(s, last))
+			return false;
+		last = &(*last)->next;
+	} while (cursor_left(&s->p->c) > 1 && cursor_take(&s->p->c, ' '));
+	return true;
+}
+
+static bool take_plain_key(struct search_state *s, struct search_key **key_r)
+{
+	struct imap_parser *p = s->p;
+	int first = cursor_peek(&p->c);
+	const struct search_row *row;
+	struct bytes word;
+
+	if (first == '*' || (first >= 0 && ascii_is_digit((uint8_t)first))) {
+		*key_r = new_key(s, SEARCH_SEQ);
+		return seqset_parse(&p->c, p->a, p->limits->list, &(*key_r)->set, p->why);
+	}
+	if (cursor_take(&p->c, '('))
+		return take_keys(s, key_r) && (cursor_take(&p->c, ')') || imap_expected(&p->c, "')'", p->why));
+	if (!imap_take_atom(&p->c, &word, p->why))
+		return false;
+	row = find_row(word);
+	if (row == NULL)
+		return fault_set(p->why, FAULT_CLIENT, "no such search key: %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
+	*key_r = new_key(s, row->type);
+	(*key_r)->flags = row->flags;
+	if (!take_argument(s, row, *key_r))
+		return false;
+	if (row->is_negated) {
+		struct search_key *k = *key_r;
+
+		*key_r = new_key(s, SEARCH_NOT);
+		(*key_r)->children = k;
+	}
+	return true;
+}
+
+static bool take_key(struct search_state *s, struct search_key **key_r)
+{
+	bool ok;
+
+	*key_r = NULL;
+	if (++s->keys > s->p->limits->list)
+		return fault_set(s->p->why, FAULT_LIMIT, "more than %zu search keys", s->p->limits->list);
+	if (++s->depth > s->p->limits->depth)
+		return fault_set(s->p->why, FAULT_LIMIT, "search keys nested more than %zu deep", s->p->limits->depth);
+	ok = take_plain_key(s, key_r);
+	s->depth--;
+	return ok;
+}
+
+bool imap_parse_search(struct imap_parser *p)
+{
+	struct search_state s = { p, 0, 0 };
+
+	if (cursor_take_nocase(&p->c, BYTES_LIT("CHARSET "))) {
+		if (!imap_take_astring(&p->c, p->a, &p->cmd->charset, p->why) || !imap_take_space(&p->c, p->why))
+			return false;
+	}
+	return take_keys(&s, &p->cmd->search);
+}

@@ -1,0 +1,57 @@
+/* names.h - mailbox names: what a user sees, and the internal form that journal, directory and MUPDATE wire have.
+ *
+ * Internal (Cyrus's own): levels separated by '.', "user.fred.Work" is Fred's, anything else is shared; with virtual
+ * domains "example.com!user.fred". A '.' within a level is '^'. Names stay in modified UTF-7 (RFC 3501 section 5.1.3).
+ *
+ * External, with altnamespace: INBOX, Work, "Other Users/bob/x", "Shared Folders/x"; without: INBOX, INBOX/Work,
+ * user/bob/x, x. The separator is '/' with unixhierarchysep, else '.'. Administrators see user/fred/Work and x. Pure. */
+#ifndef ROOST_IMAP_NAMES_H
+#define ROOST_IMAP_NAMES_H
+
+#include "buffer.h"
+#include "bytes.h"
+#include "config.h"
+#include "fault.h"
+
+/* Longest name in either form, octets. */
+#define NAMES_MAX 480
+
+struct names {
+	bool alt, unix_sep, virt, is_admin;
+	char sep;
+	struct bytes user;          /* as authenticated; borrowed */
+	const struct config *config; /* for the names of special use; borrowed */
+};
+
+struct names names_of(const struct config *config, struct bytes user, bool is_admin);
+
+/* Append the internal form of EXTERNAL (a trailing separator is dropped). False with WHY (FAULT_CLIENT), TO as before:
+ * empty or over-long, an empty level, bad modified UTF-7, a character that no name may hold, the root of a namespace, or
+ * a name that would be another user's tree root ("Other Users"). */
+bool names_to_internal(const struct names *n, struct bytes external, struct buffer *to, struct fault *why);
+/* Append the external form of INTERNAL, as N's user sees it. */
+void names_to_external(const struct names *n, struct bytes internal, struct buffer *to);
+
+/* Append the internal name of USER's INBOX. */
+void names_inbox(const struct names *n, struct bytes user, struct buffer *to);
+/* Whether INTERNAL is USER's: his INBOX or below it. */
+bool names_is_owner(const struct names *n, struct bytes internal, struct bytes user);
+bool names_is_inbox(const struct names *n, struct bytes internal, struct bytes user);
+/* Append the owner of a personal mailbox as a user name; false and nothing for a shared one. */
+bool names_owner(const struct names *n, struct bytes internal, struct buffer *to);
+/* Whether CHILD is below PARENT (both internal). */
+bool names_is_below(struct bytes child, struct bytes parent);
+
+/* "\Sent" and the like for INTERNAL as N's user's own mailbox, by the specialuse_ keys; NULL: none. */
+const char *names_special_use(const struct names *n, struct bytes internal);
+
+/* Append the data of the NAMESPACE response (RFC 2342): three lists. */
+void names_write_namespace(const struct names *n, struct buffer *to);
+/* The prefixes of the three kinds as external names, without the trailing separator; "" for the top level. */
+const char *names_others_prefix(const struct names *n);
+const char *names_shared_prefix(const struct names *n);
+
+/* Modified UTF-7 with nothing that should have been plain ASCII. */
+bool names_is_mutf7(struct bytes text);
+
+#endif

@@ -1,0 +1,135 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "acl.h"
+#include "list_pattern.h"
+#include "names.h"
+
+static void names_go_both_ways_as_the_table_says(void **state)
+{
+	static const struct {
+		const char *config, *user;
+		bool is_admin;
+		const char *external, *internal; /* NULL: refused */
+		const char *back;                /* NULL: as EXTERNAL */
+	} rows[] = {
+		{ "", "fred", false, "INBOX", "user.fred", NULL },
+		{ "", "fred", false, "inbox", "user.fred", "INBOX" },
+		{ "", "fred", false, "Work", "user.fred.Work", NULL },
+		{ "", "fred", false, "Work/2026/", "user.fred.Work.2026", "Work/2026" },
+		{ "", "fred", false, "INBOX/x", "user.fred.INBOX.x", NULL },
+		{ "", "fred", false, "a.b", "user.fred.a^b", NULL },
+		{ "", "fred.smith", false, "INBOX", "user.fred^smith", NULL },
+		{ "", "fred", false, "Other Users/bob/Shared", "user.bob.Shared", NULL },
+		{ "", "fred", false, "Other Users/fred/x", "user.fred.x", "x" },
+		{ "", "fred", false, "Shared Folders/news", "news", NULL },
+		{ "", "fred", false, "Other Users", NULL, NULL },
+		{ "", "fred", false, "a//b", NULL, NULL },
+		{ "", "fred", false, "/a", NULL, NULL },
+		{ "", "fred", false, "", NULL, NULL },
+		{ "", "fred", false, "a*", NULL, NULL },
+		{ "", "fred", false, "caf&AOk-", "user.fred.caf&AOk-", NULL },
+		{ "", "fred", false, "caf\xc3\xa9", NULL, NULL },
+		{ "", "fred", false, "a&b", NULL, NULL },
+		{ "", "fred", false, "a&AGE-", NULL, NULL }, /* an 'a' that should be plain */
+		{ "", "fred", false, "a&-b", "user.fred.a&-b", NULL },
+		{ "altnamespace: no", "fred", false, "INBOX/Work", "user.fred.Work", NULL },
+		{ "altnamespace: no", "fred", false, "user/bob/x", "user.bob.x", NULL },
+		{ "altnamespace: no", "fred", false, "news", "news", NULL },
+		{ "altnamespace: no\nunixhierarchysep: no", "fred", false, "INBOX.a", "user.fred.a", NULL },
+		{ "", "admin", true, "user/fred/Work", "user.fred.Work", NULL },
+		{ "", "admin", true, "user/fred.smith", "user.fred^smith", NULL },
+		{ "", "admin", true, "news", "news", NULL },
+		{ "", "admin", true, "user", NULL, NULL },
+		{ "virtdomains: yes", "fred@Example.com", false, "INBOX", "example.com!user.fred", NULL },
+		{ "virtdomains: yes", "fred@example.com", false, "Work", "example.com!user.fred.Work", NULL },
+		{ "virtdomains: yes", "admin", true, "user/fred@example.com", "example.com!user.fred", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fault why;
+		struct config *c = config_parse(bytes_of(rows[i].config), "test", &why);
+		struct names n = names_of(c, bytes_of(rows[i].user), rows[i].is_admin);
+		struct buffer internal = { 0 }, back = { 0 };
+		bool ok = names_to_internal(&n, bytes_of(rows[i].external), &internal, &why);
+
+		if (ok != (rows[i].internal != NULL))
+			fail_msg("row %zu: \"%s\"", i, rows[i].external);
+		if (ok) {
+			if (!bytes_equal_str(buffer_bytes(&internal), rows[i].internal))
+				fail_msg("row %zu: got \"%.*s\"", i, BYTES_FMT(buffer_bytes(&internal)));
+			names_to_external(&n, buffer_bytes(&internal), &back);
+			if (!bytes_equal_str(buffer_bytes(&back), rows[i].back != NULL ? rows[i].back : rows[i].external))
+				fail_msg("row %zu: back \"%.*s\"", i, BYTES_FMT(buffer_bytes(&back)));
+		}
+		buffer_fini(&internal);
+		buffer_fini(&back);
+		config_free(&c);
+	}
+}
+
+static void patterns_match_as_the_table_says(void **state)
+{
+	static const struct {
+		const char *pattern, *name;
+		bool want;
+	} rows[] = {
+		{ "*", "a/b/c", true },      { "%", "a", true },       { "%", "a/b", false },     { "a/%", "a/b", true },
+		{ "a/%", "a/b/c", false },   { "a/*", "a/b/c", true }, { "inbox", "INBOX", true }, { "inb%", "INBOX", true },
+		{ "inbox/x", "INBOX/X", false }, { "Inbox/X", "INBOX/X", true }, { "A", "a", false }, { "", "", true },
+		{ "%/%", "a/b", true },      { "*b", "a/b", true },    { "%b", "a/b", false },    { "a*c*e", "abcde", true },
+		{ "*****************************************x", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (list_match(bytes_of(rows[i].pattern), bytes_of(rows[i].name), '/') != rows[i].want)
+			fail_msg("row %zu", i);
+	}
+	{
+		size_t n = 0;
+
+		assert_true(list_match_parent(BYTES_LIT("%"), BYTES_LIT("a/b/c"), '/', &n));
+		assert_int_equal(n, 1);
+		assert_false(list_match_parent(BYTES_LIT("%"), BYTES_LIT("a/b/c"), '/', &n));
+	}
+}
+
+static void rights_come_from_entries_negatives_and_ownership(void **state)
+{
+	struct buffer b = { 0 };
+	struct bytes acl = BYTES_LIT("fred\tlrswipkxtecdan\tbob\tlr\tanyone\tp\t-bob\tr\t");
+	acl_rights_t r;
+
+	(void)state;
+	assert_int_equal(acl_effective(acl, BYTES_LIT("fred"), false), ACL_ALL);
+	assert_int_equal(acl_effective(acl, BYTES_LIT("bob"), false), ACL_LOOKUP | ACL_POST);
+	assert_int_equal(acl_effective(acl, BYTES_LIT("eve"), false), ACL_POST);
+	assert_int_equal(acl_effective(BYTES_NONE, BYTES_LIT("eve"), true),
+	                 ACL_LOOKUP | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN);
+	assert_true(acl_rights_parse(BYTES_LIT("lrd"), &r));
+	assert_int_equal(r, ACL_LOOKUP | ACL_READ | ACL_DELETE_MAILBOX | ACL_DELETE | ACL_EXPUNGE);
+	assert_false(acl_rights_parse(BYTES_LIT("lz"), &r));
+	acl_set(&b, acl, BYTES_LIT("bob"), ACL_LOOKUP);
+	assert_int_equal(acl_get(buffer_bytes(&b), BYTES_LIT("bob")), ACL_LOOKUP);
+	buffer_clear(&b);
+	acl_set(&b, acl, BYTES_LIT("bob"), 0);
+	assert_int_equal(acl_get(buffer_bytes(&b), BYTES_LIT("bob")), 0);
+	buffer_fini(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_go_both_ways_as_the_table_says),
+		cmocka_unit_test(patterns_match_as_the_table_says),
+		cmocka_unit_test(rights_come_from_entries_negatives_and_ownership),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,215 @@
+/* charset.c - text of any charset to UTF-8 by iconv, folding by utf8proc, and the encodings that carry it. */
+#include <errno.h>
+#include <iconv.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "mime_private.h"
+
+#define CHARSET_MAX 64
+
+static iconv_t open_charset(struct bytes charset)
+{
+	char name[CHARSET_MAX + 1];
+
+	if (charset.n == 0 || charset.n > CHARSET_MAX)
+		return (iconv_t)-1;
+	for (size_t i = 0; i < charset.n; i++) {
+		/* What iconv would take for its own options is no charset's name. */
+		if (!ascii_is_alnum(charset.p[i]) && strchr("-_.:+", charset.p[i]) == NULL)
+			return (iconv_t)-1;
+		name[i] = (char)charset.p[i];
+	}
+	name[charset.n] = '\0';
+	return iconv_open("UTF-8", name);
+}
+
+bool charset_is_known(struct bytes charset)
+{
+	iconv_t cd = open_charset(charset);
+
+	if (cd == (iconv_t)-1)
+		return false;
+	(void)iconv_close(cd);
+	return true;
+}
+
+static void add_latin1(struct buffer *to, uint8_t c)
+{
+	if (c < 0x80) {
+		buffer_add_u8(to, c);
+	} else {
+		buffer_add_u8(to, (uint8_t)(0xc0 | c >> 6));
+		buffer_add_u8(to, (uint8_t)(0x80 | (c & 0x3f)));
+	}
+}
+
+void charset_to_utf8(struct bytes charset, struct bytes in, struct buffer *to)
+{
+	iconv_t cd = charset.n == 0 ? open_charset(BYTES_LIT("UTF-8")) : open_charset(charset);
+	char *from = (char *)(uintptr_t)in.p;
+	size_t left = in.n;
+
+	while (left > 0 && cd != (iconv_t)-1) {
+		size_t room = left * 2 + 16;
+		char *out = (char *)buffer_reserve(to, room);
+		size_t before = room;
+		size_t rc = iconv(cd, &from, &left, &out, &room);
+
+		to->n += before - room;
+		if (rc != (size_t)-1 || left == 0)
+			break;
+		if (errno == E2BIG)
+			continue;
+		/* A broken octet: keep it as Latin-1 and go on behind it. */
+		add_latin1(to, (uint8_t)*from);
+		from++;
+		left--;
+	}
+	if (cd != (iconv_t)-1) {
+		(void)iconv_close(cd);
+		return;
+	}
+	for (size_t i = 0; i < in.n; i++)
+		add_latin1(to, in.p[i]);
+}
+
+void charset_fold(struct bytes utf8, struct buffer *to)
+{
+	bool is_ascii = true;
+	size_t i = 0;
+
+	for (size_t k = 0; is_ascii && k < utf8.n; k++)
+		is_ascii = utf8.p[k] < 0x80;
+	if (is_ascii) {
+		uint8_t *p = buffer_reserve(to, utf8.n);
+
+		for (size_t k = 0; k < utf8.n; k++)
+			p[k] = ascii_lower(utf8.p[k]);
+		to->n += utf8.n;
+		return;
+	}
+	while (i < utf8.n) {
+		utf8proc_int32_t cp, parts[32];
+		utf8proc_ssize_t n = utf8proc_iterate(utf8.p + i, (utf8proc_ssize_t)(utf8.n - i), &cp);
+		utf8proc_ssize_t count;
+		int last = 0;
+
+		if (n <= 0) {
+			i++;
+			continue;
+		}
+		i += (size_t)n;
+		count = utf8proc_decompose_char(cp, parts, 32, UTF8PROC_CASEFOLD | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE, &last);
+		for (utf8proc_ssize_t k = 0; k < count && count <= 32; k++)
+			to->n += (size_t)utf8proc_encode_char(parts[k], buffer_reserve(to, 4));
+	}
+}
+
+static int hex(uint8_t c)
+{
+	c = ascii_lower(c);
+	return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void mime_decode_qp(struct bytes in, bool is_header, struct buffer *to)
+{
+	for (size_t i = 0; i < in.n; i++) {
+		uint8_t c = in.p[i];
+
+		if (is_header && c == '_') {
+			buffer_add_u8(to, ' ');
+		} else if (c != '=') {
+			buffer_add_u8(to, c);
+		} else if (i + 2 < in.n && hex(in.p[i + 1]) >= 0 && hex(in.p[i + 2]) >= 0) {
+			buffer_add_u8(to, (uint8_t)(hex(in.p[i + 1]) << 4 | hex(in.p[i + 2])));
+			i += 2;
+		} else if (i + 1 < in.n && in.p[i + 1] == '\n') {
+			i++;
+		} else if (i + 2 < in.n && in.p[i + 1] == '\r' && in.p[i + 2] == '\n') {
+			i += 2;
+		} else {
+			buffer_add_u8(to, c);
+		}
+	}
+}
+
+void mime_decode_base64(struct bytes in, struct buffer *to)
+{
+	uint32_t bits = 0;
+	unsigned have = 0;
+
+	for (size_t i = 0; i < in.n; i++) {
+		uint8_t c = in.p[i];
+		int v = c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 :
+		        ascii_is_digit(c) ? c - '0' + 52 : c == '+' ? 62 : c == '/' ? 63 : -1;
+
+		if (v < 0)
+			continue;
+		bits = bits << 6 | (uint32_t)v;
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			buffer_add_u8(to, (uint8_t)(bits >> have));
+		}
+	}
+}
+
+/* "=?charset?Q?text?=" at the start of IN (RFC 2047 section 2); *n_r octets long. */
+static bool encoded_word(struct bytes in, size_t *n_r, struct buffer *to)
+{
+	struct bytes rest = bytes_from(in, 2), charset, text;
+	struct buffer raw = { 0 };
+	size_t n = bytes_find(rest, '?');
+	uint8_t encoding;
+
+	charset = bytes_sub(rest, 0, n);
+	charset = bytes_sub(charset, 0, bytes_find(charset, '*')); /* RFC 2231 section 5: a language may follow */
+	rest = bytes_from(rest, n + 1);
+	if (charset.n == 0 || rest.n < 2 || rest.p[1] != '?')
+		return false;
+	encoding = ascii_lower(rest.p[0]);
+	rest = bytes_from(rest, 2);
+	n = bytes_search(rest, BYTES_LIT("?="));
+	if (n == rest.n || (encoding != 'q' && encoding != 'b'))
+		return false;
+	text = bytes_sub(rest, 0, n);
+	if (encoding == 'q')
+		mime_decode_qp(text, true, &raw);
+	else
+		mime_decode_base64(text, &raw);
+	charset_to_utf8(charset, buffer_bytes(&raw), to);
+	buffer_fini(&raw);
+	*n_r = (size_t)(rest.p + n + 2 - in.p);
+	return true;
+}
+
+void charset_decode_header(struct bytes body, struct buffer *to)
+{
+	size_t i = 0, plain = 0;
+	bool was_encoded = false;
+
+	while (i < body.n) {
+		struct bytes rest = bytes_from(body, i);
+		size_t n;
+
+		if (bytes_starts(rest, BYTES_LIT("=?"))) {
+			size_t kept = to->n;
+			struct bytes between = bytes_sub(body, plain, i - plain);
+
+			/* Blanks between two encoded words are not part of the text. */
+			if (!was_encoded || bytes_trim(between).n > 0)
+				charset_to_utf8(BYTES_NONE, between, to);
+			if (encoded_word(rest, &n, to)) {
+				i += n;
+				plain = i;
+				was_encoded = true;
+				continue;
+			}
+			to->n = kept;
+		}
+		i++;
+	}
+	charset_to_utf8(BYTES_NONE, bytes_from(body, plain), to);
+}

@@ -1,0 +1,81 @@
+/* mime.h - the structure of a message, parsed once when it arrives and kept beside it as a blob from which IMAP's answers
+ * come without looking at the message again (RFC 2045, 2046, 5322; RFC 3501 section 7.4.2). Pure.
+ *
+ * No message is refused: what is broken gets the structure that comes nearest. */
+#ifndef ROOST_MIME_H
+#define ROOST_MIME_H
+
+#include "arena.h"
+#include "buffer.h"
+#include "bytes.h"
+
+struct mime_limits {
+	size_t parts;  /* most parts looked at; beyond them a multipart's rest is text of its last part */
+	size_t depth;  /* deepest nesting looked at; deeper multiparts are taken for plain octets */
+	size_t header; /* octets of one header that are looked at for fields */
+};
+
+/* A header's field parameters: name and value in turn. */
+struct mime_params {
+	size_t count; /* of pairs */
+	struct bytes *at;
+};
+
+struct mime_part {
+	struct mime_part *parent, *next, *children;
+	unsigned number; /* within its multipart, from 1 */
+	size_t header_off, header_len; /* with the blank line behind it */
+	size_t body_off, body_len;
+	uint32_t body_lines;
+	bool is_multipart, is_message; /* message/rfc822: its only child is the message in it */
+	struct bytes type, subtype;    /* as written; borrowed from the message or fixed */
+	struct mime_params params;
+	struct bytes id, description, encoding, md5; /* p NULL: none */
+	struct bytes disposition; /* p NULL: none */
+	struct mime_params disposition_params;
+	struct bytes language, location; /* raw field bodies; p NULL: none */
+};
+
+/* Parse MESSAGE (borrowed) into A; the result is the whole message as a part of number 0. */
+struct mime_part *mime_parse(struct bytes message, const struct mime_limits *limits, struct arena *a);
+
+/* Append the ENVELOPE of a header, BODY or BODYSTRUCTURE of a part, as they stand in an answer. */
+void mime_write_envelope(struct buffer *to, struct bytes header);
+void mime_write_structure(struct buffer *to, struct bytes message, const struct mime_part *part, bool is_extended);
+
+/* Parse MESSAGE and append the blob. Format: docs/formats.md "Message structure". */
+void mime_blob_write(struct buffer *to, struct bytes message, const struct mime_limits *limits);
+
+enum mime_section { MIME_ALL, MIME_HEADER, MIME_TEXT, MIME_MIME };
+
+/* Ready texts; lent as long as BLOB. Empty where the blob is damaged or of another version. */
+struct bytes mime_blob_envelope(struct bytes blob);
+struct bytes mime_blob_body(struct bytes blob);
+struct bytes mime_blob_bodystructure(struct bytes blob);
+/* Where section WHAT of part PARTS[0..COUNT) is in the message: BODY[1.2.MIME] and so on (RFC 3501 section 6.4.5); with
+ * COUNT 0 the whole message. MIME_HEADER and MIME_TEXT of a part are those of a message/rfc822 in it. False: there is no
+ * such part. */
+bool mime_blob_section(struct bytes blob, const uint32_t *parts, size_t count, enum mime_section what, uint64_t *off_r,
+                       uint64_t *len_r);
+
+/* Append the lines of HEADER whose field is (or, with IS_NOT, is not) one of NAMES, as they stand, and a blank line. */
+void mime_header_fields(struct buffer *to, struct bytes header, const struct bytes *names, size_t count, bool is_not);
+/* The octets of MESSAGE's header, with the blank line. */
+struct bytes mime_header_of(struct bytes message);
+/* Walk the fields of HEADER: name without blanks, body raw (folded, without the last line end). False: no more. */
+bool mime_next_field(struct bytes *header, struct bytes *name_r, struct bytes *body_r);
+/* Body of the first field NAME; p NULL: none. */
+struct bytes mime_field(struct bytes header, const char *name);
+
+/* Time of a Date field's body (RFC 5322 section 3.3, obsolete zones too): seconds since 1970 UTC, and the day as the
+ * sender's clock had it. False: not a date. */
+bool mime_date(struct bytes body, int64_t *seconds_r, int64_t *local_days_r);
+
+/* SEARCH. A key in its folded form: whether texts contain it does not depend on case (Unicode) or on encodings. */
+bool mime_fold_key(struct bytes key, struct bytes charset, struct buffer *to); /* false: the charset is not known */
+/* Whether a header field NAME of MESSAGE, decoded (RFC 2047), contains the folded KEY; an empty key: whether it is there. */
+bool mime_header_contains(struct bytes header, struct bytes name, struct bytes key);
+/* Whether a text part's decoded content (and, WITH_HEADERS, any header) contains the folded KEY. */
+bool mime_text_contains(struct bytes message, const struct mime_limits *limits, struct bytes key, bool with_headers);
+
+#endif

@@ -1,0 +1,213 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mime.h"
+
+static const struct mime_limits limits = { 100, 20, 1 << 20 };
+
+static const char multipart[] = "From: \"Terry Gray\" <gray@cac.washington.edu>\r\n"
+				"To: imap@cac.washington.edu, A Group:bob@x.org,eve@y.org;\r\n"
+				"Date: Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\r\n"
+				"Subject: IMAP4rev1 WG mtg summary\r\n and minutes\r\n"
+				"Message-Id: <B27397-0100000@cac.washington.edu>\r\n"
+				"MIME-Version: 1.0\r\n"
+				"Content-Type: multipart/mixed; boundary=\"b1\"\r\n"
+				"\r\n"
+				"preamble\r\n"
+				"--b1\r\n"
+				"\r\n"
+				"one\r\ntwo\r\n"
+				"--b1\r\n"
+				"Content-Type: message/rfc822\r\n"
+				"\r\n"
+				"Subject: inner\r\n"
+				"Content-Type: multipart/alternative; boundary=b2\r\n"
+				"\r\n"
+				"--b2\r\n"
+				"Content-Type: text/html; charset=utf-8\r\n"
+				"Content-Transfer-Encoding: quoted-printable\r\n"
+				"\r\n"
+				"caf=C3=A9\r\n"
+				"--b2--\r\n"
+				"--b1--\r\n"
+				"epilogue\r\n";
+
+static void section(struct bytes blob, struct bytes message, const uint32_t *parts, size_t count, enum mime_section what,
+                    const char *want)
+{
+	uint64_t off, len;
+	bool found = mime_blob_section(blob, parts, count, what, &off, &len);
+
+	assert_int_equal(found, want != NULL);
+	if (found && !bytes_equal_str(bytes_sub(message, (size_t)off, (size_t)len), want))
+		fail_msg("got \"%.*s\" for \"%s\"", BYTES_FMT(bytes_sub(message, (size_t)off, (size_t)len)), want);
+}
+
+static void sections_are_found_by_their_numbers(void **state)
+{
+	struct bytes m = bytes_of(multipart);
+	struct buffer blob = { 0 };
+	struct bytes b;
+
+	(void)state;
+	mime_blob_write(&blob, m, &limits);
+	b = buffer_bytes(&blob);
+	section(b, m, (uint32_t[]){ 1 }, 1, MIME_ALL, "one\r\ntwo");
+	section(b, m, (uint32_t[]){ 1 }, 1, MIME_MIME, "\r\n");
+	section(b, m, (uint32_t[]){ 1 }, 1, MIME_HEADER, NULL);
+	section(b, m, (uint32_t[]){ 2 }, 1, MIME_MIME, "Content-Type: message/rfc822\r\n\r\n");
+	section(b, m, (uint32_t[]){ 2 }, 1, MIME_HEADER,
+	        "Subject: inner\r\nContent-Type: multipart/alternative; boundary=b2\r\n\r\n");
+	section(b, m, (uint32_t[]){ 2, 1 }, 2, MIME_ALL, "caf=C3=A9");
+	section(b, m, (uint32_t[]){ 2, 2 }, 2, MIME_ALL, NULL);
+	section(b, m, (uint32_t[]){ 3 }, 1, MIME_ALL, NULL);
+	section(b, m, NULL, 0, MIME_ALL, multipart);
+	buffer_fini(&blob);
+}
+
+static void a_plain_message_is_its_own_part_one(void **state)
+{
+	static const char text[] = "Subject: x\r\n\r\nbody\r\n";
+	struct buffer blob = { 0 };
+
+	(void)state;
+	mime_blob_write(&blob, bytes_of(text), &limits);
+	section(buffer_bytes(&blob), bytes_of(text), (uint32_t[]){ 1 }, 1, MIME_ALL, "body\r\n");
+	section(buffer_bytes(&blob), bytes_of(text), NULL, 0, MIME_TEXT, "body\r\n");
+	section(buffer_bytes(&blob), bytes_of(text), NULL, 0, MIME_HEADER, "Subject: x\r\n\r\n");
+	section(buffer_bytes(&blob), bytes_of(text), (uint32_t[]){ 2 }, 1, MIME_ALL, NULL);
+	section(buffer_bytes(&blob), bytes_of(text), (uint32_t[]){ 1, 1 }, 2, MIME_ALL, NULL);
+	assert_true(bytes_equal_str(mime_blob_bodystructure(buffer_bytes(&blob)),
+	                            "(\"text\" \"plain\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 6 1 NIL NIL NIL NIL)"));
+	buffer_fini(&blob);
+}
+
+static void envelope_and_structure_read_as_the_rfc_says(void **state)
+{
+	struct buffer blob = { 0 };
+
+	(void)state;
+	mime_blob_write(&blob, bytes_of(multipart), &limits);
+	assert_string_equal(
+		bytes_to_str(mime_blob_envelope(buffer_bytes(&blob))),
+		"(\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" \"IMAP4rev1 WG mtg summary and minutes\" "
+		"((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) ((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) "
+		"((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) "
+		"((NIL NIL \"imap\" \"cac.washington.edu\")(NIL NIL \"A Group\" NIL)(NIL NIL \"bob\" \"x.org\")"
+		"(NIL NIL \"eve\" \"y.org\")(NIL NIL NIL NIL)) NIL NIL NIL \"<B27397-0100000@cac.washington.edu>\")");
+	assert_string_equal(bytes_to_str(mime_blob_body(buffer_bytes(&blob))),
+	                    "((\"text\" \"plain\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 8 1)"
+	                    "(\"message\" \"rfc822\" NIL NIL NIL \"7BIT\" 178 "
+	                    "(NIL \"inner\" NIL NIL NIL NIL NIL NIL NIL NIL) "
+	                    "((\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"quoted-printable\" 9 0) \"alternative\") 8) "
+	                    "\"mixed\")");
+	buffer_fini(&blob);
+}
+
+static void broken_messages_of_any_length_are_parsed(void **state)
+{
+	static const char *const more[] = {
+		"", "\n", "no header at all", "A: b", "Content-Type: multipart/mixed\r\n\r\n--x\r\n",
+		"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n--a--",
+		"From: (((((\r\nTo: <<>>,,;:@\r\nCc: \"unclosed\r\n\r\n", "Subject: =?utf-8?q?a?= =?x?\r\n\r\n",
+	};
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(multipart); n++) {
+		char *copy = malloc(n + 1);
+		struct buffer blob = { 0 };
+
+		memcpy(copy, multipart, n);
+		mime_blob_write(&blob, bytes_make(copy, n), &limits);
+		assert_true(mime_blob_envelope(buffer_bytes(&blob)).n > 0);
+		for (size_t k = 0; n == 100 && k < blob.n; k++) {
+			uint64_t off, len;
+
+			(void)mime_blob_section(bytes_sub(buffer_bytes(&blob), 0, k), (uint32_t[]){ 1, 1 }, 2, MIME_ALL, &off, &len);
+		}
+		buffer_fini(&blob);
+		free(copy);
+	}
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+		struct buffer blob = { 0 };
+
+		mime_blob_write(&blob, bytes_of(more[i]), &limits);
+		(void)mime_text_contains(bytes_of(more[i]), &limits, BYTES_LIT("zzz"), true);
+		buffer_fini(&blob);
+	}
+}
+
+static void header_fields_keep_order_and_folding(void **state)
+{
+	struct bytes names[] = { BYTES_LIT("subject"), BYTES_LIT("FROM") };
+	struct buffer out = { 0 };
+
+	(void)state;
+	mime_header_fields(&out, mime_header_of(bytes_of(multipart)), names, 2, false);
+	assert_true(bytes_equal_str(buffer_bytes(&out), "From: \"Terry Gray\" <gray@cac.washington.edu>\r\n"
+	                                                "Subject: IMAP4rev1 WG mtg summary\r\n and minutes\r\n\r\n"));
+	buffer_fini(&out);
+}
+
+static bool contains(const char *key, bool with_headers)
+{
+	struct buffer folded = { 0 };
+	bool found;
+
+	assert_true(mime_fold_key(bytes_of(key), BYTES_LIT("UTF-8"), &folded));
+	found = mime_text_contains(bytes_of(multipart), &limits, buffer_bytes(&folded), with_headers);
+	buffer_fini(&folded);
+	return found;
+}
+
+static void texts_are_searched_decoded_and_folded(void **state)
+{
+	struct buffer key = { 0 };
+
+	(void)state;
+	assert_true(contains("CAF\xc3\x89", false));
+	assert_true(contains("TWO", false));
+	assert_false(contains("washington", false));
+	assert_true(contains("washington", true));
+	assert_false(contains("preamble", false));
+	assert_false(mime_fold_key(BYTES_LIT("x"), BYTES_LIT("X-NO-SUCH"), &key));
+	assert_true(mime_fold_key(BYTES_LIT("\xfc""ber"), BYTES_LIT("ISO-8859-1"), &key));
+	assert_true(mime_header_contains(BYTES_LIT("Subject: =?iso-8859-1?Q?=DCber?= =?utf-8?B?IHVucw==?=\r\n\r\n"),
+	                                 BYTES_LIT("subject"), buffer_bytes(&key)));
+	buffer_fini(&key);
+}
+
+static void dates_are_read_as_people_write_them(void **state)
+{
+	int64_t t, day;
+
+	(void)state;
+	assert_true(mime_date(BYTES_LIT(" Wed, 17 Jul 1996 02:23:25 -0700 (PDT)"), &t, &day));
+	assert_int_equal(t, 837595405);
+	assert_int_equal(day, 9694);
+	assert_true(mime_date(BYTES_LIT("1 Jan 70 00:00 EST"), &t, &day));
+	assert_int_equal(t, 5 * 3600);
+	assert_false(mime_date(BYTES_LIT("yesterday"), &t, &day));
+	assert_false(mime_date(BYTES_LIT(""), &t, &day));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sections_are_found_by_their_numbers),
+		cmocka_unit_test(a_plain_message_is_its_own_part_one),
+		cmocka_unit_test(envelope_and_structure_read_as_the_rfc_says),
+		cmocka_unit_test(broken_messages_of_any_length_are_parsed),
+		cmocka_unit_test(header_fields_keep_order_and_folding),
+		cmocka_unit_test(texts_are_searched_decoded_and_folded),
+		cmocka_unit_test(dates_are_read_as_people_write_them),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

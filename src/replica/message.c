@@ -3,7 +3,7 @@
 #include "cursor.h"
 
 /* u8 type, u64 epoch, u64 lsn, u64 committed, u64 time; then HELLO: u32 count, rows of u64 epoch, u64 first; ENTRIES: raw */
-void message_write(struct buffer *to, const struct message *m)
+void message_write(struct buffer *to, const struct peer_message *m)
 {
 	buffer_add_u8(to, (uint8_t)m->type);
 	buffer_add_u64le(to, m->epoch);
@@ -39,12 +39,12 @@ static bool read_history(struct cursor *c, struct history *h)
 	return true;
 }
 
-bool message_read(struct bytes in, struct message *m_r, struct history *history_r, struct fault *why)
+bool message_read(struct bytes in, struct peer_message *m_r, struct history *history_r, struct fault *why)
 {
 	struct cursor c = cursor_of(in);
 	uint8_t type;
 
-	*m_r = (struct message){ 0 };
+	*m_r = (struct peer_message){ 0 };
 	if (!cursor_u8(&c, &type) || type < MESSAGE_HELLO || type > MESSAGE_BEACON_ACK || !cursor_u64le(&c, &m_r->epoch) ||
 	    !cursor_u64le(&c, &m_r->lsn) || !cursor_u64le(&c, &m_r->committed) || !cursor_u64le(&c, &m_r->time_ms))
 		return fault_set(why, FAULT_CLIENT, "not a message of the sync stream");

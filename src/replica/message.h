@@ -18,7 +18,7 @@ enum message_type {
 };
 
 /* Which fields a type uses stands behind them. */
-struct message {
+struct peer_message {
 	enum message_type type;
 	uint64_t epoch;     /* all: the one the sender acts in (REFUSE: knows of) */
 	uint64_t lsn;       /* HELLO: last durable; WELCOME: common; ACK, BEACON_ACK: durable */
@@ -29,8 +29,8 @@ struct message {
 };
 
 /* Append the message's octets, ENTRIES' raw ones included. */
-void message_write(struct buffer *to, const struct message *m);
+void message_write(struct buffer *to, const struct peer_message *m);
 /* Read one message. HISTORY_R gets a HELLO's rows. False with WHY: not a message. */
-bool message_read(struct bytes in, struct message *m_r, struct history *history_r, struct fault *why);
+bool message_read(struct bytes in, struct peer_message *m_r, struct history *history_r, struct fault *why);
 
 #endif

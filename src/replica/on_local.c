@@ -36,7 +36,7 @@ void replica_on_durable(struct replica *r, uint64_t lsn)
 	if (r->role == REPLICA_MASTER) {
 		replica_advance(r);
 	} else if (r->role == REPLICA_FOLLOWER && r->is_welcome && r->master >= 0 && !r->ask.is_open) {
-		const struct message ack = { .type = MESSAGE_ACK, .epoch = r->epoch, .lsn = r->durable };
+		const struct peer_message ack = { .type = MESSAGE_ACK, .epoch = r->epoch, .lsn = r->durable };
 
 		/* PacificA, section 2.2: the secondary acknowledges what it has inserted into its prepared list, here: on disk. */
 		replica_send(r, (size_t)r->master, &ack);

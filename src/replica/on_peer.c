@@ -3,7 +3,7 @@
 
 static void say_hello(struct replica *r, size_t master)
 {
-	const struct message hello = { .type = MESSAGE_HELLO, .epoch = r->epoch, .lsn = r->durable, .committed = r->applied,
+	const struct peer_message hello = { .type = MESSAGE_HELLO, .epoch = r->epoch, .lsn = r->durable, .committed = r->applied,
 		                       .history = &r->history };
 
 	replica_send(r, master, &hello);
@@ -38,10 +38,10 @@ void replica_on_peer_down(struct replica *r, size_t peer)
 }
 
 /* Master: a follower says what it holds. */
-static void on_hello(struct replica *r, size_t peer, const struct message *m, const struct history *theirs)
+static void on_hello(struct replica *r, size_t peer, const struct peer_message *m, const struct history *theirs)
 {
 	struct replica_peer *p = &r->peers[peer];
-	struct message answer = { .epoch = r->epoch, .committed = r->committed };
+	struct peer_message answer = { .epoch = r->epoch, .committed = r->committed };
 	struct replica_action *a;
 
 	if (r->role != REPLICA_MASTER || r->opened_lsn == 0 || m->epoch > r->epoch) {
@@ -63,9 +63,9 @@ static void on_hello(struct replica *r, size_t peer, const struct message *m, co
 	r->beacon_ms = 0; /* a beacon at once: its lease lets us act */
 }
 
-static void on_welcome(struct replica *r, size_t peer, const struct message *m)
+static void on_welcome(struct replica *r, size_t peer, const struct peer_message *m)
 {
-	const struct message ack = { .type = MESSAGE_ACK, .epoch = m->epoch, .lsn = m->lsn };
+	const struct peer_message ack = { .type = MESSAGE_ACK, .epoch = m->epoch, .lsn = m->lsn };
 
 	if (r->is_welcome || m->lsn > r->last) {
 		disconnect(r, peer);
@@ -105,16 +105,16 @@ void replica_note_committed(struct replica *r, uint64_t lsn)
 	replica_act(r, ACTION_COMMIT)->lsn = lsn;
 }
 
-static void on_beacon(struct replica *r, size_t peer, const struct message *m)
+static void on_beacon(struct replica *r, size_t peer, const struct peer_message *m)
 {
-	const struct message ack = { .type = MESSAGE_BEACON_ACK, .epoch = m->epoch, .lsn = r->durable, .time_ms = m->time_ms };
+	const struct peer_message ack = { .type = MESSAGE_BEACON_ACK, .epoch = m->epoch, .lsn = r->durable, .time_ms = m->time_ms };
 
 	replica_note_committed(r, m->committed);
 	replica_send(r, peer, &ack);
 }
 
 /* Master: a follower has made entries durable. */
-static void on_ack(struct replica *r, size_t peer, const struct message *m)
+static void on_ack(struct replica *r, size_t peer, const struct peer_message *m)
 {
 	struct replica_peer *p = &r->peers[peer];
 
@@ -129,7 +129,7 @@ static void on_ack(struct replica *r, size_t peer, const struct message *m)
 
 static void from_master(struct replica *r, const struct replica_event *ev)
 {
-	const struct message *m = ev->message;
+	const struct peer_message *m = ev->message;
 
 	/* Having asked for the reign we no longer listen: an acknowledged beacon would let the old master act on. */
 	if (r->ask.is_open)
@@ -153,7 +153,7 @@ static void from_master(struct replica *r, const struct replica_event *ev)
 
 void replica_on_message(struct replica *r, const struct replica_event *ev)
 {
-	const struct message *m = ev->message;
+	const struct peer_message *m = ev->message;
 
 	switch (m->type) {
 	case MESSAGE_HELLO:

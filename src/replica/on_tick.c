@@ -3,7 +3,7 @@
 
 void replica_beacon(struct replica *r)
 {
-	const struct message beacon = { .type = MESSAGE_BEACON, .epoch = r->epoch, .committed = r->committed,
+	const struct peer_message beacon = { .type = MESSAGE_BEACON, .epoch = r->epoch, .committed = r->committed,
 		                        .time_ms = r->now_ms };
 
 	r->beacon_ms = r->now_ms;

@@ -34,7 +34,7 @@ struct replica_action *replica_act(struct replica *r, enum replica_action_type t
 	return a;
 }
 
-void replica_send(struct replica *r, size_t peer, const struct message *m)
+void replica_send(struct replica *r, size_t peer, const struct peer_message *m)
 {
 	struct replica_action *a = replica_act(r, ACTION_SEND);
 

@@ -73,7 +73,7 @@ struct replica_event {
 		struct bytes master;  /* empty: none */
 		struct bytes in_sync; /* names separated by blanks; names that are not in the list are ignored */
 	} reign;
-	const struct message *message;
+	const struct peer_message *message;
 	const struct history *history;
 };
 
@@ -100,7 +100,7 @@ struct replica_action {
 	size_t master;
 	member_set_t in_sync;
 	bool is_open;
-	struct message message;
+	struct peer_message message;
 	const char *text;
 };
 

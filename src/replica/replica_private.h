@@ -59,7 +59,7 @@ struct replica {
 #define MEMBER_BIT(i) ((member_set_t)1 << (i))
 
 struct replica_action *replica_act(struct replica *r, enum replica_action_type type);
-void replica_send(struct replica *r, size_t peer, const struct message *m);
+void replica_send(struct replica *r, size_t peer, const struct peer_message *m);
 /* Members whose durable copy a commit needs: the in-sync set, and whoever an unanswered ASK would add. */
 member_set_t replica_required(const struct replica *r);
 /* Master: see how far all required members are, and COMMIT. */

@@ -1,0 +1,491 @@
+/* driver.c - the engine's frame: events into the replica core, its actions out, threads, stop, and figures.
+ *
+ * Every input (a tick, a frame of a member, a word of the directory, the end of a sync) becomes an event; the core's
+ * actions are done in their order. An action may bring about another event: it is queued and taken when the actions of the
+ * present one are done, so that the core is never re-entered. */
+#include "driver.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "driver_private.h"
+#include "json.h"
+#include "log.h"
+
+#define STOP_HAND_OVER_MS 2000
+
+void driver_words(const struct driver *d, member_set_t set, char *to, size_t size)
+{
+	size_t n = 0;
+
+	to[0] = '\0';
+	for (size_t i = 0; i < d->count; i++) {
+		if ((set >> i & 1) != 0)
+			n += (size_t)snprintf(to + n, size - n, "%s%s", n > 0 ? " " : "", d->peers[i].name);
+	}
+}
+
+void driver_answer(struct driver_request *r)
+{
+	loop_post(r->loop, r->done, r->arg);
+}
+
+static void append_epoch(struct driver *d, const struct replica_action *a)
+{
+	(void)snprintf(d->epoch_master, sizeof(d->epoch_master), "%s", d->peers[a->master].name);
+	driver_words(d, a->in_sync, d->epoch_in_sync, sizeof(d->epoch_in_sync));
+	d->epoch_intent = (struct intent){ .op = INTENT_EPOCH,
+		                           .epoch = { a->epoch, bytes_of(d->epoch_master), bytes_of(d->epoch_in_sync) } };
+	d->wants_epoch = true;
+}
+
+static void role_changed(struct driver *d, uint64_t epoch)
+{
+	bool is_master = replica_role(d->core) == REPLICA_MASTER;
+	int master = replica_master(d->core);
+
+	log_event(LOG_INFO, "driver.role.changed", LOG_STR("role", is_master ? "master" : "replica"), LOG_U64("epoch", epoch),
+	          LOG_STR("master", master < 0 ? "" : d->peers[master].name));
+	if (is_master)
+		return;
+	driver_turn_abort(d);
+	driver_fail_waiting(d);
+	d->wants_epoch = false;
+}
+
+static void do_action(struct driver *d, const struct replica_action *a)
+{
+	switch (a->type) {
+	case ACTION_TRUNCATE:
+		driver_truncate(d, a->lsn);
+		break;
+	case ACTION_CONNECT:
+		driver_sync_connect(d, (int)a->peer);
+		break;
+	case ACTION_DISCONNECT:
+		driver_sync_disconnect(d, a->peer);
+		break;
+	case ACTION_SEND:
+		driver_sync_send(d, a->peer, &a->message);
+		break;
+	case ACTION_STREAM:
+		driver_sync_stream(d, a->peer, a->lsn);
+		break;
+	case ACTION_STOP_STREAMS:
+		driver_sync_stop_streams(d);
+		break;
+	case ACTION_FOLLOW:
+		driver_follow(d);
+		break;
+	case ACTION_APPEND_EPOCH:
+		append_epoch(d, a);
+		break;
+	case ACTION_COMMIT:
+		if (replica_role(d->core) == REPLICA_MASTER)
+			driver_turn_commit(d, a->lsn);
+		else
+			driver_apply(d, a->lsn);
+		break;
+	case ACTION_ASK:
+		driver_directory_ask(d, a);
+		break;
+	case ACTION_ROLE:
+		role_changed(d, a->epoch);
+		break;
+	case ACTION_GATE:
+		d->is_gate_open = a->is_open;
+		break;
+	case ACTION_REPORT:
+		log_event(LOG_WARNING, "driver.core.reported", LOG_STR("what", a->text));
+		break;
+	}
+}
+
+/* Tell who serves, to sessions and to whoever asks /role. */
+static void publish(struct driver *d)
+{
+	uint64_t now = clock_mono_ms();
+	bool serves = replica_may_act(d->core, now) && !d->is_closed;
+
+	atomic_store(&d->act_until, serves ? replica_act_until(d->core) : 0);
+	atomic_store(&d->is_ready,
+	             d->is_joined && (serves || (replica_role(d->core) == REPLICA_FOLLOWER && replica_master(d->core) >= 0 &&
+	                                         replica_is_connected(d->core, (size_t)replica_master(d->core)))));
+	if (serves == d->was_serving)
+		return;
+	d->was_serving = serves;
+	log_event(LOG_INFO, serves ? "driver.serving.began" : "driver.serving.ended",
+	          LOG_U64("epoch", replica_epoch(d->core)), LOG_U64("lsn", store_applied_lsn(d->o.store)));
+	d->o.events->on_serving(d->o.arg, serves);
+	if (serves)
+		driver_compare(d);
+}
+
+static void step(struct driver *d, const struct replica_event *ev)
+{
+	struct replica_event now = *ev;
+
+	now.now_ms = clock_mono_ms();
+	replica_step(d->core, &now, &d->actions);
+	d->message = ev->type == EVENT_MESSAGE ? ev->message : NULL;
+	d->message_peer = ev->peer;
+	for (size_t i = 0; i < d->actions.count; i++) {
+		const struct replica_action a = d->actions.at[i];
+
+		do_action(d, &a);
+	}
+	d->message = NULL;
+}
+
+void driver_event(struct driver *d, const struct replica_event *ev)
+{
+	size_t taken = 0;
+
+	if (d->is_stepping) {
+		assert(ev->type != EVENT_MESSAGE && ev->type != EVENT_CONFIG && d->queue_count < DRIVER_EVENTS_MAX);
+		d->queue[d->queue_count++] = *ev;
+		return;
+	}
+	d->is_stepping = true;
+	step(d, ev);
+	while (taken < d->queue_count) {
+		const struct replica_event next = d->queue[taken++];
+
+		step(d, &next);
+	}
+	d->queue_count = 0;
+	d->is_stepping = false;
+	publish(d);
+	driver_turn(d);
+}
+
+void driver_tell(struct driver *d, enum replica_event_type type, uint64_t lsn, uint64_t epoch)
+{
+	const struct replica_event ev = { .type = type, .lsn = lsn, .epoch = epoch };
+
+	driver_event(d, &ev);
+}
+
+/* Figures. */
+
+static void refresh_status(struct driver *d)
+{
+	struct buffer s = { 0 }, m = { 0 };
+	struct store_stats st;
+	char words[512];
+	int master = replica_master(d->core);
+
+	store_get_stats(d->o.store, &st);
+	driver_words(d, replica_in_sync(d->core), words, sizeof(words));
+	buffer_add_u8(&s, '{');
+	json_key_string(&s, "server", bytes_of(d->server));
+	json_key_string(&s, "member", bytes_of(d->member));
+	json_key_u64(&s, "epoch", replica_epoch(d->core));
+	json_key_string(&s, "master", bytes_of(master < 0 ? "" : d->peers[master].name));
+	json_key_string(&s, "in_sync", bytes_of(words));
+	json_key_string(&s, "sync_mode", BYTES_LIT("sync"));
+	json_key_u64(&s, "lsn", st.last);
+	json_key_u64(&s, "durable", st.durable);
+	json_key_u64(&s, "applied", st.applied);
+	json_key_u64(&s, "committed", replica_committed(d->core));
+	json_key_u64(&s, "turns", atomic_load(&d->turns));
+	json_key_u64(&s, "syncs", st.flushes);
+	json_key_u64(&s, "journal_bytes", st.journal_bytes);
+	json_key_u64(&s, "conflicts", atomic_load(&d->conflicts));
+	json_key_string(&s, "directory", bytes_of(d->directory == NULL ? "" : mupdate_client_problem(d->directory)));
+	json_key(&s, "peers");
+	buffer_add_u8(&s, '{');
+	for (size_t i = 0; i < d->count; i++) {
+		uint64_t acked = replica_acked(d->core, i);
+
+		if (i == d->self)
+			continue;
+		json_key(&s, d->peers[i].name);
+		buffer_add_u8(&s, '{');
+		json_key_bool(&s, "connected", d->peers[i].link != NULL);
+		json_key_u64(&s, "acked", acked);
+		json_key_u64(&s, "lag", replica_role(d->core) == REPLICA_MASTER && st.last > acked ? st.last - acked : 0);
+		buffer_add_u8(&s, '}');
+	}
+	buffer_add_str(&s, "}}");
+	buffer_addf(&m,
+	            "# TYPE roost_epoch gauge\nroost_epoch %llu\n# TYPE roost_lsn gauge\nroost_lsn %llu\n"
+	            "# TYPE roost_applied_lsn gauge\nroost_applied_lsn %llu\n# TYPE roost_turns_total counter\n"
+	            "roost_turns_total %llu\n# TYPE roost_turn_intents_total counter\nroost_turn_intents_total %llu\n"
+	            "# TYPE roost_journal_syncs_total counter\nroost_journal_syncs_total %llu\n"
+	            "# TYPE roost_journal_bytes gauge\nroost_journal_bytes %llu\n"
+	            "# TYPE roost_directory_conflicts_total counter\nroost_directory_conflicts_total %llu\n",
+	            (unsigned long long)replica_epoch(d->core), (unsigned long long)st.last, (unsigned long long)st.applied,
+	            (unsigned long long)atomic_load(&d->turns), (unsigned long long)atomic_load(&d->turned),
+	            (unsigned long long)st.flushes, (unsigned long long)st.journal_bytes,
+	            (unsigned long long)atomic_load(&d->conflicts));
+	(void)pthread_mutex_lock(&d->lock);
+	buffer_fini(&d->status);
+	buffer_fini(&d->metrics);
+	d->status = s;
+	d->metrics = m;
+	(void)pthread_mutex_unlock(&d->lock);
+}
+
+void driver_status_json(struct driver *d, struct buffer *to)
+{
+	(void)pthread_mutex_lock(&d->lock);
+	json_sep(to);
+	if (d->status.n > 2)
+		buffer_add(to, bytes_sub(buffer_bytes(&d->status), 1, d->status.n - 2));
+	(void)pthread_mutex_unlock(&d->lock);
+}
+
+void driver_metrics(struct driver *d, struct buffer *to)
+{
+	(void)pthread_mutex_lock(&d->lock);
+	buffer_add(to, buffer_bytes(&d->metrics));
+	(void)pthread_mutex_unlock(&d->lock);
+	buffer_addf(to, "# TYPE roost_master gauge\nroost_master %d\n", driver_may_serve(d) ? 1 : 0);
+}
+
+bool driver_may_serve(const struct driver *d)
+{
+	uint64_t until = atomic_load(&d->act_until);
+
+	return until == UINT64_MAX || (until != 0 && clock_mono_ms() < until);
+}
+
+const char *driver_role(const struct driver *d)
+{
+	return driver_may_serve(d) ? "master" : "replica";
+}
+
+bool driver_is_ready(const struct driver *d)
+{
+	return atomic_load(&d->is_ready);
+}
+
+/* Requests. */
+
+struct given {
+	struct driver *driver;
+	struct driver_request *request;
+};
+
+static void take(void *arg)
+{
+	struct given *g = arg;
+	struct driver *d = g->driver;
+
+	if (d->is_closed || replica_role(d->core) != REPLICA_MASTER) {
+		g->request->answer.result = STORE_NOT_MASTER;
+		g->request->had_no_effect = true;
+		driver_answer(g->request);
+	} else {
+		list_push(&d->waiting, &g->request->waiting);
+		driver_turn(d);
+	}
+	free(g);
+}
+
+void driver_submit(struct driver *d, struct driver_request *request)
+{
+	struct given *g = must_alloc(sizeof(*g));
+
+	request->loop = loop_current();
+	assert(request->loop != NULL);
+	request->had_no_effect = false;
+	request->cost = intent_cost(request->intent);
+	request->answer = (struct intent_answer){ 0 };
+	*g = (struct given){ d, request };
+	loop_post(d->loop, take, g);
+}
+
+void driver_name_begin(struct driver *d, struct bytes name)
+{
+	(void)pthread_mutex_lock(&d->lock);
+	(void)map_put(&d->busy_names, name, (void *)((uintptr_t)map_get(&d->busy_names, name) + 1));
+	(void)pthread_mutex_unlock(&d->lock);
+}
+
+void driver_name_end(struct driver *d, struct bytes name)
+{
+	uintptr_t count;
+
+	(void)pthread_mutex_lock(&d->lock);
+	count = (uintptr_t)map_take(&d->busy_names, name);
+	if (count > 1)
+		(void)map_put(&d->busy_names, name, (void *)(count - 1));
+	(void)pthread_mutex_unlock(&d->lock);
+}
+
+/* Life. */
+
+static void close_all(struct driver *d)
+{
+	d->is_closed = true;
+	driver_turn_abort(d);
+	driver_fail_waiting(d);
+	publish(d);
+	driver_directory_close(d);
+	driver_sync_close(d);
+	timer_free(&d->ticker);
+	loop_stop(d->loop);
+}
+
+/* A stopping master first hands over, so that nobody has to wait for its lease to end. */
+static void stop_tick(struct driver *d)
+{
+	bool is_master = replica_role(d->core) == REPLICA_MASTER;
+
+	if (is_master && clock_mono_ms() < d->stop_ms + STOP_HAND_OVER_MS) {
+		for (size_t i = 0; i < d->count; i++) {
+			if (i != d->self && (replica_in_sync(d->core) >> i & 1) != 0 && d->peers[i].link != NULL) {
+				const struct replica_event ev = { .type = EVENT_PROMOTE, .peer = i };
+
+				driver_event(d, &ev);
+				return;
+			}
+		}
+	}
+	close_all(d);
+}
+
+static void on_tick(void *arg)
+{
+	struct driver *d = arg;
+
+	driver_tell(d, EVENT_TICK, 0, 0);
+	refresh_status(d);
+	if (d->is_stopping && !d->is_closed)
+		stop_tick(d);
+}
+
+static void begin_stop(void *arg)
+{
+	struct driver *d = arg;
+
+	d->is_stopping = true;
+	d->stop_ms = clock_mono_ms();
+	stop_tick(d);
+}
+
+static void start_here(void *arg)
+{
+	struct driver *d = arg;
+	size_t count;
+	const struct store_epoch *epochs = store_epochs(d->o.store, &count);
+	struct history *history = must_calloc(1, sizeof(*history));
+	struct replica_event ev = { .type = EVENT_START };
+	uint64_t tick_ms = config_number(d->o.config, "lease_ms") / 20;
+
+	for (size_t i = count > HISTORY_MAX ? count - HISTORY_MAX : 0; i < count; i++)
+		history_append(history, epochs[i].epoch, epochs[i].first);
+	ev.start.last = store_last_lsn(d->o.store);
+	ev.start.durable = store_durable_lsn(d->o.store);
+	ev.start.applied = store_applied_lsn(d->o.store);
+	ev.start.history = history;
+	driver_event(d, &ev);
+	free(history);
+	driver_directory_open(d);
+	d->ticker = timer_new(d->loop, on_tick, d);
+	timer_start(d->ticker, 1, tick_ms < 2 ? 2 : tick_ms > 50 ? 50 : tick_ms);
+}
+
+/* sync_peers: MEMBER=HOST:PORT of every member, this one among them. A server of one member needs no row. */
+static bool read_peers(struct driver *d, struct fault *why)
+{
+	const struct config *c = d->o.config;
+	struct bytes word;
+	bool has_self = false;
+
+	for (size_t i = 0; config_word(c, "sync_peers", i, &word); i++) {
+		size_t mark = bytes_find(word, '=');
+		struct peer *p = &d->peers[d->count];
+
+		if (mark == 0 || mark >= word.n || mark > REPLICA_NAME_MAX || d->count == REPLICA_MEMBERS_MAX)
+			return config_fault(c, "sync_peers", why, "\"%.*s\" is not MEMBER=HOST:PORT (or there are more than %d)",
+			                    BYTES_FMT(word), REPLICA_MEMBERS_MAX);
+		(void)snprintf(p->name, sizeof(p->name), "%.*s", BYTES_FMT(bytes_sub(word, 0, mark)));
+		p->address = bytes_to_str(bytes_from(word, mark + 1));
+		if (strcmp(p->name, d->member) == 0) {
+			has_self = true;
+			d->self = d->count;
+		}
+		d->count++;
+	}
+	if (d->count == 0) {
+		(void)snprintf(d->peers[0].name, sizeof(d->peers[0].name), "%s", d->member);
+		d->count = 1;
+		has_self = true;
+	}
+	return has_self || config_fault(c, "sync_peers", why, "does not name this member, \"%s\"", d->member);
+}
+
+static void free_driver(struct driver *d)
+{
+	replica_free(&d->core);
+	for (size_t i = 0; i < d->count; i++)
+		free(d->peers[i].address);
+	map_fini(&d->busy_names);
+	map_fini(&d->listed);
+	buffer_fini(&d->status);
+	buffer_fini(&d->metrics);
+	arena_fini(&d->turn_arena);
+	(void)pthread_mutex_destroy(&d->lock);
+	free(d->queue);
+	free(d->location);
+	free(d);
+}
+
+struct driver *driver_start(const struct driver_options *options, struct fault *why)
+{
+	struct driver *d = must_calloc(1, sizeof(*d));
+	struct replica_options ro = { 0 };
+
+	d->o = *options;
+	d->server = config_string(options->config, "servername");
+	d->member = config_string(options->config, "member");
+	d->partition = config_string(options->config, "defaultpartition");
+	d->location = must_printf("%s!%s", d->server, d->partition);
+	d->queue = must_calloc(DRIVER_EVENTS_MAX, sizeof(*d->queue));
+	d->connect_to = -1;
+	list_init(&d->waiting);
+	list_init(&d->in_turn);
+	(void)pthread_mutex_init(&d->lock, NULL);
+	if (!read_peers(d, why) || (d->loop = loop_start("writer", why)) == NULL) {
+		free_driver(d);
+		return NULL;
+	}
+	d->loops = (struct loops){ &d->loop, 1 };
+	ro.count = d->count;
+	ro.self = d->self;
+	ro.lease_ms = config_number(options->config, "lease_ms");
+	for (size_t i = 0; i < d->count; i++)
+		ro.names[i] = d->peers[i].name;
+	d->core = replica_new(&ro);
+	if (!driver_sync_open(d, why) || !driver_flusher_start(d, why)) {
+		listener_close(&d->sync);
+		loop_stop(d->loop);
+		loop_join(&d->loop);
+		free_driver(d);
+		return NULL;
+	}
+	loop_post(d->loop, start_here, d);
+	return d;
+}
+
+void driver_stop(struct driver **dp)
+{
+	struct driver *d = *dp;
+
+	if (d == NULL)
+		return;
+	*dp = NULL;
+	loop_post(d->loop, begin_stop, d);
+	loop_join(&d->loop);
+	driver_flusher_stop(d);
+	free_driver(d);
+}

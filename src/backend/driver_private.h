@@ -1,0 +1,124 @@
+/* driver_private.h - the engine's inside. Everything is the writer thread's, but for what says otherwise. */
+#ifndef ROOST_BACKEND_DRIVER_PRIVATE_H
+#define ROOST_BACKEND_DRIVER_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "conn.h"
+#include "driver.h"
+#include "listener.h"
+#include "map.h"
+#include "replica.h"
+#include "sasl.h"
+
+struct link;
+
+enum { DRIVER_EVENTS_MAX = 4096 };
+
+struct peer {
+	char name[REPLICA_NAME_MAX + 1];
+	char *address; /* of its sync port */
+	struct link *link; /* authenticated; NULL: none */
+};
+
+/* Commands and queries for the flusher thread, under its lock. */
+struct flusher {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake, done;
+	bool is_asked, is_done, is_stopping;
+};
+
+struct driver {
+	struct driver_options o;
+	const char *server, *member, *partition;
+	char *location; /* "server!partition" */
+	struct loop *loop;
+	struct loops loops; /* just that one */
+	struct timer *ticker;
+	struct listener *sync;
+
+	struct replica *core;
+	struct replica_actions actions;
+	bool is_stepping;
+	struct replica_event *queue; /* events that came up while stepping: without foreign memory */
+	size_t queue_count;
+	const struct peer_message *message; /* of the event at hand, for ACTION_FOLLOW */
+	size_t message_peer;
+
+	size_t self, count;
+	struct peer peers[REPLICA_MEMBERS_MAX];
+	int connect_to; /* -1: nobody */
+	struct link *dialled; /* being set up */
+	struct timer *redial;
+
+	struct list waiting; /* struct driver_request */
+	bool is_gate_open;
+	bool wants_epoch;
+	struct intent epoch_intent;
+	char epoch_master[REPLICA_NAME_MAX + 1], epoch_in_sync[REPLICA_MEMBERS_MAX * (REPLICA_NAME_MAX + 1)];
+	bool is_turn_open;
+	struct list in_turn;
+	lsn_t turn_first, turn_last;
+	struct arena turn_arena;
+
+	struct flusher flusher;
+	bool is_flushing;
+	lsn_t apply_to; /* follower: committed by the master */
+	bool is_applying; /* the next piece is posted */
+
+	struct mupdate_client *directory;
+	bool is_joined;
+	uint64_t ask_epoch;
+	struct map listed; /* name -> struct listed: the directory's list while it comes */
+	bool is_comparing;
+	bool was_serving;
+
+	bool is_stopping, is_closed;
+	uint64_t stop_ms;
+
+	/* For other threads. */
+	atomic_uint_fast64_t act_until; /* driver_may_serve(): 0: not, UINT64_MAX: while the process lives */
+	atomic_bool is_ready;
+	atomic_uint_fast64_t turns, turned, conflicts;
+	pthread_mutex_t lock; /* guards the two below */
+	struct map busy_names; /* name -> count, as a pointer */
+	struct buffer status, metrics;
+};
+
+void driver_event(struct driver *d, const struct replica_event *ev);
+/* An event of TYPE with LSN and EPOCH. */
+void driver_tell(struct driver *d, enum replica_event_type type, uint64_t lsn, uint64_t epoch);
+void driver_answer(struct driver_request *r);
+void driver_words(const struct driver *d, member_set_t set, char *to, size_t size);
+
+/* driver_turn.c */
+void driver_turn(struct driver *d);
+void driver_turn_commit(struct driver *d, lsn_t lsn);
+void driver_turn_abort(struct driver *d);
+void driver_fail_waiting(struct driver *d);
+void driver_follow(struct driver *d);
+void driver_apply(struct driver *d, lsn_t lsn);
+void driver_truncate(struct driver *d, lsn_t lsn);
+bool driver_flusher_start(struct driver *d, struct fault *why);
+void driver_flusher_stop(struct driver *d);
+
+/* driver_sync.c */
+bool driver_sync_open(struct driver *d, struct fault *why);
+void driver_sync_close(struct driver *d);
+void driver_sync_connect(struct driver *d, int peer);
+void driver_sync_disconnect(struct driver *d, size_t peer);
+void driver_sync_send(struct driver *d, size_t peer, const struct peer_message *m);
+void driver_sync_stream(struct driver *d, size_t peer, lsn_t from);
+void driver_sync_stop_streams(struct driver *d);
+void driver_sync_pump(struct driver *d);
+
+/* driver_directory.c */
+void driver_directory_open(struct driver *d);
+void driver_directory_close(struct driver *d);
+void driver_directory_ask(struct driver *d, const struct replica_action *a);
+/* Serving began, or the directory came (back): see whether its list is ours. */
+void driver_compare(struct driver *d);
+
+#endif

@@ -1,0 +1,518 @@
+/* driver_sync.c - connections between the members of a server (docs/formats.md, "Sync stream").
+ *
+ * The follower dials: magic, then frames of u32 length and octets. First an authentication by SASL: 'A' mechanism NUL
+ * response, then 'C' for each challenge and response, until the acceptor says 'O' and its name, or 'F' and why not. Then
+ * each frame is a message of the replica core. TLS from the first octet if this member has a certificate. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "cursor.h"
+#include "driver_private.h"
+#include "log.h"
+#include "policy.h"
+
+#define MAGIC "ROOSTSY1"
+#define MAGIC_SIZE 8
+#define REDIAL_MS 50
+#define DIAL_MS 3000
+#define AUTH_MS 10000
+#define AUTH_FRAME_MAX 4096
+#define STREAM_PIECE (256u << 10)
+/* A member that hears nothing for so many leases drops the connection. */
+#define SILENT_LEASES 10
+
+struct link {
+	struct driver *driver;
+	struct conn *conn;
+	bool is_incoming, has_magic, is_authed, is_streaming, is_dead;
+	size_t peer; /* known once authed, or dialled */
+	struct sasl_server *server;
+	struct sasl_client *client;
+	lsn_t next; /* to be sent */
+};
+
+static void send_frame(struct link *l, struct bytes head, struct bytes body)
+{
+	uint32_t n = (uint32_t)(head.n + body.n);
+	uint8_t length[4] = { (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24) };
+
+	conn_write(l->conn, bytes_make(length, 4));
+	conn_write(l->conn, head);
+	conn_write(l->conn, body);
+}
+
+static void drop(struct link *l, const char *why)
+{
+	if (why != NULL)
+		log_event(LOG_WARNING, "driver.sync.dropped", LOG_STR("peer", conn_peer(l->conn)), LOG_STR("why", why));
+	conn_abort(l->conn);
+}
+
+/* The link is the peer's from now on. */
+static void authed(struct link *l)
+{
+	struct driver *d = l->driver;
+	struct peer *p = &d->peers[l->peer];
+	const struct replica_event down = { .type = EVENT_PEER_DOWN, .peer = l->peer };
+	const struct replica_event up = { .type = EVENT_PEER_UP, .peer = l->peer };
+
+	l->is_authed = true;
+	if (l == d->dialled)
+		d->dialled = NULL;
+	if (p->link != NULL) {
+		struct link *old = p->link;
+
+		old->is_dead = true;
+		p->link = NULL;
+		conn_abort(old->conn);
+		driver_event(d, &down);
+	}
+	p->link = l;
+	conn_set_timeout(l->conn, config_number(d->o.config, "lease_ms") * SILENT_LEASES);
+	log_event(LOG_INFO, "driver.sync.connected", LOG_STR("member", p->name), LOG_STR("peer", conn_peer(l->conn)));
+	driver_event(d, &up);
+}
+
+static int peer_of(const struct driver *d, struct bytes name)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		if (i != d->self && bytes_equal_str(name, d->peers[i].name))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* Acceptor: who is it? Its account is ours, its authorization id says which member it is. */
+static void check_identity(struct link *l)
+{
+	struct driver *d = l->driver;
+	struct bytes authcid = sasl_server_authcid(l->server);
+	int peer = peer_of(d, sasl_server_authzid(l->server));
+
+	if (!bytes_equal_str(authcid, config_string(d->o.config, "mupdate_authname")) || peer < 0) {
+		send_frame(l, BYTES_LIT("F"), BYTES_LIT("not a member of this server"));
+		log_event(LOG_WARNING, "driver.sync.refused", LOG_STR("peer", conn_peer(l->conn)), LOG_BYTES("account", authcid),
+		          LOG_BYTES("as", sasl_server_authzid(l->server)));
+		conn_close(l->conn);
+		return;
+	}
+	l->peer = (size_t)peer;
+	send_frame(l, BYTES_LIT("O"), bytes_of(d->member));
+	authed(l);
+}
+
+static void server_step(struct link *l, struct bytes response)
+{
+	struct buffer out = { 0 };
+	struct fault why;
+
+	switch (sasl_server_step(l->server, true, response, &out, &why)) {
+	case SASL_MORE:
+		send_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
+		break;
+	case SASL_OK:
+		if (out.n > 0)
+			send_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
+		check_identity(l);
+		break;
+	case SASL_FAIL:
+		send_frame(l, BYTES_LIT("F"), BYTES_LIT("authentication failed"));
+		log_event(LOG_WARNING, "driver.sync.refused", LOG_STR("peer", conn_peer(l->conn)), LOG_FAULT(&why));
+		conn_close(l->conn);
+		break;
+	}
+	buffer_fini(&out);
+}
+
+static void acceptor_auth(struct link *l, struct bytes frame)
+{
+	struct bytes rest = bytes_from(frame, 1);
+
+	if (frame.n > 0 && frame.p[0] == 'A' && l->server == NULL) {
+		size_t n = bytes_find(rest, '\0');
+		struct bytes mechanism = bytes_sub(rest, 0, n);
+
+		if (bytes_equal_str(mechanism, "SCRAM-SHA-256"))
+			l->server = sasl_server_new(l->driver->o.users, mechanism);
+		if (l->server == NULL)
+			drop(l, "a mechanism that is not offered");
+		else
+			server_step(l, bytes_from(rest, n + 1));
+	} else if (frame.n > 0 && frame.p[0] == 'C' && l->server != NULL) {
+		server_step(l, rest);
+	} else {
+		drop(l, "not an authentication");
+	}
+}
+
+static void dialler_auth(struct link *l, struct bytes frame)
+{
+	struct bytes rest = bytes_from(frame, 1);
+	struct buffer out = { 0 };
+	struct fault why;
+	enum sasl_result result;
+
+	if (frame.n > 0 && frame.p[0] == 'O') {
+		if (!bytes_equal_str(rest, l->driver->peers[l->peer].name))
+			drop(l, "another member than the one dialled answers");
+		else
+			authed(l);
+		return;
+	}
+	if (frame.n == 0 || frame.p[0] != 'C') {
+		drop(l, frame.n > 0 && frame.p[0] == 'F' ? "refused by the other member" : "not an authentication");
+		return;
+	}
+	result = sasl_client_step(l->client, rest, &out, &why);
+	if (result == SASL_FAIL)
+		drop(l, why.what);
+	else if (result == SASL_MORE || out.n > 0)
+		send_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+static void on_message(struct link *l, struct bytes frame)
+{
+	struct history *history = NULL;
+	struct replica_event ev = { .type = EVENT_MESSAGE, .peer = l->peer };
+	struct peer_message m;
+	struct fault why;
+
+	history = must_calloc(1, sizeof(*history));
+	if (message_read(frame, &m, history, &why)) {
+		ev.message = &m;
+		ev.history = history;
+		driver_event(l->driver, &ev);
+	} else {
+		drop(l, why.what);
+	}
+	free(history);
+}
+
+/* Take one frame. False: none is complete, or the link is over. */
+static bool take_frame(struct link *l)
+{
+	struct bytes in = conn_input(l->conn);
+	struct cursor c = cursor_of(in);
+	uint64_t limit = l->is_authed ? store_entry_max() + STREAM_PIECE + 1024 : AUTH_FRAME_MAX;
+	struct bytes frame;
+	uint32_t n;
+
+	if (!l->has_magic && l->is_incoming) {
+		if (in.n < MAGIC_SIZE)
+			return false;
+		if (memcmp(in.p, MAGIC, MAGIC_SIZE) != 0) {
+			drop(l, "not the sync protocol, or another version");
+			return false;
+		}
+		l->has_magic = true;
+		conn_consume(l->conn, MAGIC_SIZE);
+		return true;
+	}
+	if (!cursor_u32le(&c, &n)) {
+		conn_want(l->conn, 0);
+		return false;
+	}
+	if (n > limit) {
+		drop(l, "a frame over the limit");
+		return false;
+	}
+	if (!cursor_bytes(&c, n, &frame)) {
+		conn_want(l->conn, (size_t)n + 4);
+		return false;
+	}
+	conn_want(l->conn, 0);
+	if (l->is_authed)
+		on_message(l, frame);
+	else if (l->is_incoming)
+		acceptor_auth(l, frame);
+	else
+		dialler_auth(l, frame);
+	if (l->is_dead)
+		return false;
+	conn_consume(l->conn, (size_t)n + 4);
+	return true;
+}
+
+static void on_input(struct conn *c, void *arg)
+{
+	(void)c;
+	while (take_frame(arg))
+		;
+}
+
+static void redial(void *arg);
+
+static void on_closed(struct conn *c, void *arg, const struct fault *why)
+{
+	struct link *l = arg;
+	struct driver *d = l->driver;
+	const struct replica_event down = { .type = EVENT_PEER_DOWN, .peer = l->peer };
+
+	(void)c;
+	if (why != NULL && l->is_authed)
+		log_event(LOG_INFO, "driver.sync.lost", LOG_STR("member", d->peers[l->peer].name), LOG_FAULT(why));
+	if (l == d->dialled)
+		d->dialled = NULL;
+	if (!l->is_dead && l->is_authed && d->peers[l->peer].link == l) {
+		d->peers[l->peer].link = NULL;
+		driver_event(d, &down);
+	}
+	sasl_server_free(&l->server);
+	sasl_client_free(&l->client);
+	free(l);
+	if (!d->is_closed && d->connect_to >= 0 && d->dialled == NULL && d->peers[d->connect_to].link == NULL)
+		timer_start(d->redial, REDIAL_MS, 0);
+}
+
+static void pump(struct link *l);
+
+static void on_drained(struct conn *c, void *arg)
+{
+	(void)c;
+	pump(arg);
+}
+
+static void on_ready(struct conn *c, void *arg)
+{
+	struct link *l = arg;
+	const struct config *cfg = l->driver->o.config;
+	struct buffer first = { 0 };
+	struct fault why;
+
+	l->client = sasl_client_new("SCRAM-SHA-256", bytes_of(config_string(cfg, "mupdate_authname")),
+	                            bytes_of(l->driver->member), bytes_of(config_string(cfg, "mupdate_password")));
+	if (l->client == NULL || sasl_client_step(l->client, BYTES_NONE, &first, &why) == SASL_FAIL) {
+		drop(l, "cannot authenticate: mupdate_authname and mupdate_password are needed");
+		return;
+	}
+	conn_write(c, BYTES_LIT(MAGIC));
+	send_frame(l, BYTES_LIT("ASCRAM-SHA-256\0"), buffer_bytes(&first));
+	buffer_fini(&first);
+	conn_set_timeout(c, AUTH_MS);
+}
+
+static const struct conn_events events = {
+	.on_ready = on_ready, .on_input = on_input, .on_drained = on_drained, .on_closed = on_closed
+};
+
+static void called(struct conn *c, void *arg)
+{
+	struct driver *d = arg;
+	struct link *l = must_calloc(1, sizeof(*l));
+
+	l->driver = d;
+	l->conn = c;
+	l->is_incoming = true;
+	conn_set_events(c, &events, l);
+	conn_set_timeout(c, AUTH_MS);
+	if (d->is_closed)
+		conn_abort(c);
+	else if (d->o.tls_server == NULL && !conn_is_loopback(c) && !config_switch(d->o.config, "allowplaintext"))
+		drop(l, "no TLS: set tls_server_cert, or allowplaintext on a network that is trusted");
+}
+
+static void redial(void *arg)
+{
+	struct driver *d = arg;
+	struct link *l;
+
+	if (d->connect_to < 0 || d->dialled != NULL || d->peers[d->connect_to].link != NULL || d->is_closed)
+		return;
+	l = must_calloc(1, sizeof(*l));
+	l->driver = d;
+	l->peer = (size_t)d->connect_to;
+	d->dialled = l;
+	l->conn = conn_dial(d->loop, d->peers[l->peer].address, d->o.tls_server != NULL ? d->o.tls_client : NULL, DIAL_MS,
+	                    &events, l);
+}
+
+void driver_sync_connect(struct driver *d, int peer)
+{
+	if (d->dialled != NULL && d->dialled->peer != (size_t)peer) {
+		struct link *l = d->dialled;
+
+		d->dialled = NULL;
+		conn_abort(l->conn);
+	}
+	d->connect_to = peer;
+	timer_start(d->redial, 0, 0);
+}
+
+void driver_sync_disconnect(struct driver *d, size_t peer)
+{
+	struct link *l = d->peers[peer].link;
+
+	if (l == NULL)
+		return;
+	l->is_dead = true; /* its end is no news to the core */
+	l->is_streaming = false;
+	d->peers[peer].link = NULL;
+	conn_abort(l->conn);
+	{
+		const struct replica_event down = { .type = EVENT_PEER_DOWN, .peer = peer };
+
+		driver_event(d, &down);
+	}
+}
+
+void driver_sync_send(struct driver *d, size_t peer, const struct peer_message *m)
+{
+	struct link *l = d->peers[peer].link;
+	struct buffer out = { 0 };
+
+	if (l == NULL)
+		return;
+	message_write(&out, m);
+	send_frame(l, buffer_bytes(&out), BYTES_NONE);
+	buffer_fini(&out);
+}
+
+static void send_entries(struct link *l, struct bytes raw)
+{
+	struct driver *d = l->driver;
+	const struct peer_message m = { .type = MESSAGE_ENTRIES, .epoch = replica_epoch(d->core),
+		                   .committed = replica_committed(d->core) };
+	struct buffer head = { 0 };
+
+	message_write(&head, &m);
+	send_frame(l, buffer_bytes(&head), raw);
+	buffer_fini(&head);
+}
+
+/* The present turn's entries, from memory: they are not on the disk yet. */
+static void send_turn(struct link *l)
+{
+	size_t count;
+	const struct store_entry *e = store_turn_entries(l->driver->o.store, &count);
+	struct buffer raw = { 0 };
+
+	for (size_t i = 0; i < count; i++) {
+		buffer_add(&raw, e[i].head);
+		buffer_add(&raw, e[i].body);
+		if (raw.n >= STREAM_PIECE || i + 1 == count) {
+			send_entries(l, buffer_bytes(&raw));
+			buffer_clear(&raw);
+		}
+	}
+	buffer_fini(&raw);
+	l->next = l->driver->turn_last + 1;
+}
+
+static void pump(struct link *l)
+{
+	struct driver *d = l->driver;
+	struct buffer raw = { 0 };
+	struct fault why;
+	lsn_t last;
+
+	while (l->is_streaming && !l->is_dead && conn_pending(l->conn) < CONN_OUTPUT_HIGH) {
+		if (d->is_turn_open && l->next == d->turn_first) {
+			send_turn(l);
+			continue;
+		}
+		if (l->next > store_durable_lsn(d->o.store))
+			break;
+		buffer_clear(&raw);
+		if (store_read_entries(d->o.store, l->next, STREAM_PIECE, &raw, &last, &why) != STORE_OK) {
+			log_event(LOG_ERROR, "driver.stream.unreadable", LOG_FAULT(&why));
+			l->is_streaming = false;
+			drop(l, NULL);
+			break;
+		}
+		if (last < l->next)
+			break;
+		send_entries(l, buffer_bytes(&raw));
+		l->next = last + 1;
+	}
+	buffer_fini(&raw);
+}
+
+void driver_sync_stream(struct driver *d, size_t peer, lsn_t from)
+{
+	struct link *l = d->peers[peer].link;
+
+	if (l == NULL)
+		return;
+	l->is_streaming = true;
+	l->next = from;
+	pump(l);
+}
+
+void driver_sync_stop_streams(struct driver *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		if (d->peers[i].link != NULL)
+			d->peers[i].link->is_streaming = false;
+	}
+}
+
+void driver_sync_pump(struct driver *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		if (d->peers[i].link != NULL)
+			pump(d->peers[i].link);
+	}
+}
+
+struct opening {
+	struct driver *driver;
+	struct fault *why;
+	bool is_done, is_ok;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+};
+
+static void open_here(void *arg)
+{
+	struct opening *o = arg;
+	struct driver *d = o->driver;
+	const char *address = config_string(d->o.config, "sync_listen");
+	bool ok = true;
+
+	d->redial = timer_new(d->loop, redial, d);
+	if (address != NULL) {
+		d->sync = listener_open(d->loop, &d->loops, address, d->o.tls_server, 64, called, d, o->why);
+		ok = d->sync != NULL;
+	}
+	if (!ok)
+		timer_free(&d->redial);
+	(void)pthread_mutex_lock(&o->lock);
+	o->is_ok = ok;
+	o->is_done = true;
+	(void)pthread_cond_signal(&o->done);
+	(void)pthread_mutex_unlock(&o->lock);
+}
+
+bool driver_sync_open(struct driver *d, struct fault *why)
+{
+	struct opening o = { .driver = d, .why = why, .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
+
+	if (d->count > 1 && config_string(d->o.config, "sync_listen") == NULL)
+		return config_fault(d->o.config, "sync_listen", why, "is missing; the other members connect to it");
+	loop_post(d->loop, open_here, &o);
+	(void)pthread_mutex_lock(&o.lock);
+	while (!o.is_done)
+		(void)pthread_cond_wait(&o.done, &o.lock);
+	(void)pthread_mutex_unlock(&o.lock);
+	return o.is_ok;
+}
+
+void driver_sync_close(struct driver *d)
+{
+	listener_close(&d->sync);
+	d->connect_to = -1;
+	if (d->dialled != NULL)
+		conn_abort(d->dialled->conn);
+	for (size_t i = 0; i < d->count; i++) {
+		if (d->peers[i].link != NULL) {
+			d->peers[i].link->is_dead = true;
+			conn_close(d->peers[i].link->conn);
+			d->peers[i].link = NULL;
+		}
+	}
+	timer_free(&d->redial);
+}

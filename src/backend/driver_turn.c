@@ -1,0 +1,356 @@
+/* driver_turn.c - the turn: intents to entries, one write and one sync for all, and, once committed, the answers.
+ *
+ * One turn at a time: while it is being made durable here and there, what comes meanwhile waits and makes up the next. So
+ * the busier it is, the more share one sync. */
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "driver_private.h"
+#include "log.h"
+
+#define TURN_BYTES (16u << 20)
+#define TURN_INTENTS 2048
+
+/* The flusher: writes and syncs while the writer's loop goes on answering beacons. */
+
+static void flushed(void *arg);
+
+static void *flusher_main(void *arg)
+{
+	struct driver *d = arg;
+	struct flusher *f = &d->flusher;
+
+	(void)pthread_mutex_lock(&f->lock);
+	for (;;) {
+		while (!f->is_asked && !f->is_stopping)
+			(void)pthread_cond_wait(&f->wake, &f->lock);
+		if (!f->is_asked)
+			break;
+		(void)pthread_mutex_unlock(&f->lock);
+		store_flush_run(d->o.store);
+		(void)pthread_mutex_lock(&f->lock);
+		f->is_asked = false;
+		f->is_done = true;
+		(void)pthread_cond_signal(&f->done);
+		loop_post(d->loop, flushed, d);
+	}
+	(void)pthread_mutex_unlock(&f->lock);
+	return NULL;
+}
+
+bool driver_flusher_start(struct driver *d, struct fault *why)
+{
+	struct flusher *f = &d->flusher;
+	int rc;
+
+	(void)pthread_mutex_init(&f->lock, NULL);
+	(void)pthread_cond_init(&f->wake, NULL);
+	(void)pthread_cond_init(&f->done, NULL);
+	rc = pthread_create(&f->thread, NULL, flusher_main, d);
+	return rc == 0 || fault_errno(why, FAULT_OPERATOR, rc, "the flusher's thread");
+}
+
+void driver_flusher_stop(struct driver *d)
+{
+	struct flusher *f = &d->flusher;
+
+	(void)pthread_mutex_lock(&f->lock);
+	f->is_stopping = true;
+	(void)pthread_cond_signal(&f->wake);
+	(void)pthread_mutex_unlock(&f->lock);
+	(void)pthread_join(f->thread, NULL);
+	(void)pthread_cond_destroy(&f->wake);
+	(void)pthread_cond_destroy(&f->done);
+	(void)pthread_mutex_destroy(&f->lock);
+}
+
+static void start_flush(struct driver *d)
+{
+	struct flusher *f = &d->flusher;
+
+	if (d->is_flushing || !store_flush_begin(d->o.store))
+		return;
+	d->is_flushing = true;
+	(void)pthread_mutex_lock(&f->lock);
+	f->is_asked = true;
+	f->is_done = false;
+	(void)pthread_cond_signal(&f->wake);
+	(void)pthread_mutex_unlock(&f->lock);
+}
+
+/* The flush has been run: tell the store, then the core. */
+static void finish_flush(struct driver *d)
+{
+	struct fault why;
+
+	d->is_flushing = false;
+	if (!store_flush_done(d->o.store, &why)) {
+		log_event(LOG_ERROR, "driver.journal.failed", LOG_FAULT(&why));
+		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
+		/* Nothing can be assumed of what is on the disk: whoever starts us anew recovers from what is there. */
+		(void)kill(getpid(), SIGTERM);
+		return;
+	}
+	driver_tell(d, EVENT_LOCAL_DURABLE, store_durable_lsn(d->o.store), 0);
+}
+
+static void flushed(void *arg)
+{
+	struct driver *d = arg;
+
+	(void)pthread_mutex_lock(&d->flusher.lock);
+	/* Somebody may have waited for it and taken it already. */
+	if (!d->flusher.is_done) {
+		(void)pthread_mutex_unlock(&d->flusher.lock);
+		return;
+	}
+	d->flusher.is_done = false;
+	(void)pthread_mutex_unlock(&d->flusher.lock);
+	finish_flush(d);
+	if (d->is_closed)
+		return;
+	start_flush(d); /* what was appended meanwhile, on a follower */
+	driver_sync_pump(d);
+	driver_turn(d);
+}
+
+/* Let a running flush end before the journal is changed otherwise. */
+static void wait_flush(struct driver *d)
+{
+	struct flusher *f = &d->flusher;
+
+	if (!d->is_flushing)
+		return;
+	(void)pthread_mutex_lock(&f->lock);
+	while (!f->is_done)
+		(void)pthread_cond_wait(&f->done, &f->lock);
+	f->is_done = false;
+	(void)pthread_mutex_unlock(&f->lock);
+	finish_flush(d);
+}
+
+/* A master's turn. */
+
+static void refuse(struct driver_request *r, enum store_result result, bool had_no_effect)
+{
+	r->answer = (struct intent_answer){ .result = result };
+	r->had_no_effect = had_no_effect;
+	driver_answer(r);
+}
+
+void driver_fail_waiting(struct driver *d)
+{
+	struct list *m;
+
+	while ((m = list_shift(&d->waiting)) != NULL)
+		refuse(LIST_OBJECT(m, struct driver_request, waiting), STORE_NOT_MASTER, true);
+}
+
+/* Move waiting requests to the turn, as many as one turn takes. Returns what they cost. */
+static uint64_t gather(struct driver *d)
+{
+	uint64_t cost = d->wants_epoch ? intent_cost(&d->epoch_intent) : 0;
+	size_t count = 0;
+
+	while (d->is_gate_open && !list_is_empty(&d->waiting) && count < TURN_INTENTS) {
+		struct driver_request *r = LIST_OBJECT(d->waiting.next, struct driver_request, waiting);
+
+		if (count > 0 && cost + r->cost > TURN_BYTES)
+			break;
+		list_remove(&r->waiting);
+		list_push(&d->in_turn, &r->waiting);
+		cost += r->cost;
+		count++;
+	}
+	return cost;
+}
+
+static void answer_turn(struct driver *d)
+{
+	struct list *m;
+
+	while ((m = list_shift(&d->in_turn)) != NULL)
+		driver_answer(LIST_OBJECT(m, struct driver_request, waiting));
+}
+
+static void refuse_turn(struct driver *d, enum store_result result, bool had_no_effect)
+{
+	struct list *m;
+
+	while ((m = list_shift(&d->in_turn)) != NULL)
+		refuse(LIST_OBJECT(m, struct driver_request, waiting), result, had_no_effect);
+}
+
+static void turn_over(struct driver *d)
+{
+	d->is_turn_open = false;
+	arena_fini(&d->turn_arena);
+}
+
+void driver_turn(struct driver *d)
+{
+	uint64_t epoch = replica_epoch(d->core);
+	struct intent_answer ignored;
+	struct store_changes changes = { 0 };
+	enum store_result result;
+	struct fault why;
+	uint64_t cost;
+	size_t count;
+
+	if (d->is_turn_open || d->is_flushing || d->is_stepping || d->is_closed || replica_role(d->core) != REPLICA_MASTER)
+		return;
+	if (!d->wants_epoch && (!d->is_gate_open || list_is_empty(&d->waiting)))
+		return;
+	cost = gather(d);
+	result = store_reserve_space(d->o.store, cost, &why);
+	if (result == STORE_OK)
+		result = store_turn_begin(d->o.store, epoch, &why);
+	if (result != STORE_OK) {
+		log_event(LOG_ERROR, "driver.turn.refused", LOG_FAULT(&why));
+		refuse_turn(d, result, result == STORE_NO_SPACE);
+		return;
+	}
+	d->is_turn_open = true;
+	if (d->wants_epoch) {
+		d->wants_epoch = false;
+		store_turn_add(d->o.store, &d->epoch_intent, &d->turn_arena, &ignored);
+	}
+	LIST_EACH(m, &d->in_turn) {
+		struct driver_request *r = LIST_OBJECT(m, struct driver_request, waiting);
+
+		store_turn_add(d->o.store, r->intent, r->arena, &r->answer);
+		if (r->answer.result == STORE_FAILED) {
+			store_turn_abort(d->o.store);
+			refuse_turn(d, STORE_FAILED, false);
+			turn_over(d);
+			return;
+		}
+		(void)atomic_fetch_add(&d->turned, 1);
+	}
+	(void)atomic_fetch_add(&d->turns, 1);
+	(void)store_turn_entries(d->o.store, &count);
+	if (count == 0) {
+		(void)store_turn_commit(d->o.store, store_last_lsn(d->o.store), &changes, &why);
+		store_changes_fini(&changes);
+		answer_turn(d);
+		turn_over(d);
+		return;
+	}
+	d->turn_last = store_last_lsn(d->o.store);
+	d->turn_first = d->turn_last - count + 1;
+	/* The followers get the entries while they are being written here: the two syncs run side by side. */
+	driver_tell(d, EVENT_LOCAL_APPENDED, d->turn_last, epoch);
+	driver_sync_pump(d);
+	start_flush(d);
+}
+
+void driver_turn_commit(struct driver *d, lsn_t lsn)
+{
+	struct store_changes changes = { 0 };
+	struct fault why;
+
+	if (!d->is_turn_open || lsn < d->turn_last)
+		return;
+	if (store_turn_commit(d->o.store, d->turn_last, &changes, &why) != STORE_OK) {
+		log_event(LOG_ERROR, "driver.commit.failed", LOG_FAULT(&why));
+		refuse_turn(d, STORE_FAILED, false);
+		turn_over(d);
+		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
+		(void)kill(getpid(), SIGTERM);
+		return;
+	}
+	/* Watchers hear before the answers leave: who was told OK finds others told, too. */
+	d->o.events->on_changes(d->o.arg, &changes);
+	store_changes_fini(&changes);
+	answer_turn(d);
+	turn_over(d);
+	driver_tell(d, EVENT_APPLIED, store_applied_lsn(d->o.store), 0);
+}
+
+void driver_turn_abort(struct driver *d)
+{
+	if (!d->is_turn_open)
+		return;
+	wait_flush(d);
+	if (!d->is_turn_open)
+		return;
+	store_turn_abort(d->o.store);
+	refuse_turn(d, STORE_NOT_MASTER, false);
+	turn_over(d);
+}
+
+/* A follower. */
+
+void driver_follow(struct driver *d)
+{
+	struct bytes raw = d->message->raw;
+	struct fault why;
+
+	while (raw.n > 0) {
+		lsn_t lsn;
+		epoch_t epoch;
+		uint64_t n;
+		enum store_follow result;
+
+		if (!store_entry_peek(raw, &lsn, &epoch, &n) || n > raw.n) {
+			log_event(LOG_ERROR, "driver.follow.broken", LOG_STR("peer", d->peers[d->message_peer].name));
+			driver_sync_disconnect(d, d->message_peer);
+			return;
+		}
+		result = store_follow_append(d->o.store, bytes_sub(raw, 0, (size_t)n), &why);
+		if (result != STORE_FOLLOW_OK && result != STORE_FOLLOW_DUPLICATE) {
+			log_event(result == STORE_FOLLOW_GAP ? LOG_WARNING : LOG_ERROR, "driver.follow.refused", LOG_U64("lsn", lsn),
+			          LOG_FAULT(&why));
+			driver_sync_disconnect(d, d->message_peer);
+			break;
+		}
+		if (result == STORE_FOLLOW_OK)
+			driver_tell(d, EVENT_FOLLOWED, lsn, epoch);
+		raw = bytes_from(raw, (size_t)n);
+	}
+	start_flush(d);
+}
+
+static void apply_more(void *arg)
+{
+	struct driver *d = arg;
+
+	d->is_applying = false;
+	if (!d->is_closed && replica_role(d->core) == REPLICA_FOLLOWER)
+		driver_apply(d, d->apply_to);
+}
+
+void driver_apply(struct driver *d, lsn_t lsn)
+{
+	struct fault why;
+	lsn_t before = store_applied_lsn(d->o.store);
+
+	d->apply_to = lsn;
+	if (d->is_applying)
+		return;
+	if (store_apply_committed(d->o.store, lsn, NULL, &why) != STORE_OK) {
+		log_event(LOG_ERROR, "driver.apply.failed", LOG_FAULT(&why));
+		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
+		(void)kill(getpid(), SIGTERM);
+		return;
+	}
+	driver_tell(d, EVENT_APPLIED, store_applied_lsn(d->o.store), 0);
+	if (store_applied_lsn(d->o.store) < lsn && store_applied_lsn(d->o.store) > before) {
+		d->is_applying = true;
+		loop_post(d->loop, apply_more, d);
+	}
+}
+
+void driver_truncate(struct driver *d, lsn_t lsn)
+{
+	struct fault why;
+
+	wait_flush(d);
+	log_event(LOG_WARNING, "driver.journal.truncated", LOG_U64("after", lsn), LOG_U64("had", store_last_lsn(d->o.store)));
+	if (store_truncate_after(d->o.store, lsn, &why) != STORE_OK) {
+		log_event(LOG_ERROR, "driver.truncate.failed", LOG_FAULT(&why));
+		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
+		(void)kill(getpid(), SIGTERM);
+	}
+}

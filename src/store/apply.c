@@ -1,0 +1,416 @@
+/* apply.c - what an entry does to the index: the only code that writes it, on master and follower alike. It decides
+ * nothing: the entry says which message has which UID, flags and modseq. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "imap_flags.h"
+#include "log.h"
+#include "store_private.h"
+
+void changes_note(struct store_changes *c, mailbox_id_t mailbox, uint32_t what)
+{
+	size_t at = c->n;
+
+	while (at > 0 && c->of[at - 1].mailbox > mailbox)
+		at--;
+	if (at > 0 && c->of[at - 1].mailbox == mailbox) {
+		c->of[at - 1].what |= what;
+		return;
+	}
+	if (c->n == c->cap) {
+		c->cap = c->cap == 0 ? 16 : c->cap * 2;
+		c->of = must_realloc(c->of, c->cap, sizeof(*c->of));
+	}
+	memmove(c->of + at + 1, c->of + at, (c->n - at) * sizeof(*c->of));
+	c->of[at] = (struct store_change){ mailbox, what };
+	c->n++;
+}
+
+static void note(struct store_changes *c, mailbox_id_t mailbox, uint32_t what)
+{
+	if (c != NULL)
+		changes_note(c, mailbox, what);
+}
+
+/* Take a copy of what is lent by a page that the next change may move. */
+static enum kv_result take_mailbox(struct kv_txn *t, mailbox_id_t id, struct arena *a, struct mailbox *m)
+{
+	enum kv_result r = index_mailbox(t, id, m);
+
+	if (r != KV_OK)
+		return r;
+	m->name = arena_copy(a, m->name);
+	m->acl = arena_copy(a, m->acl);
+	m->partition = arena_copy(a, m->partition);
+	for (unsigned i = 0; i < m->keyword_count; i++)
+		m->keywords[i] = arena_copy(a, m->keywords[i]);
+	return KV_OK;
+}
+
+static void count_in(struct mailbox *m, const struct message *msg, int by)
+{
+	uint32_t one = (uint32_t)by;
+
+	m->exists += one;
+	m->bytes += by > 0 ? msg->size : (uint64_t)0 - msg->size;
+	if ((msg->flags & IMAP_FLAG_SEEN) == 0)
+		m->unseen += one;
+	if ((msg->flags & IMAP_FLAG_DELETED) != 0)
+		m->deleted += one;
+}
+
+static enum kv_result put_new(struct kv_txn *t, struct mailbox *m, const struct message *msg)
+{
+	enum kv_result r = index_put_message(t, m->id, msg);
+
+	if (r == KV_OK)
+		r = index_put_modseq(t, m->id, msg->modseq, msg->uid, false);
+	count_in(m, msg, 1);
+	if (msg->uid >= m->uidnext)
+		m->uidnext = msg->uid + 1;
+	if (msg->modseq > m->highestmodseq)
+		m->highestmodseq = msg->modseq;
+	return r;
+}
+
+/* Take message UID out, leaving its tombstone at MODSEQ. */
+static enum kv_result remove_message(struct kv_txn *t, struct mailbox *m, uint32_t uid, modseq_t modseq, bool with_tombstone)
+{
+	uint8_t key[KEY_MAX];
+	struct message msg;
+	enum kv_result r = index_message(t, m->id, uid, &msg);
+
+	if (r != KV_OK)
+		return r;
+	r = kv_del(t, T_MESSAGE, bytes_make(key, key_message(key, m->id, uid)));
+	if (r == KV_OK)
+		r = index_del_modseq(t, m->id, msg.modseq, uid);
+	if (r == KV_OK && with_tombstone)
+		r = index_put_modseq(t, m->id, modseq, uid, true);
+	if (r == KV_OK)
+		r = index_ref_body(t, msg.body, -1);
+	count_in(m, &msg, -1);
+	if (modseq > m->highestmodseq)
+		m->highestmodseq = modseq;
+	return r;
+}
+
+static enum kv_result apply_create(struct kv_txn *t, const struct entry *e)
+{
+	struct mailbox m = { .id = e->mailbox, .name = e->name, .acl = e->acl, .partition = e->partition,
+		             .uidvalidity = e->uidvalidity, .uidnext = 1, .highestmodseq = 1 };
+	struct buffer id = { 0 };
+	uint64_t last;
+	enum kv_result r = index_put_mailbox(t, &m);
+
+	buffer_add_u64le(&id, e->mailbox);
+	if (r == KV_OK)
+		r = kv_put(t, T_NAME, e->name, buffer_bytes(&id));
+	buffer_fini(&id);
+	if (r == KV_OK)
+		r = index_put_meta(t, "mailbox", e->mailbox);
+	if (r == KV_OK)
+		r = index_meta(t, "uidvalidity", &last);
+	if (r == KV_OK && e->uidvalidity > last)
+		r = index_put_meta(t, "uidvalidity", e->uidvalidity);
+	return r;
+}
+
+struct collect {
+	struct arena *a;
+	uint32_t *uids;
+	size_t count, cap;
+};
+
+static bool collect_uid(void *arg, const struct message *m)
+{
+	struct collect *c = arg;
+
+	if (c->count == c->cap) {
+		size_t cap = c->cap == 0 ? 64 : c->cap * 2;
+		uint32_t *more = arena_array(c->a, cap, sizeof(*more));
+
+		if (c->count > 0)
+			memcpy(more, c->uids, c->count * sizeof(*more));
+		c->uids = more;
+		c->cap = cap;
+	}
+	c->uids[c->count++] = m->uid;
+	return true;
+}
+
+/* Remove all keys of TABLE that begin with MAILBOX. */
+static enum kv_result clear_prefix(struct kv_txn *t, size_t table, mailbox_id_t mailbox)
+{
+	uint8_t prefix[8], copy[KV_KEY_MAX];
+	struct bytes start = bytes_make(prefix, key_u64(prefix, mailbox)), key, value;
+	enum kv_result r = KV_OK;
+
+	while (r == KV_OK) {
+		struct kv_cursor *c = kv_seek(t, table, start, &key, &value);
+
+		if (c == NULL)
+			break;
+		if (!bytes_starts(key, start)) {
+			kv_cursor_end(&c);
+			break;
+		}
+		memcpy(copy, key.p, key.n);
+		key.p = copy;
+		kv_cursor_end(&c);
+		r = kv_del(t, table, key);
+	}
+	return r;
+}
+
+static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, struct arena *a)
+{
+	uint8_t key[KEY_MAX];
+	struct collect c = { .a = a };
+	struct mailbox m;
+	enum kv_result r = take_mailbox(t, e->mailbox, a, &m);
+
+	if (r != KV_OK)
+		return r;
+	index_each(t, e->mailbox, NULL, 0, true, collect_uid, &c);
+	for (size_t i = 0; r == KV_OK && i < c.count; i++)
+		r = remove_message(t, &m, c.uids[i], 0, false);
+	if (r == KV_OK)
+		r = clear_prefix(t, T_MODSEQ, e->mailbox);
+	if (r == KV_OK)
+		r = kv_del(t, T_NAME, m.name);
+	if (r == KV_OK)
+		r = kv_del(t, T_MAILBOX, bytes_make(key, key_u64(key, e->mailbox)));
+	return r;
+}
+
+static enum kv_result apply_rename(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
+{
+	enum kv_result r = KV_OK;
+
+	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
+		struct buffer id = { 0 };
+		struct mailbox m;
+
+		r = take_mailbox(t, e->mailboxes[i], a, &m);
+		if (r == KV_OK)
+			r = kv_del(t, T_NAME, m.name);
+		m.name = e->names[i];
+		if (r == KV_OK)
+			r = index_put_mailbox(t, &m);
+		buffer_add_u64le(&id, m.id);
+		if (r == KV_OK)
+			r = kv_put(t, T_NAME, m.name, buffer_bytes(&id));
+		buffer_fini(&id);
+		note(changes, e->mailboxes[i], STORE_CHANGE_NAME);
+	}
+	return r;
+}
+
+static enum kv_result forget_ops(struct kv_txn *t, lsn_t lsn)
+{
+	struct bytes key, value;
+	enum kv_result r = KV_OK;
+
+	for (int i = 0; r == KV_OK && i < 4 && lsn > OP_KEEP_LSNS; i++) {
+		uint8_t order[KV_KEY_MAX];
+		struct kv_cursor *c = kv_seek(t, T_OP_ORDER, BYTES_NONE, &key, &value);
+
+		if (c == NULL)
+			break;
+		memcpy(order, key.p, key.n);
+		key.p = order;
+		kv_cursor_end(&c);
+		if (key_read_u64(key, 0) >= lsn - OP_KEEP_LSNS)
+			break;
+		r = kv_del(t, T_OP_ORDER, key);
+		if (r == KV_OK)
+			r = kv_del(t, T_OP, bytes_from(key, 8));
+	}
+	return r == KV_NOT_FOUND ? KV_OK : r;
+}
+
+/* "op": mailbox, operation id -> u64 LSN, u32 UID. "op-order": LSN, then the same key. */
+static enum kv_result put_op(struct kv_txn *t, const struct entry *e, const struct entry_delivery *d)
+{
+	struct buffer key = { 0 }, value = { 0 };
+	uint8_t be[8];
+	enum kv_result r;
+
+	(void)key_u64(be, e->lsn);
+	buffer_add(&key, bytes_make(be, 8));
+	(void)key_u64(be, d->mailbox);
+	buffer_add(&key, bytes_make(be, 8));
+	buffer_add(&key, e->op_id);
+	buffer_add_u64le(&value, e->lsn);
+	buffer_add_u32le(&value, d->uid);
+	r = kv_put(t, T_OP, bytes_from(buffer_bytes(&key), 8), buffer_bytes(&value));
+	if (r == KV_OK)
+		r = kv_put(t, T_OP_ORDER, buffer_bytes(&key), BYTES_NONE);
+	buffer_fini(&key);
+	buffer_fini(&value);
+	return r;
+}
+
+static enum kv_result apply_append(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
+{
+	const struct index_body body = { (uint32_t)e->body.n, e->body_hash, (uint32_t)e->count, e->structure };
+	enum kv_result r = e->count > 0 ? index_put_body(t, e->lsn, &body) : KV_OK;
+
+	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
+		const struct entry_delivery *d = &e->deliveries[i];
+		const struct message msg = { d->uid, d->flags, d->keywords, d->modseq, d->internaldate, (uint32_t)e->body.n,
+			                     e->lsn };
+		struct mailbox m;
+
+		r = take_mailbox(t, d->mailbox, a, &m);
+		if (r == KV_OK)
+			r = put_new(t, &m, &msg);
+		if (r == KV_OK)
+			r = index_put_mailbox(t, &m);
+		if (r == KV_OK && e->op_id.n > 0)
+			r = put_op(t, e, d);
+		note(changes, d->mailbox, STORE_CHANGE_MESSAGES);
+	}
+	return r == KV_OK ? forget_ops(t, e->lsn) : r;
+}
+
+static enum kv_result apply_flags(struct kv_txn *t, const struct entry *e, struct mailbox *m)
+{
+	enum kv_result r = KV_OK;
+
+	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
+		const struct entry_flag *f = &e->flags[i];
+		struct message msg;
+
+		r = index_message(t, m->id, f->uid, &msg);
+		if (r != KV_OK)
+			break;
+		count_in(m, &msg, -1);
+		r = index_del_modseq(t, m->id, msg.modseq, msg.uid);
+		msg.flags = f->flags;
+		msg.keywords = f->keywords;
+		msg.modseq = e->modseq;
+		count_in(m, &msg, 1);
+		if (r == KV_OK)
+			r = index_put_message(t, m->id, &msg);
+		if (r == KV_OK)
+			r = index_put_modseq(t, m->id, e->modseq, msg.uid, false);
+	}
+	if (e->modseq > m->highestmodseq)
+		m->highestmodseq = e->modseq;
+	return r;
+}
+
+static enum kv_result apply_copy(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
+{
+	struct mailbox m;
+	enum kv_result r = take_mailbox(t, e->mailbox, a, &m);
+
+	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
+		const struct entry_copy *k = &e->copies[i];
+		const struct message msg = { k->uid, k->flags, k->keywords, e->modseq, k->internaldate, k->size, k->body };
+
+		r = index_ref_body(t, k->body, 1);
+		if (r == KV_OK)
+			r = put_new(t, &m, &msg);
+	}
+	if (r == KV_OK)
+		r = index_put_mailbox(t, &m);
+	note(changes, e->mailbox, STORE_CHANGE_MESSAGES);
+	if (r != KV_OK || e->source == 0)
+		return r;
+	r = take_mailbox(t, e->source, a, &m);
+	for (size_t i = 0; r == KV_OK && i < e->count; i++)
+		r = remove_message(t, &m, e->copies[i].source, e->source_modseq, true);
+	if (r == KV_OK)
+		r = index_put_mailbox(t, &m);
+	note(changes, e->source, STORE_CHANGE_MESSAGES);
+	return r;
+}
+
+static enum kv_result apply_subscribe(struct kv_txn *t, const struct entry *e)
+{
+	struct buffer key = { 0 };
+	enum kv_result r;
+
+	buffer_add(&key, e->user);
+	buffer_add_u8(&key, '\0');
+	buffer_add(&key, e->name);
+	if (key.n > KV_KEY_MAX)
+		r = KV_FAILED;
+	else if (e->is_on)
+		r = kv_put(t, T_SUBSCRIPTION, buffer_bytes(&key), BYTES_NONE);
+	else
+		r = kv_del(t, T_SUBSCRIPTION, buffer_bytes(&key));
+	buffer_fini(&key);
+	return r == KV_NOT_FOUND ? KV_OK : r;
+}
+
+static enum kv_result apply_to_mailbox(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
+{
+	struct mailbox m;
+	enum kv_result r = take_mailbox(t, e->mailbox, a, &m);
+
+	if (r != KV_OK)
+		return r;
+	if (e->type == ENTRY_ACL) {
+		m.acl = e->acl;
+		note(changes, m.id, STORE_CHANGE_ACL);
+	} else if (e->type == ENTRY_KEYWORDS) {
+		m.keyword_count = (unsigned)e->count;
+		for (size_t i = 0; i < e->count; i++)
+			m.keywords[i] = e->names[i];
+		note(changes, m.id, STORE_CHANGE_MESSAGES);
+	} else if (e->type == ENTRY_FLAGS) {
+		r = apply_flags(t, e, &m);
+		note(changes, m.id, STORE_CHANGE_MESSAGES);
+	} else {
+		for (size_t i = 0; r == KV_OK && i < e->count; i++)
+			r = remove_message(t, &m, e->uids[i], e->modseq, true);
+		note(changes, m.id, STORE_CHANGE_MESSAGES);
+	}
+	return r == KV_OK ? index_put_mailbox(t, &m) : r;
+}
+
+static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
+{
+	switch (e->type) {
+	case ENTRY_EPOCH:
+		return KV_OK;
+	case ENTRY_CREATE:
+		note(changes, e->mailbox, STORE_CHANGE_CREATED);
+		return apply_create(t, e);
+	case ENTRY_DELETE:
+		note(changes, e->mailbox, STORE_CHANGE_DELETED);
+		return apply_delete(t, e, a);
+	case ENTRY_RENAME:
+		return apply_rename(t, e, a, changes);
+	case ENTRY_APPEND:
+		return apply_append(t, e, a, changes);
+	case ENTRY_ACL:
+	case ENTRY_KEYWORDS:
+	case ENTRY_FLAGS:
+	case ENTRY_EXPUNGE:
+		return apply_to_mailbox(t, e, a, changes);
+	case ENTRY_COPY:
+		return apply_copy(t, e, a, changes);
+	case ENTRY_SUBSCRIBE:
+		return apply_subscribe(t, e);
+	}
+	return KV_FAILED;
+}
+
+bool apply_entry(struct kv_txn *t, const struct entry *e, struct store_changes *changes)
+{
+	struct arena a = { 0 };
+	enum kv_result r = apply(t, e, &a, changes);
+
+	if (r == KV_OK)
+		r = index_put_meta(t, "applied", e->lsn);
+	if (r != KV_OK)
+		log_event(LOG_ERROR, "store.apply.failed", LOG_U64("lsn", e->lsn), LOG_U64("type", e->type), LOG_U64("result", r));
+	arena_fini(&a);
+	return r == KV_OK;
+}

@@ -1,0 +1,280 @@
+#include "entry.h"
+
+#include <xxhash.h>
+
+#include "cursor.h"
+
+#define LIST_MAX (1u << 24)
+
+uint64_t entry_hash(struct bytes b)
+{
+	return XXH3_64bits(b.p == NULL ? (const void *)"" : b.p, b.n);
+}
+
+/* The checksum's own eight octets, at 40, do not count. */
+static uint64_t checksum(struct bytes head)
+{
+	return entry_hash(bytes_sub(head, 0, 40)) ^ entry_hash(bytes_from(head, ENTRY_HEADER));
+}
+
+static void write_list(struct buffer *b, const struct entry *e)
+{
+	buffer_add_u32le(b, (uint32_t)e->count);
+	for (size_t i = 0; i < e->count; i++) {
+		switch (e->type) {
+		case ENTRY_APPEND:
+			buffer_add_u64le(b, e->deliveries[i].mailbox);
+			buffer_add_u32le(b, e->deliveries[i].uid);
+			buffer_add_u64le(b, e->deliveries[i].modseq);
+			buffer_add_u64le(b, (uint64_t)e->deliveries[i].internaldate);
+			buffer_add_u8(b, e->deliveries[i].flags);
+			buffer_add_u64le(b, e->deliveries[i].keywords);
+			break;
+		case ENTRY_FLAGS:
+			buffer_add_u32le(b, e->flags[i].uid);
+			buffer_add_u8(b, e->flags[i].flags);
+			buffer_add_u64le(b, e->flags[i].keywords);
+			break;
+		case ENTRY_EXPUNGE:
+			buffer_add_u32le(b, e->uids[i]);
+			break;
+		case ENTRY_COPY:
+			buffer_add_u32le(b, e->copies[i].source);
+			buffer_add_u32le(b, e->copies[i].uid);
+			buffer_add_u64le(b, e->copies[i].body);
+			buffer_add_u32le(b, e->copies[i].size);
+			buffer_add_u64le(b, (uint64_t)e->copies[i].internaldate);
+			buffer_add_u8(b, e->copies[i].flags);
+			buffer_add_u64le(b, e->copies[i].keywords);
+			break;
+		case ENTRY_RENAME:
+			buffer_add_u64le(b, e->mailboxes[i]);
+			buffer_add_bytes32(b, e->names[i]);
+			break;
+		case ENTRY_KEYWORDS:
+			buffer_add_bytes32(b, e->names[i]);
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+static void write_data(struct buffer *b, const struct entry *e)
+{
+	switch (e->type) {
+	case ENTRY_EPOCH:
+		buffer_add_bytes32(b, e->master);
+		buffer_add_bytes32(b, e->in_sync);
+		break;
+	case ENTRY_CREATE:
+		buffer_add_u64le(b, e->mailbox);
+		buffer_add_u32le(b, e->uidvalidity);
+		buffer_add_bytes32(b, e->name);
+		buffer_add_bytes32(b, e->acl);
+		buffer_add_bytes32(b, e->partition);
+		break;
+	case ENTRY_DELETE:
+		buffer_add_u64le(b, e->mailbox);
+		break;
+	case ENTRY_ACL:
+		buffer_add_u64le(b, e->mailbox);
+		buffer_add_bytes32(b, e->acl);
+		break;
+	case ENTRY_RENAME:
+		write_list(b, e);
+		break;
+	case ENTRY_KEYWORDS:
+		buffer_add_u64le(b, e->mailbox);
+		write_list(b, e);
+		break;
+	case ENTRY_APPEND:
+		buffer_add_u64le(b, e->body_hash);
+		buffer_add_bytes32(b, e->op_id);
+		buffer_add_bytes32(b, e->structure);
+		write_list(b, e);
+		break;
+	case ENTRY_FLAGS:
+	case ENTRY_EXPUNGE:
+		buffer_add_u64le(b, e->mailbox);
+		buffer_add_u64le(b, e->modseq);
+		write_list(b, e);
+		break;
+	case ENTRY_COPY:
+		buffer_add_u64le(b, e->mailbox);
+		buffer_add_u64le(b, e->modseq);
+		buffer_add_u64le(b, e->source);
+		buffer_add_u64le(b, e->source_modseq);
+		write_list(b, e);
+		break;
+	case ENTRY_SUBSCRIBE:
+		buffer_add_u8(b, e->is_on);
+		buffer_add_bytes32(b, e->user);
+		buffer_add_bytes32(b, e->name);
+		break;
+	}
+}
+
+void entry_write(struct buffer *to, const struct entry *e)
+{
+	size_t start = to->n;
+	struct bytes head;
+
+	buffer_add_u32le(to, ENTRY_MAGIC);
+	buffer_add_u32le(to, 0);
+	buffer_add_u32le(to, (uint32_t)e->body.n);
+	buffer_add_u8(to, (uint8_t)e->type);
+	buffer_add_u8(to, 0);
+	buffer_add_u16le(to, 0);
+	buffer_add_u64le(to, e->lsn);
+	buffer_add_u64le(to, e->epoch);
+	buffer_add_u64le(to, e->committed);
+	buffer_add_u64le(to, 0);
+	write_data(to, e);
+	buffer_set_u32le(to, start + 4, (uint32_t)(to->n - start));
+	head = bytes_from(buffer_bytes(to), start);
+	buffer_set_u64le(to, start + 40, checksum(head));
+}
+
+bool entry_header_read(struct bytes raw, struct entry_header *h_r)
+{
+	struct cursor c = cursor_of(raw);
+	uint32_t magic;
+	uint16_t zero;
+	uint8_t type, flags;
+
+	if (!cursor_u32le(&c, &magic) || magic != ENTRY_MAGIC || !cursor_u32le(&c, &h_r->head_size) ||
+	    !cursor_u32le(&c, &h_r->body_size) || !cursor_u8(&c, &type) || !cursor_u8(&c, &flags) || !cursor_u16le(&c, &zero) ||
+	    !cursor_u64le(&c, &h_r->lsn) || !cursor_u64le(&c, &h_r->epoch) || !cursor_u64le(&c, &h_r->committed) ||
+	    !cursor_u64le(&c, &h_r->checksum))
+		return false;
+	h_r->type = (enum entry_type)type;
+	return h_r->head_size >= ENTRY_HEADER && h_r->head_size <= ENTRY_HEAD_MAX && h_r->body_size <= ENTRY_BODY_MAX &&
+	       type >= ENTRY_EPOCH && type <= ENTRY_SUBSCRIBE && h_r->lsn > 0;
+}
+
+bool entry_head_is_whole(struct bytes head)
+{
+	struct entry_header h;
+
+	return entry_header_read(head, &h) && h.head_size == head.n && checksum(head) == h.checksum;
+}
+
+static bool read_i64(struct cursor *c, int64_t *v_r)
+{
+	uint64_t v;
+
+	if (!cursor_u64le(c, &v))
+		return false;
+	*v_r = (int64_t)v;
+	return true;
+}
+
+static bool read_one(struct cursor *c, struct entry *e, size_t i)
+{
+	switch (e->type) {
+	case ENTRY_APPEND: {
+		struct entry_delivery *d = &e->deliveries[i];
+
+		return cursor_u64le(c, &d->mailbox) && cursor_u32le(c, &d->uid) && cursor_u64le(c, &d->modseq) &&
+		       read_i64(c, &d->internaldate) && cursor_u8(c, &d->flags) && cursor_u64le(c, &d->keywords);
+	}
+	case ENTRY_FLAGS:
+		return cursor_u32le(c, &e->flags[i].uid) && cursor_u8(c, &e->flags[i].flags) &&
+		       cursor_u64le(c, &e->flags[i].keywords);
+	case ENTRY_EXPUNGE:
+		return cursor_u32le(c, &e->uids[i]);
+	case ENTRY_COPY: {
+		struct entry_copy *k = &e->copies[i];
+
+		return cursor_u32le(c, &k->source) && cursor_u32le(c, &k->uid) && cursor_u64le(c, &k->body) &&
+		       cursor_u32le(c, &k->size) && read_i64(c, &k->internaldate) && cursor_u8(c, &k->flags) &&
+		       cursor_u64le(c, &k->keywords);
+	}
+	case ENTRY_RENAME:
+		return cursor_u64le(c, &e->mailboxes[i]) && cursor_bytes32(c, MAILBOX_NAME_MAX, &e->names[i]);
+	case ENTRY_KEYWORDS:
+		return cursor_bytes32(c, KEYWORD_NAME_MAX, &e->names[i]);
+	default:
+		return false;
+	}
+}
+
+static bool read_list(struct cursor *c, struct arena *a, struct entry *e)
+{
+	uint32_t count;
+
+	/* Every member takes at least four octets: a count beyond that is a lie. */
+	if (!cursor_u32le(c, &count) || count > LIST_MAX || count > cursor_left(c) / 4)
+		return false;
+	e->count = count;
+	e->deliveries = e->type == ENTRY_APPEND ? arena_array(a, count, sizeof(*e->deliveries)) : NULL;
+	e->flags = e->type == ENTRY_FLAGS ? arena_array(a, count, sizeof(*e->flags)) : NULL;
+	e->uids = e->type == ENTRY_EXPUNGE ? arena_array(a, count, sizeof(*e->uids)) : NULL;
+	e->copies = e->type == ENTRY_COPY ? arena_array(a, count, sizeof(*e->copies)) : NULL;
+	e->mailboxes = e->type == ENTRY_RENAME ? arena_array(a, count, sizeof(*e->mailboxes)) : NULL;
+	e->names = e->type == ENTRY_RENAME || e->type == ENTRY_KEYWORDS ? arena_array(a, count, sizeof(*e->names)) : NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (!read_one(c, e, i))
+			return false;
+	}
+	return true;
+}
+
+static bool read_data(struct cursor *c, struct arena *a, struct entry *e)
+{
+	uint8_t on;
+
+	switch (e->type) {
+	case ENTRY_EPOCH:
+		return cursor_bytes32(c, 4096, &e->master) && cursor_bytes32(c, 65536, &e->in_sync);
+	case ENTRY_CREATE:
+		return cursor_u64le(c, &e->mailbox) && cursor_u32le(c, &e->uidvalidity) &&
+		       cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name) && cursor_bytes32(c, MAILBOX_ACL_MAX, &e->acl) &&
+		       cursor_bytes32(c, 255, &e->partition);
+	case ENTRY_DELETE:
+		return cursor_u64le(c, &e->mailbox);
+	case ENTRY_ACL:
+		return cursor_u64le(c, &e->mailbox) && cursor_bytes32(c, MAILBOX_ACL_MAX, &e->acl);
+	case ENTRY_RENAME:
+		return read_list(c, a, e);
+	case ENTRY_KEYWORDS:
+		return cursor_u64le(c, &e->mailbox) && read_list(c, a, e) && e->count <= KEYWORDS_MAX;
+	case ENTRY_APPEND:
+		return cursor_u64le(c, &e->body_hash) && cursor_bytes32(c, OP_ID_MAX, &e->op_id) &&
+		       cursor_bytes32(c, STRUCTURE_MAX, &e->structure) && read_list(c, a, e);
+	case ENTRY_FLAGS:
+	case ENTRY_EXPUNGE:
+		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && read_list(c, a, e);
+	case ENTRY_COPY:
+		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && cursor_u64le(c, &e->source) &&
+		       cursor_u64le(c, &e->source_modseq) && read_list(c, a, e);
+	case ENTRY_SUBSCRIBE:
+		if (!cursor_u8(c, &on))
+			return false;
+		e->is_on = on != 0;
+		return cursor_bytes32(c, MAILBOX_NAME_MAX, &e->user) && cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name);
+	}
+	return false;
+}
+
+bool entry_read(struct bytes head, struct bytes body, bool check_body, struct arena *a, struct entry *e_r, struct fault *why)
+{
+	struct entry_header h;
+	struct cursor c;
+
+	*e_r = (struct entry){ 0 };
+	if (!entry_head_is_whole(head) || !entry_header_read(head, &h))
+		return fault_set(why, FAULT_OPERATOR, "an entry's checksum is wrong");
+	e_r->type = h.type;
+	e_r->lsn = h.lsn;
+	e_r->epoch = h.epoch;
+	e_r->committed = h.committed;
+	e_r->body = body;
+	c = cursor_of(bytes_from(head, ENTRY_HEADER));
+	if (!read_data(&c, a, e_r) || !cursor_at_end(&c))
+		return fault_set(why, FAULT_OPERATOR, "entry %llu is malformed", (unsigned long long)h.lsn);
+	if (check_body && (body.n != h.body_size || (h.type == ENTRY_APPEND && entry_hash(body) != e_r->body_hash)))
+		return fault_set(why, FAULT_OPERATOR, "the body of entry %llu has a wrong checksum", (unsigned long long)h.lsn);
+	return true;
+}

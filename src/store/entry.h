@@ -1,0 +1,106 @@
+/* entry.h - the entries of the journal: one effect each, as octets and as structs (docs/formats.md, "Entries"). Pure.
+ *
+ * The octets of an entry are its head (a fixed header and the effect's data) and, for a message, its body. They are the
+ * same on all members. The head's checksum covers the head; the body's hash stands in the head. */
+#ifndef ROOST_STORE_ENTRY_H
+#define ROOST_STORE_ENTRY_H
+
+#include "arena.h"
+#include "buffer.h"
+#include "store_types.h"
+
+enum entry_type {
+	ENTRY_EPOCH = 1,
+	ENTRY_CREATE,
+	ENTRY_DELETE,
+	ENTRY_RENAME,
+	ENTRY_ACL,
+	ENTRY_KEYWORDS,
+	ENTRY_APPEND,
+	ENTRY_FLAGS,
+	ENTRY_EXPUNGE,
+	ENTRY_COPY, /* and move */
+	ENTRY_SUBSCRIBE,
+};
+
+#define ENTRY_HEADER 48
+#define ENTRY_MAGIC 0x31544e52u /* "RNT1" */
+/* Largest head and body. */
+#define ENTRY_HEAD_MAX (64u << 20)
+#define ENTRY_BODY_MAX (1u << 30)
+
+struct entry_delivery {
+	mailbox_id_t mailbox;
+	uint32_t uid;
+	modseq_t modseq;
+	int64_t internaldate;
+	uint8_t flags;
+	uint64_t keywords;
+};
+
+struct entry_flag {
+	uint32_t uid;
+	uint8_t flags;
+	uint64_t keywords;
+};
+
+struct entry_copy {
+	uint32_t source; /* UID there */
+	uint32_t uid;
+	lsn_t body;
+	uint32_t size;
+	int64_t internaldate;
+	uint8_t flags;
+	uint64_t keywords;
+};
+
+/* Which fields a type uses stands behind them; the rest is zero. */
+struct entry {
+	enum entry_type type;
+	lsn_t lsn;
+	epoch_t epoch;
+	lsn_t committed;    /* known when it was made: that of the master */
+	struct bytes body;  /* APPEND */
+	uint64_t body_hash; /* APPEND */
+
+	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY: the target */
+	modseq_t modseq;      /* FLAGS EXPUNGE COPY */
+	uint32_t uidvalidity; /* CREATE */
+	struct bytes name, acl, partition; /* CREATE (all), ACL (acl), SUBSCRIBE (name) */
+	struct bytes user;    /* SUBSCRIBE */
+	bool is_on;           /* SUBSCRIBE */
+	struct bytes master, in_sync; /* EPOCH */
+	struct bytes op_id, structure; /* APPEND */
+	mailbox_id_t source;  /* COPY: where from, if it is a move; else 0 */
+	modseq_t source_modseq;
+
+	size_t count; /* of what the type has several of: */
+	struct entry_delivery *deliveries; /* APPEND */
+	struct entry_flag *flags;          /* FLAGS */
+	uint32_t *uids;                    /* EXPUNGE */
+	struct entry_copy *copies;         /* COPY */
+	struct bytes *names;               /* KEYWORDS: all of the mailbox; RENAME: the new names */
+	mailbox_id_t *mailboxes;           /* RENAME */
+};
+
+/* Append the head of E; the body is given beside it. */
+void entry_write(struct buffer *to, const struct entry *e);
+/* Read a head, its checksum included; lists live in A, bytes are borrowed. BODY is what follows it (may be NULL/0 with
+ * CHECK_BODY false). False with WHY: damaged. */
+bool entry_read(struct bytes head, struct bytes body, bool check_body, struct arena *a, struct entry *e_r, struct fault *why);
+
+/* The header alone, without checking anything beyond it. False: fewer octets than a header, no magic, or absurd lengths. */
+struct entry_header {
+	uint32_t head_size, body_size;
+	enum entry_type type;
+	lsn_t lsn;
+	epoch_t epoch;
+	lsn_t committed;
+	uint64_t checksum;
+};
+bool entry_header_read(struct bytes raw, struct entry_header *h_r);
+/* Whether the head's checksum is right. */
+bool entry_head_is_whole(struct bytes head);
+uint64_t entry_hash(struct bytes b);
+
+#endif

@@ -1,0 +1,270 @@
+/* index.c - the records of the index's tables. */
+#include <string.h>
+
+#include "cursor.h"
+#include "store_private.h"
+
+const char *const store_tables[T_COUNT] = { "meta", "name", "mailbox", "message", "modseq", "body", "subscription", "op",
+	                                    "op-order" };
+
+static size_t put_be(uint8_t *to, uint64_t v, size_t width)
+{
+	for (size_t i = 0; i < width; i++)
+		to[i] = (uint8_t)(v >> (8 * (width - 1 - i)));
+	return width;
+}
+
+size_t key_u64(uint8_t *to, uint64_t v)
+{
+	return put_be(to, v, 8);
+}
+
+size_t key_message(uint8_t *to, mailbox_id_t mailbox, uint32_t uid)
+{
+	return put_be(to, mailbox, 8) + put_be(to + 8, uid, 4);
+}
+
+size_t key_modseq(uint8_t *to, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid)
+{
+	return put_be(to, mailbox, 8) + put_be(to + 8, modseq, 8) + put_be(to + 16, uid, 4);
+}
+
+static uint64_t read_be(struct bytes key, size_t at, size_t width)
+{
+	uint64_t v = 0;
+
+	for (size_t i = at; i < at + width && i < key.n; i++)
+		v = v << 8 | key.p[i];
+	return v;
+}
+
+uint64_t key_read_u64(struct bytes key, size_t at)
+{
+	return read_be(key, at, 8);
+}
+
+uint32_t key_read_u32(struct bytes key, size_t at)
+{
+	return (uint32_t)read_be(key, at, 4);
+}
+
+enum kv_result index_meta(struct kv_txn *t, const char *key, uint64_t *v_r)
+{
+	struct bytes value;
+	enum kv_result r = kv_get(t, T_META, bytes_of(key), &value);
+	struct cursor c;
+
+	*v_r = 0;
+	if (r == KV_NOT_FOUND)
+		return KV_OK;
+	if (r != KV_OK)
+		return r;
+	c = cursor_of(value);
+	return cursor_u64le(&c, v_r) ? KV_OK : KV_FAILED;
+}
+
+enum kv_result index_put_meta(struct kv_txn *t, const char *key, uint64_t v)
+{
+	struct buffer b = { 0 };
+	enum kv_result r;
+
+	buffer_add_u64le(&b, v);
+	r = kv_put(t, T_META, bytes_of(key), buffer_bytes(&b));
+	buffer_fini(&b);
+	return r;
+}
+
+enum kv_result index_name(struct kv_txn *t, struct bytes name, mailbox_id_t *id_r)
+{
+	struct bytes value;
+	enum kv_result r = kv_get(t, T_NAME, name, &value);
+	struct cursor c;
+
+	if (r != KV_OK)
+		return r;
+	c = cursor_of(value);
+	return cursor_u64le(&c, id_r) ? KV_OK : KV_FAILED;
+}
+
+enum kv_result index_mailbox(struct kv_txn *t, mailbox_id_t id, struct mailbox *m)
+{
+	uint8_t key[KEY_MAX];
+	struct bytes value;
+	enum kv_result r = kv_get(t, T_MAILBOX, bytes_make(key, key_u64(key, id)), &value);
+	struct cursor c;
+	uint8_t count;
+
+	if (r != KV_OK)
+		return r;
+	c = cursor_of(value);
+	m->id = id;
+	if (!cursor_u32le(&c, &m->uidvalidity) || !cursor_u32le(&c, &m->uidnext) || !cursor_u64le(&c, &m->highestmodseq) ||
+	    !cursor_u32le(&c, &m->exists) || !cursor_u32le(&c, &m->unseen) || !cursor_u32le(&c, &m->deleted) ||
+	    !cursor_u64le(&c, &m->bytes) || !cursor_bytes32(&c, MAILBOX_NAME_MAX, &m->name) ||
+	    !cursor_bytes32(&c, MAILBOX_ACL_MAX, &m->acl) || !cursor_bytes32(&c, 255, &m->partition) || !cursor_u8(&c, &count) ||
+	    count > KEYWORDS_MAX)
+		return KV_FAILED;
+	m->keyword_count = count;
+	for (unsigned i = 0; i < count; i++) {
+		if (!cursor_bytes32(&c, KEYWORD_NAME_MAX, &m->keywords[i]))
+			return KV_FAILED;
+	}
+	return KV_OK;
+}
+
+enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m)
+{
+	uint8_t key[KEY_MAX];
+	struct buffer b = { 0 };
+	enum kv_result r;
+
+	buffer_add_u32le(&b, m->uidvalidity);
+	buffer_add_u32le(&b, m->uidnext);
+	buffer_add_u64le(&b, m->highestmodseq);
+	buffer_add_u32le(&b, m->exists);
+	buffer_add_u32le(&b, m->unseen);
+	buffer_add_u32le(&b, m->deleted);
+	buffer_add_u64le(&b, m->bytes);
+	buffer_add_bytes32(&b, m->name);
+	buffer_add_bytes32(&b, m->acl);
+	buffer_add_bytes32(&b, m->partition);
+	buffer_add_u8(&b, (uint8_t)m->keyword_count);
+	for (unsigned i = 0; i < m->keyword_count; i++)
+		buffer_add_bytes32(&b, m->keywords[i]);
+	r = kv_put(t, T_MAILBOX, bytes_make(key, key_u64(key, m->id)), buffer_bytes(&b));
+	buffer_fini(&b);
+	return r;
+}
+
+/* A message: u64 modseq, u64 body, i64 internaldate, u32 size, u8 flags, u64 keywords. */
+bool index_decode_message(struct bytes key, struct bytes value, struct message *m)
+{
+	struct cursor c = cursor_of(value);
+	uint64_t date;
+	uint8_t flags;
+
+	m->uid = key_read_u32(key, 8);
+	if (!cursor_u64le(&c, &m->modseq) || !cursor_u64le(&c, &m->body) || !cursor_u64le(&c, &date) ||
+	    !cursor_u32le(&c, &m->size) || !cursor_u8(&c, &flags) || !cursor_u64le(&c, &m->keywords))
+		return false;
+	m->internaldate = (int64_t)date;
+	m->flags = flags;
+	return true;
+}
+
+enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r)
+{
+	uint8_t key[KEY_MAX];
+	struct bytes k = bytes_make(key, key_message(key, mailbox, uid)), value;
+	enum kv_result r = kv_get(t, T_MESSAGE, k, &value);
+
+	if (r == KV_OK && !index_decode_message(k, value, m_r))
+		return KV_FAILED;
+	return r;
+}
+
+enum kv_result index_put_message(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m)
+{
+	uint8_t key[KEY_MAX], value[37];
+	struct buffer b = { value, 0, sizeof(value) };
+
+	buffer_add_u64le(&b, m->modseq);
+	buffer_add_u64le(&b, m->body);
+	buffer_add_u64le(&b, (uint64_t)m->internaldate);
+	buffer_add_u32le(&b, m->size);
+	buffer_add_u8(&b, (uint8_t)m->flags);
+	buffer_add_u64le(&b, m->keywords);
+	return kv_put(t, T_MESSAGE, bytes_make(key, key_message(key, mailbox, m->uid)), buffer_bytes(&b));
+}
+
+enum kv_result index_put_modseq(struct kv_txn *t, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid, bool is_gone)
+{
+	uint8_t key[KEY_MAX], value = is_gone;
+
+	return kv_put(t, T_MODSEQ, bytes_make(key, key_modseq(key, mailbox, modseq, uid)), bytes_make(&value, 1));
+}
+
+enum kv_result index_del_modseq(struct kv_txn *t, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid)
+{
+	uint8_t key[KEY_MAX];
+
+	return kv_del(t, T_MODSEQ, bytes_make(key, key_modseq(key, mailbox, modseq, uid)));
+}
+
+enum kv_result index_body(struct kv_txn *t, lsn_t body, struct index_body *b_r)
+{
+	uint8_t key[KEY_MAX];
+	struct bytes value;
+	enum kv_result r = kv_get(t, T_BODY, bytes_make(key, key_u64(key, body)), &value);
+	struct cursor c;
+
+	if (r != KV_OK)
+		return r;
+	c = cursor_of(value);
+	if (!cursor_u32le(&c, &b_r->size) || !cursor_u64le(&c, &b_r->hash) || !cursor_u32le(&c, &b_r->refs))
+		return KV_FAILED;
+	b_r->structure = cursor_rest(&c);
+	return KV_OK;
+}
+
+enum kv_result index_put_body(struct kv_txn *t, lsn_t body, const struct index_body *b)
+{
+	uint8_t key[KEY_MAX];
+	struct buffer v = { 0 };
+	enum kv_result r;
+
+	buffer_add_u32le(&v, b->size);
+	buffer_add_u64le(&v, b->hash);
+	buffer_add_u32le(&v, b->refs);
+	buffer_add(&v, b->structure);
+	r = kv_put(t, T_BODY, bytes_make(key, key_u64(key, body)), buffer_bytes(&v));
+	buffer_fini(&v);
+	return r;
+}
+
+enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by)
+{
+	uint8_t key[KEY_MAX];
+	struct index_body b;
+	enum kv_result r = index_body(t, body, &b);
+
+	if (r != KV_OK)
+		return r == KV_NOT_FOUND ? KV_FAILED : r;
+	b.refs = (uint32_t)((int64_t)b.refs + by);
+	if (b.refs == 0)
+		return kv_del(t, T_BODY, bytes_make(key, key_u64(key, body)));
+	return index_put_body(t, body, &b);
+}
+
+static bool each_range(struct kv_txn *t, mailbox_id_t mailbox, struct uid_range r, index_each_fn *fn, void *arg)
+{
+	uint8_t start[KEY_MAX];
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(t, T_MESSAGE, bytes_make(start, key_message(start, mailbox, r.first)), &key, &value);
+	bool go_on = true;
+
+	if (c == NULL)
+		return true;
+	do {
+		struct message m;
+
+		if (key_read_u64(key, 0) != mailbox || key_read_u32(key, 8) > r.last)
+			break;
+		go_on = index_decode_message(key, value, &m) && fn(arg, &m);
+	} while (go_on && kv_next(c, &key, &value));
+	kv_cursor_end(&c);
+	return go_on;
+}
+
+void index_each(struct kv_txn *t, mailbox_id_t mailbox, const struct uid_range *ranges, size_t count, bool is_all,
+                index_each_fn *fn, void *arg)
+{
+	if (is_all) {
+		(void)each_range(t, mailbox, (struct uid_range){ 1, UINT32_MAX }, fn, arg);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (!each_range(t, mailbox, ranges[i], fn, arg))
+			return;
+	}
+}

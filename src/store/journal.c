@@ -1,0 +1,366 @@
+#include "journal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "file.h"
+#include "log.h"
+
+uint64_t journal_padded(uint64_t n)
+{
+	return (n + 7) & ~(uint64_t)7;
+}
+
+void segment_note(struct segment *s, uint64_t off)
+{
+	if (s->offset_count == s->offset_cap) {
+		s->offset_cap = s->offset_cap == 0 ? 256 : s->offset_cap * 2;
+		s->offsets = must_realloc(s->offsets, s->offset_cap, sizeof(*s->offsets));
+	}
+	s->offsets[s->offset_count++] = off;
+}
+
+void journal_note_epoch(struct journal *j, epoch_t epoch, lsn_t lsn)
+{
+	if (j->epoch_count > 0 && j->epochs[j->epoch_count - 1].epoch == epoch)
+		return;
+	if (j->epoch_count == j->epoch_cap) {
+		j->epoch_cap = j->epoch_cap == 0 ? 16 : j->epoch_cap * 2;
+		j->epochs = must_realloc(j->epochs, j->epoch_cap, sizeof(*j->epochs));
+	}
+	j->epochs[j->epoch_count++] = (struct store_epoch){ epoch, lsn };
+}
+
+epoch_t journal_epoch_at(const struct journal *j, lsn_t lsn)
+{
+	if (lsn == 0 || lsn > j->last)
+		return 0;
+	for (size_t i = j->epoch_count; i > 0; i--) {
+		if (j->epochs[i - 1].first <= lsn)
+			return j->epochs[i - 1].epoch;
+	}
+	return 0;
+}
+
+void segment_write_batch_header(uint8_t to[BATCH_HEADER], uint64_t bytes, lsn_t first)
+{
+	struct buffer b = { 0 };
+
+	buffer_add_u32le(&b, BATCH_MAGIC);
+	buffer_add_u32le(&b, 0);
+	buffer_add_u64le(&b, bytes);
+	buffer_add_u64le(&b, first);
+	buffer_add_u64le(&b, entry_hash(buffer_bytes(&b)));
+	memcpy(to, b.p, BATCH_HEADER);
+	buffer_fini(&b);
+}
+
+enum store_result journal_reserve(struct journal *j, uint64_t bytes, struct fault *why)
+{
+	struct segment *s = j->count > 0 ? j->segments[j->count - 1] : NULL;
+	uint64_t need = journal_padded(bytes) + BATCH_HEADER;
+
+	if (j->is_failed) {
+		*why = j->failure;
+		return STORE_FAILED;
+	}
+	if (s != NULL && s->size - s->used >= need + j->pending.bytes)
+		return STORE_OK;
+	/* What is pending belongs to one batch, which stays in one segment: only an empty one may go to a new segment. */
+	if (j->pending.count > 0 || j->is_flushing)
+		return s != NULL && s->size - s->used >= need + j->pending.bytes + j->flushing.bytes ? STORE_OK :
+		                                                                                     STORE_NO_SPACE;
+	return journal_new_segment(j, need, why) ? STORE_OK : STORE_NO_SPACE;
+}
+
+bool journal_append(struct journal *j, epoch_t epoch, struct bytes head, struct bytes body, bool copy_body)
+{
+	struct segment *s = j->segments[j->count - 1];
+	struct batch *b = &j->pending;
+	uint64_t n = journal_padded(head.n + body.n);
+	/* The batch being flushed lies before this one. */
+	uint64_t base = s->used + (j->is_flushing ? BATCH_HEADER + j->flushing.bytes : 0) + BATCH_HEADER;
+
+	if (s->size - base < b->bytes + n || s->size < base)
+		return false;
+	if (b->count == b->cap) {
+		b->cap = b->cap == 0 ? 64 : b->cap * 2;
+		b->entries = must_realloc(b->entries, b->cap, sizeof(*b->entries));
+	}
+	j->last++;
+	journal_note_epoch(j, epoch, j->last);
+	b->entries[b->count++] = (struct store_entry){ j->last, epoch, arena_copy(&b->arena, head),
+		                                       copy_body ? arena_copy(&b->arena, body) : body };
+	(void)pthread_mutex_lock(&j->lock);
+	segment_note(s, base + b->bytes);
+	(void)pthread_mutex_unlock(&j->lock);
+	b->bytes += n;
+	return true;
+}
+
+static void clear_batch(struct batch *b)
+{
+	arena_fini(&b->arena);
+	b->count = 0;
+	b->bytes = 0;
+}
+
+/* Forget the entries after LSN in memory. */
+static void forget_after(struct journal *j, lsn_t lsn)
+{
+	struct segment *s = j->segments[j->count - 1];
+
+	j->last = lsn;
+	while (j->epoch_count > 0 && j->epochs[j->epoch_count - 1].first > lsn)
+		j->epoch_count--;
+	(void)pthread_mutex_lock(&j->lock);
+	while (s->offset_count > 0 && s->first + s->offset_count - 1 > lsn)
+		s->offset_count--;
+	(void)pthread_mutex_unlock(&j->lock);
+}
+
+void journal_drop_pending(struct journal *j)
+{
+	if (j->pending.count == 0)
+		return;
+	forget_after(j, j->last - j->pending.count);
+	clear_batch(&j->pending);
+}
+
+bool journal_flush_begin(struct journal *j)
+{
+	struct batch empty = j->flushing;
+
+	if (j->is_failed || j->pending.count == 0)
+		return false;
+	assert(!j->is_flushing);
+	j->flushing = j->pending;
+	j->pending = empty;
+	j->is_flushing = true;
+	return true;
+}
+
+static bool write_batch(struct journal *j, struct fault *why)
+{
+	static const uint8_t zeros[8];
+	struct segment *s = j->segments[j->count - 1];
+	const struct batch *b = &j->flushing;
+	struct iovec *v = must_calloc(1 + b->count * 3, sizeof(*v));
+	uint8_t header[BATCH_HEADER];
+	int count = 1;
+	size_t written;
+	bool ok;
+
+	segment_write_batch_header(header, b->bytes, b->entries[0].lsn);
+	v[0] = (struct iovec){ header, BATCH_HEADER };
+	for (size_t i = 0; i < b->count; i++) {
+		const struct store_entry *e = &b->entries[i];
+		size_t n = e->head.n + e->body.n;
+
+		v[count++] = (struct iovec){ (void *)(uintptr_t)e->head.p, e->head.n };
+		if (e->body.n > 0)
+			v[count++] = (struct iovec){ (void *)(uintptr_t)e->body.p, e->body.n };
+		if (journal_padded(n) > n)
+			v[count++] = (struct iovec){ (void *)(uintptr_t)zeros, (size_t)(journal_padded(n) - n) };
+	}
+	ok = file_pwritev(s->fd, v, count, (off_t)s->used, s->path, &written, why) && file_datasync(s->fd, s->path, why);
+	free(v);
+	return ok;
+}
+
+void journal_flush_run(struct journal *j)
+{
+	uint64_t start = clock_mono_ns();
+	struct fault why;
+
+	/* Only the flusher looks at these two until journal_flush_done(). */
+	if (!write_batch(j, &why)) {
+		j->failure = why;
+		j->is_failed = true;
+	}
+	j->flush_ns += clock_mono_ns() - start;
+}
+
+bool journal_flush_done(struct journal *j, struct fault *why)
+{
+	struct segment *s = j->segments[j->count - 1];
+
+	j->is_flushing = false;
+	if (j->is_failed) {
+		*why = j->failure;
+		return false;
+	}
+	s->used += BATCH_HEADER + j->flushing.bytes;
+	j->durable = j->flushing.entries[j->flushing.count - 1].lsn;
+	j->flushes++;
+	j->flushed_bytes += j->flushing.bytes;
+	j->entries += j->flushing.count;
+	clear_batch(&j->flushing);
+	return true;
+}
+
+static bool find_segment(struct journal *j, lsn_t lsn, struct segment **s_r)
+{
+	size_t low = 0, high = j->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (j->segments[mid]->first <= lsn)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == 0)
+		return false;
+	*s_r = j->segments[low - 1];
+	return true;
+}
+
+bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct bytes *body_r, struct fault *why)
+{
+	struct segment *s = NULL;
+	struct entry_header h;
+	uint64_t off = 0, size = 0;
+	const uint8_t *map = NULL;
+	bool found;
+
+	(void)pthread_mutex_lock(&j->lock);
+	found = lsn > 0 && find_segment(j, lsn, &s);
+	if (found && !s->is_scanned)
+		found = segment_scan(j, s);
+	found = found && lsn - s->first < s->offset_count;
+	if (found) {
+		off = s->offsets[lsn - s->first];
+		size = s->size;
+		map = s->map;
+	}
+	(void)pthread_mutex_unlock(&j->lock);
+	if (!found)
+		return fault_set(why, FAULT_OPERATOR, "%s: there is no entry %llu", j->dir, (unsigned long long)lsn);
+	if (!entry_header_read(bytes_make(map + off, (size_t)(size - off)), &h) || h.lsn != lsn ||
+	    (uint64_t)h.head_size + h.body_size > size - off)
+		return fault_set(why, FAULT_OPERATOR, "%s: entry %llu at %llu is damaged; restore this member from the other",
+		                 s->path, (unsigned long long)lsn, (unsigned long long)off);
+	*head_r = bytes_make(map + off, h.head_size);
+	*body_r = bytes_make(map + off + h.head_size, h.body_size);
+	return true;
+}
+
+uint64_t journal_used(struct journal *j)
+{
+	uint64_t used = 0;
+
+	for (size_t i = 0; i < j->count; i++)
+		used += j->segments[i]->used;
+	return used;
+}
+
+/* Write the end of S anew so that it holds nothing after entry LSN. */
+static bool cut_segment(struct journal *j, struct segment *s, lsn_t lsn, struct fault *why)
+{
+	uint64_t off = SEGMENT_HEADER, bytes;
+	lsn_t first;
+
+	(void)j;
+	while (segment_batch(s, off, &bytes, &first) && first <= lsn) {
+		uint64_t at = off + BATCH_HEADER, end = at + bytes;
+		struct entry_header h;
+
+		while (at < end && entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) && h.lsn <= lsn)
+			at += journal_padded((uint64_t)h.head_size + h.body_size);
+		if (at < end) {
+			uint8_t header[BATCH_HEADER];
+			struct iovec v = { header, BATCH_HEADER };
+			size_t written;
+
+			segment_write_batch_header(header, at - off - BATCH_HEADER, first);
+			if (!file_pwritev(s->fd, &v, 1, (off_t)off, s->path, &written, why))
+				return false;
+			off = at;
+			break;
+		}
+		off = end;
+	}
+	s->used = off;
+	/* Zeros from here on, so that no old batch is ever found behind a new one. */
+	if (s->size > off && fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)(s->size - off)) != 0)
+		return fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot cut", s->path);
+	if (fallocate(s->fd, 0, (off_t)off, (off_t)(s->size - off)) != 0 && errno != EOPNOTSUPP)
+		return fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot extend", s->path);
+	return file_datasync(s->fd, s->path, why);
+}
+
+bool journal_cut_tail(struct journal *j, struct fault *why)
+{
+	return cut_segment(j, j->segments[j->count - 1], j->last, why);
+}
+
+static void free_segment(struct segment *s)
+{
+	if (s->map != NULL)
+		(void)munmap((void *)(uintptr_t)s->map, s->size);
+	file_close(&s->fd);
+	free(s->path);
+	free(s->offsets);
+	free(s);
+}
+
+enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fault *why)
+{
+	assert(!j->is_flushing);
+	if (j->is_failed) {
+		*why = j->failure;
+		return STORE_FAILED;
+	}
+	if (lsn >= j->last)
+		return STORE_OK;
+	clear_batch(&j->pending);
+	/* Later segments go first and newest first: a crash in between leaves a shorter suffix. */
+	while (j->count > 1 && j->segments[j->count - 1]->first > lsn) {
+		struct segment *s = j->segments[j->count - 1];
+
+		if (unlink(s->path) != 0 || !file_sync_dir(j->dir, why)) {
+			(void)fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot remove", s->path);
+			return STORE_FAILED;
+		}
+		(void)pthread_mutex_lock(&j->lock);
+		j->count--;
+		(void)pthread_mutex_unlock(&j->lock);
+		free_segment(s);
+	}
+	(void)pthread_mutex_lock(&j->lock);
+	if (!j->segments[j->count - 1]->is_scanned)
+		(void)segment_scan(j, j->segments[j->count - 1]);
+	(void)pthread_mutex_unlock(&j->lock);
+	if (!cut_segment(j, j->segments[j->count - 1], lsn, why)) {
+		j->is_failed = true;
+		j->failure = *why;
+		return STORE_FAILED;
+	}
+	forget_after(j, lsn);
+	if (j->durable > lsn)
+		j->durable = lsn;
+	return STORE_OK;
+}
+
+void journal_close(struct journal *j)
+{
+	for (size_t i = 0; i < j->count; i++)
+		free_segment(j->segments[i]);
+	clear_batch(&j->pending);
+	clear_batch(&j->flushing);
+	free(j->pending.entries);
+	free(j->flushing.entries);
+	free(j->segments);
+	free(j->epochs);
+	free(j->dir);
+	(void)pthread_mutex_destroy(&j->lock);
+}

@@ -1,0 +1,95 @@
+/* journal.h - the append-only log of a partition: segments of batches of entries (docs/formats.md, "Journal").
+ *
+ * A batch is what one flush writes and syncs. A batch is begun only after the one before it was synced, so a crash can
+ * tear the last batch only, and its valid beginning is kept; any other damage is corruption, which is told and never cut.
+ *
+ * BUGS: nothing is ever removed; 8 octets of memory for each entry of the segments that are looked at. */
+#ifndef ROOST_STORE_JOURNAL_H
+#define ROOST_STORE_JOURNAL_H
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "buffer.h"
+#include "entry.h"
+#include "store.h"
+
+#define SEGMENT_HEADER 16384
+#define SEGMENT_MAGIC "ROOSTSG1"
+#define SEGMENT_EPOCHS_MAX 1000
+#define BATCH_HEADER 32
+#define BATCH_MAGIC 0x31544252u /* "RBT1" */
+
+struct segment {
+	char *path;
+	int fd;
+	lsn_t first;
+	uint64_t size; /* allocated */
+	uint64_t used; /* end of the last batch */
+	const uint8_t *map;
+	/* Where each entry begins, from FIRST on; guarded by the journal's lock, grows only. */
+	uint64_t *offsets;
+	size_t offset_count, offset_cap;
+	bool is_scanned;
+};
+
+
+struct batch {
+	struct arena arena; /* heads (and copied bodies) */
+	struct store_entry *entries;
+	size_t count, cap;
+	uint64_t bytes; /* padded */
+};
+
+struct journal {
+	char *dir;
+	uint64_t segment_size;
+	struct segment **segments; /* in order; the pointers stay */
+	size_t count, cap;
+	struct store_epoch *epochs;
+	size_t epoch_count, epoch_cap;
+	lsn_t last, durable;
+	struct batch pending, flushing;
+	bool is_flushing, is_failed;
+	struct fault failure;
+	uint64_t flushes, flushed_bytes, flush_ns, entries;
+	pthread_mutex_t lock; /* guards segments, count, and the offsets, against views */
+};
+
+/* Open or create DIR. False with WHY. */
+bool journal_open(struct journal *j, const char *dir, uint64_t segment_size, bool is_reader, struct fault *why);
+void journal_close(struct journal *j);
+/* Make sure that a batch of BYTES fits the last segment, by beginning a new one if need be. STORE_OK, NO_SPACE, FAILED. */
+enum store_result journal_reserve(struct journal *j, uint64_t bytes, struct fault *why);
+/* Append the next entry: HEAD and BODY as they are (BODY is lent until the flush is done, or copied if COPY_BODY). False:
+ * it does not fit what was reserved. */
+bool journal_append(struct journal *j, epoch_t epoch, struct bytes head, struct bytes body, bool copy_body);
+/* Take back everything that was appended and not begun to be flushed. */
+void journal_drop_pending(struct journal *j);
+bool journal_flush_begin(struct journal *j);
+void journal_flush_run(struct journal *j);
+bool journal_flush_done(struct journal *j, struct fault *why);
+enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fault *why);
+/* Recovery: clear what lies behind the last entry in the last segment. */
+bool journal_cut_tail(struct journal *j, struct fault *why);
+epoch_t journal_epoch_at(const struct journal *j, lsn_t lsn);
+
+/* Octets of durable entry LSN, in mapped memory that lives as long as the journal. Any thread. False with WHY: there is
+ * none, or its header is damaged. Checksums are entry_read()'s. */
+bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct bytes *body_r, struct fault *why);
+uint64_t journal_used(struct journal *j);
+/* Check all of segment I, batch by batch; each finding is a line on OUT, if there is one. Returns the findings. */
+uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *out);
+
+/* journal_open.c and journal.c share: */
+struct segment *journal_add_segment(struct journal *j, const char *path, bool is_reader, struct fault *why);
+bool journal_new_segment(struct journal *j, uint64_t size, struct fault *why);
+void journal_note_epoch(struct journal *j, epoch_t epoch, lsn_t lsn);
+void segment_note(struct segment *s, uint64_t off);
+uint64_t journal_padded(uint64_t n);
+/* A valid batch header at OFF: its entries' octets. */
+bool segment_batch(const struct segment *s, uint64_t off, uint64_t *bytes_r, lsn_t *first_r);
+void segment_write_batch_header(uint8_t to[BATCH_HEADER], uint64_t bytes, lsn_t first);
+bool segment_scan(struct journal *j, struct segment *s);
+
+#endif

@@ -1,0 +1,370 @@
+/* journal_open.c - opening and recovering the journal, new segments, and checking whole ones. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "cursor.h"
+#include "file.h"
+#include "journal.h"
+#include "log.h"
+
+/* Segment header: magic, u32 major 1, u32 minor 0, u32 header size, u32 count of epochs, u64 first LSN, rows of u64 epoch
+ * and u64 first LSN, zeros; the last eight octets are the hash of all before. */
+static void header_write(const struct journal *j, lsn_t first, struct buffer *b)
+{
+	size_t from = j->epoch_count > SEGMENT_EPOCHS_MAX ? j->epoch_count - SEGMENT_EPOCHS_MAX : 0;
+
+	buffer_add_str(b, SEGMENT_MAGIC);
+	buffer_add_u32le(b, 1);
+	buffer_add_u32le(b, 0);
+	buffer_add_u32le(b, SEGMENT_HEADER);
+	buffer_add_u32le(b, (uint32_t)(j->epoch_count - from));
+	buffer_add_u64le(b, first);
+	for (size_t i = from; i < j->epoch_count; i++) {
+		buffer_add_u64le(b, j->epochs[i].epoch);
+		buffer_add_u64le(b, j->epochs[i].first);
+	}
+	memset(buffer_reserve(b, SEGMENT_HEADER), 0, SEGMENT_HEADER);
+	b->n = SEGMENT_HEADER - 8;
+	buffer_add_u64le(b, entry_hash(buffer_bytes(b)));
+}
+
+static bool header_read(struct journal *j, const struct segment *s, bool take_epochs, lsn_t *first_r, struct fault *why)
+{
+	struct bytes all = bytes_make(s->map, SEGMENT_HEADER);
+	struct cursor c = cursor_of(all), end = cursor_of(bytes_from(all, SEGMENT_HEADER - 8));
+	struct bytes magic;
+	uint32_t major, minor, size, count;
+	uint64_t hash, epoch, first;
+
+	(void)cursor_bytes(&c, 8, &magic);
+	(void)cursor_u32le(&c, &major);
+	(void)cursor_u32le(&c, &minor);
+	(void)cursor_u32le(&c, &size);
+	(void)cursor_u32le(&c, &count);
+	(void)cursor_u64le(&c, first_r);
+	(void)cursor_u64le(&end, &hash);
+	if (!bytes_equal_str(magic, SEGMENT_MAGIC))
+		return fault_set(why, FAULT_OPERATOR, "%s: is not a journal segment", s->path);
+	if (major != 1)
+		return fault_set(why, FAULT_OPERATOR, "%s: has format version %u, this program reads 1", s->path, major);
+	if (hash != entry_hash(bytes_sub(all, 0, SEGMENT_HEADER - 8)) || count > SEGMENT_EPOCHS_MAX || *first_r == 0)
+		return fault_set(why, FAULT_OPERATOR, "%s: the header is damaged; restore this member from the other", s->path);
+	for (uint32_t i = 0; take_epochs && i < count; i++) {
+		(void)cursor_u64le(&c, &epoch);
+		(void)cursor_u64le(&c, &first);
+		journal_note_epoch(j, epoch, first);
+	}
+	return true;
+}
+
+struct segment *journal_add_segment(struct journal *j, const char *path, bool is_reader, struct fault *why)
+{
+	struct segment *s = must_calloc(1, sizeof(*s));
+	struct stat st;
+	void *map;
+
+	s->path = must_strdup(path);
+	s->fd = file_open(path, is_reader ? O_RDONLY : O_RDWR, 0, why);
+	if (s->fd < 0)
+		goto fail;
+	if (fstat(s->fd, &st) != 0 || st.st_size < SEGMENT_HEADER) {
+		(void)fault_set(why, FAULT_OPERATOR, "%s: is too short for a journal segment", path);
+		goto fail;
+	}
+	s->size = (uint64_t)st.st_size;
+	map = mmap(NULL, s->size, PROT_READ, MAP_SHARED, s->fd, 0);
+	if (map == MAP_FAILED) {
+		(void)fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot map", path);
+		goto fail;
+	}
+	s->map = map;
+	s->used = s->size; /* of all but the last segment it is not known exactly, nor needed */
+	(void)pthread_mutex_lock(&j->lock);
+	if (j->count == j->cap) {
+		j->cap = j->cap == 0 ? 16 : j->cap * 2;
+		j->segments = must_realloc(j->segments, j->cap, sizeof(*j->segments));
+	}
+	j->segments[j->count++] = s;
+	(void)pthread_mutex_unlock(&j->lock);
+	return s;
+fail:
+	file_close(&s->fd);
+	free(s->path);
+	free(s);
+	return NULL;
+}
+
+bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
+{
+	lsn_t first = j->last + 1;
+	uint64_t size = j->segment_size > need + SEGMENT_HEADER ? j->segment_size : need + SEGMENT_HEADER;
+	char *path = must_printf("%s/%016llx.seg", j->dir, (unsigned long long)first);
+	char *fresh = must_printf("%s/new", j->dir);
+	struct buffer header = { 0 };
+	struct iovec v;
+	size_t written;
+	struct segment *s = NULL;
+	int fd = file_open(fresh, O_RDWR | O_CREAT | O_TRUNC, 0600, why);
+	int rc;
+	bool ok = fd >= 0;
+
+	if (ok && (rc = posix_fallocate(fd, 0, (off_t)size)) != 0)
+		ok = fault_errno(why, FAULT_OPERATOR, rc, "%s: no room for a segment of %llu octets", j->dir,
+		                 (unsigned long long)size);
+	header_write(j, first, &header);
+	v = (struct iovec){ header.p, header.n };
+	/* Whole and synced under another name first: a segment that is there is a segment. */
+	ok = ok && file_pwritev(fd, &v, 1, 0, fresh, &written, why) && (fsync(fd) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: sync", fresh));
+	if (ok && rename(fresh, path) != 0)
+		ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot make", path);
+	ok = ok && file_sync_dir(j->dir, why);
+	if (!ok)
+		(void)unlink(fresh);
+	file_close(&fd);
+	if (ok)
+		s = journal_add_segment(j, path, false, why);
+	if (s != NULL) {
+		s->first = first;
+		s->used = SEGMENT_HEADER;
+		s->is_scanned = true;
+	}
+	buffer_fini(&header);
+	free(path);
+	free(fresh);
+	return s != NULL;
+}
+
+bool segment_batch(const struct segment *s, uint64_t off, uint64_t *bytes_r, lsn_t *first_r)
+{
+	struct cursor c;
+	uint32_t magic, zero;
+	uint64_t hash;
+
+	if (off > s->size || s->size - off < BATCH_HEADER)
+		return false;
+	c = cursor_of(bytes_make(s->map + off, BATCH_HEADER));
+	(void)cursor_u32le(&c, &magic);
+	(void)cursor_u32le(&c, &zero);
+	(void)cursor_u64le(&c, bytes_r);
+	(void)cursor_u64le(&c, first_r);
+	(void)cursor_u64le(&c, &hash);
+	return magic == BATCH_MAGIC && hash == entry_hash(bytes_make(s->map + off, 24)) &&
+	       *bytes_r <= s->size - off - BATCH_HEADER;
+}
+
+/* Note where entries begin, by headers only. The journal's lock is held. */
+bool segment_scan(struct journal *j, struct segment *s)
+{
+	uint64_t off = SEGMENT_HEADER, bytes;
+	lsn_t first;
+
+	(void)j;
+	s->offset_count = 0;
+	while (segment_batch(s, off, &bytes, &first) && first == s->first + s->offset_count) {
+		uint64_t at = off + BATCH_HEADER, end = at + bytes;
+		struct entry_header h;
+
+		while (at < end) {
+			if (!entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) || h.lsn != s->first + s->offset_count)
+				return s->offset_count > 0;
+			segment_note(s, at);
+			at += journal_padded((uint64_t)h.head_size + h.body_size);
+		}
+		off = end;
+	}
+	s->is_scanned = true;
+	s->used = off;
+	return true;
+}
+
+/* Whether a whole batch begins anywhere after OFF. */
+static bool has_batch_after(const struct segment *s, uint64_t off)
+{
+	const uint32_t magic = BATCH_MAGIC; /* little-endian here as on disk */
+	uint64_t bytes;
+	lsn_t first;
+
+	for (uint64_t at = journal_padded(off); at + BATCH_HEADER <= s->size; at += 8) {
+		if (memcmp(s->map + at, &magic, 4) == 0 && segment_batch(s, at, &bytes, &first))
+			return true;
+	}
+	return false;
+}
+
+/* Walk the last segment: everything is checked. What the last flush left torn is cut. */
+static bool recover_last(struct journal *j, struct segment *s, bool is_reader, struct fault *why)
+{
+	uint64_t off = SEGMENT_HEADER, bytes, good;
+	lsn_t first, next = s->first;
+
+	for (;;) {
+		uint64_t at, end;
+
+		if (!segment_batch(s, off, &bytes, &first) || first != next) {
+			good = off;
+			break;
+		}
+		at = off + BATCH_HEADER;
+		end = at + bytes;
+		while (at < end) {
+			struct entry_header h;
+			struct arena a = { 0 };
+			struct entry e;
+			struct fault ignored;
+			bool ok = entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) && h.lsn == next &&
+			          (uint64_t)h.head_size + h.body_size <= end - at &&
+			          entry_read(bytes_make(s->map + at, h.head_size), bytes_make(s->map + at + h.head_size, h.body_size),
+			                     true, &a, &e, &ignored);
+
+			arena_fini(&a);
+			if (!ok)
+				break;
+			segment_note(s, at);
+			journal_note_epoch(j, h.epoch, next);
+			next++;
+			at += journal_padded((uint64_t)h.head_size + h.body_size);
+		}
+		off = at;
+		if (at < end) {
+			good = at;
+			break;
+		}
+	}
+	j->last = j->durable = next - 1;
+	s->is_scanned = true;
+	s->used = good;
+	if (has_batch_after(s, good))
+		return fault_set(why, FAULT_OPERATOR,
+		                 "%s: damaged at %llu, though later entries are whole: not torn, corrupt; restore this member from "
+		                 "the other",
+		                 s->path, (unsigned long long)good);
+	for (uint64_t i = good; !is_reader && i < s->size; i++) {
+		if (s->map[i] == 0)
+			continue;
+		/* Octets that nobody was told of. */
+		log_event(LOG_WARNING, "store.journal.tail_cut", LOG_STR("segment", s->path), LOG_U64("at", good),
+		          LOG_U64("last", j->last));
+		return journal_cut_tail(j, why);
+	}
+	return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char **list_segments(const char *dir, size_t *count_r, struct fault *why)
+{
+	DIR *d = opendir(dir);
+	char **names = NULL;
+	struct dirent *e;
+
+	*count_r = 0;
+	if (d == NULL) {
+		(void)fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot list", dir);
+		return NULL;
+	}
+	names = must_calloc(1, sizeof(*names));
+	while ((e = readdir(d)) != NULL) {
+		if (strlen(e->d_name) != 20 || strcmp(e->d_name + 16, ".seg") != 0)
+			continue;
+		names = must_realloc(names, *count_r + 1, sizeof(*names));
+		names[(*count_r)++] = must_strdup(e->d_name);
+	}
+	(void)closedir(d);
+	qsort(names, *count_r, sizeof(*names), by_name);
+	return names;
+}
+
+static bool open_segments(struct journal *j, char **names, size_t count, bool is_reader, struct fault *why)
+{
+	for (size_t i = 0; i < count; i++) {
+		char *path = must_printf("%s/%s", j->dir, names[i]);
+		struct segment *s = journal_add_segment(j, path, is_reader, why);
+		bool ok = s != NULL && header_read(j, s, i + 1 == count, &s->first, why);
+
+		free(path);
+		if (!ok)
+			return false;
+		if (s->first != strtoull(names[i], NULL, 16))
+			return fault_set(why, FAULT_OPERATOR, "%s: the header names another first entry", s->path);
+		if (i == 0 && s->first != 1)
+			return fault_set(why, FAULT_OPERATOR, "%s: the journal's first segment is missing", s->path);
+	}
+	return true;
+}
+
+bool journal_open(struct journal *j, const char *dir, uint64_t segment_size, bool is_reader, struct fault *why)
+{
+	char **names;
+	size_t count;
+	bool ok;
+
+	*j = (struct journal){ .dir = must_strdup(dir), .segment_size = segment_size };
+	(void)pthread_mutex_init(&j->lock, NULL);
+	if (!is_reader && !file_make_dirs(dir, 0700, why))
+		return false;
+	names = list_segments(dir, &count, why);
+	if (names == NULL)
+		return false;
+	ok = open_segments(j, names, count, is_reader, why);
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+	if (ok && count > 0) {
+		struct segment *last = j->segments[j->count - 1];
+
+		ok = recover_last(j, last, is_reader, why);
+	}
+	return ok;
+}
+
+static uint64_t finding(FILE *out, const struct segment *s, uint64_t off, const char *what)
+{
+	if (out != NULL)
+		(void)fprintf(out, "%s: at %llu: %s\n", s->path, (unsigned long long)off, what);
+	return 1;
+}
+
+uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *out)
+{
+	struct segment *s = j->segments[i];
+	lsn_t next = s->first, stop = i + 1 < j->count ? j->segments[i + 1]->first - 1 : last;
+	uint64_t off = SEGMENT_HEADER, bytes, problems = 0;
+	lsn_t first;
+
+	while (next <= stop) {
+		uint64_t at, end;
+
+		if (!segment_batch(s, off, &bytes, &first) || first != next)
+			return problems + finding(out, s, off, "no batch where one must be");
+		at = off + BATCH_HEADER;
+		end = at + bytes;
+		while (at < end && next <= stop) {
+			struct entry_header h;
+			struct arena a = { 0 };
+			struct entry e;
+			struct fault why;
+
+			if (!entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) || h.lsn != next ||
+			    (uint64_t)h.head_size + h.body_size > end - at)
+				return problems + finding(out, s, at, "the entry's header is damaged");
+			if (!entry_read(bytes_make(s->map + at, h.head_size), bytes_make(s->map + at + h.head_size, h.body_size), true,
+			                &a, &e, &why))
+				problems += finding(out, s, at, why.what);
+			arena_fini(&a);
+			next++;
+			at += journal_padded((uint64_t)h.head_size + h.body_size);
+		}
+		off = end;
+	}
+	return problems;
+}

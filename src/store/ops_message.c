@@ -1,0 +1,387 @@
+/* ops_message.c - intents about messages. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap_flags.h"
+#include "store_private.h"
+
+/* A growing set of UIDs that come in ascending order. */
+struct uid_list {
+	struct arena *a;
+	struct uid_range *at;
+	size_t count, cap;
+	size_t uids;
+};
+
+static void add_uid(struct uid_list *l, uint32_t uid)
+{
+	l->uids++;
+	if (l->count > 0 && l->at[l->count - 1].last + 1 == uid) {
+		l->at[l->count - 1].last = uid;
+		return;
+	}
+	if (l->count == l->cap) {
+		size_t cap = l->cap == 0 ? 8 : l->cap * 2;
+		struct uid_range *more = arena_array(l->a, cap, sizeof(*more));
+
+		if (l->count > 0)
+			memcpy(more, l->at, l->count * sizeof(*more));
+		l->at = more;
+		l->cap = cap;
+	}
+	l->at[l->count++] = (struct uid_range){ uid, uid };
+}
+
+static bool is_good_keyword(struct bytes k)
+{
+	if (k.n == 0 || k.n > KEYWORD_NAME_MAX || k.p[0] == '\\')
+		return false;
+	for (size_t i = 0; i < k.n; i++) {
+		if (k.p[i] <= ' ' || k.p[i] >= 0x7f || strchr("(){%*\"\\]", k.p[i]) != NULL)
+			return false;
+	}
+	return true;
+}
+
+static int keyword_bit(const struct mailbox *m, struct bytes k)
+{
+	for (unsigned i = 0; i < m->keyword_count; i++) {
+		if (bytes_equal_nocase(m->keywords[i], k))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* The bits of KEYWORDS in M; unknown ones become the mailbox's by an entry of their own, if CREATE. */
+static enum store_result keyword_mask(struct store *s, struct mailbox *m, const struct bytes *keywords, size_t count,
+                                      bool create, uint64_t *mask_r)
+{
+	struct entry e = { .type = ENTRY_KEYWORDS, .mailbox = m->id };
+	unsigned known = m->keyword_count;
+
+	*mask_r = 0;
+	for (size_t i = 0; i < count; i++) {
+		int bit = keyword_bit(m, keywords[i]);
+
+		if (!is_good_keyword(keywords[i]))
+			return STORE_BAD;
+		if (bit < 0 && !create)
+			continue;
+		if (bit < 0) {
+			if (m->keyword_count >= s->keywords_max)
+				return STORE_LIMIT;
+			bit = (int)m->keyword_count;
+			m->keywords[m->keyword_count++] = keywords[i];
+		}
+		*mask_r |= (uint64_t)1 << bit;
+	}
+	if (m->keyword_count == known)
+		return STORE_OK;
+	e.names = m->keywords;
+	e.count = m->keyword_count;
+	return turn_entry(s, &e);
+}
+
+static bool was_delivered(struct store *s, struct bytes op_id, mailbox_id_t mailbox, uint32_t *uid_r)
+{
+	struct buffer key = { 0 };
+	uint8_t be[8];
+	struct bytes value;
+	enum kv_result r;
+
+	if (op_id.n == 0)
+		return false;
+	(void)key_u64(be, mailbox);
+	buffer_add(&key, bytes_make(be, 8));
+	buffer_add(&key, op_id);
+	r = kv_get(s->txn, T_OP, buffer_bytes(&key), &value);
+	buffer_fini(&key);
+	if (r != KV_OK || value.n != 12)
+		return false;
+	*uid_r = (uint32_t)value.p[8] | (uint32_t)value.p[9] << 8 | (uint32_t)value.p[10] << 16 | (uint32_t)value.p[11] << 24;
+	return true;
+}
+
+static enum store_result prepare_target(struct store *s, const struct intent_append *in, struct append_target *t,
+                                        struct entry *e)
+{
+	struct entry_delivery *d = &e->deliveries[e->count];
+	struct mailbox m;
+	uint64_t keywords;
+	enum store_result result = find_mailbox(s, t->mailbox, &m);
+
+	if (result != STORE_OK)
+		return result;
+	t->mailbox_id = m.id;
+	t->uidvalidity = m.uidvalidity;
+	t->was_done = was_delivered(s, in->op_id, m.id, &t->uid);
+	if (t->was_done)
+		return STORE_OK;
+	if (m.uidnext >= UINT32_MAX - 1)
+		return STORE_LIMIT;
+	/* The same mailbox twice in one intent is one delivery. */
+	for (size_t i = 0; i < e->count; i++) {
+		if (e->deliveries[i].mailbox == m.id) {
+			t->uid = e->deliveries[i].uid;
+			return STORE_OK;
+		}
+	}
+	result = keyword_mask(s, &m, t->keywords, t->keyword_count, true, &keywords);
+	if (result != STORE_OK)
+		return result;
+	t->uid = m.uidnext;
+	*d = (struct entry_delivery){ m.id, m.uidnext, m.highestmodseq + 1, t->internaldate, (uint8_t)(t->flags & IMAP_FLAGS_ALL),
+		                      keywords };
+	e->count++;
+	return STORE_OK;
+}
+
+enum store_result op_append(struct store *s, struct intent_append *in, struct intent_answer *out)
+{
+	struct entry e = { .type = ENTRY_APPEND, .body = in->body, .op_id = in->op_id, .structure = in->structure };
+	enum store_result result = STORE_NO_MAILBOX;
+	struct arena a = { 0 };
+	bool any_ok = false;
+
+	if (in->body.n > ENTRY_BODY_MAX || in->structure.n > STRUCTURE_MAX || in->op_id.n > OP_ID_MAX)
+		return STORE_LIMIT;
+	e.deliveries = arena_array(&a, in->target_count, sizeof(*e.deliveries));
+	for (size_t i = 0; i < in->target_count; i++) {
+		struct append_target *t = &in->targets[i];
+
+		t->result = prepare_target(s, in, t, &e);
+		if (t->result == STORE_FAILED) {
+			arena_fini(&a);
+			return STORE_FAILED;
+		}
+		if (t->result == STORE_OK && !any_ok) {
+			any_ok = true;
+			out->mailbox = t->mailbox_id;
+			out->uidvalidity = t->uidvalidity;
+		}
+	}
+	if (any_ok)
+		result = STORE_OK;
+	else if (in->target_count > 0)
+		result = in->targets[0].result;
+	if (e.count > 0) {
+		e.body_hash = entry_hash(in->body);
+		result = turn_entry(s, &e);
+	}
+	arena_fini(&a);
+	return result;
+}
+
+/* STORE. */
+
+struct store_op {
+	const struct intent_store *in;
+	uint64_t mask;
+	struct entry e;
+	struct arena *a;
+	size_t cap;
+	struct uid_list changed;
+};
+
+static bool change_flags(void *arg, const struct message *msg)
+{
+	struct store_op *op = arg;
+	uint32_t flags = op->in->flags & IMAP_FLAGS_ALL;
+	struct entry_flag f = { .uid = msg->uid };
+
+	switch (op->in->how) {
+	case INTENT_FLAGS_REPLACE:
+		f.flags = (uint8_t)flags;
+		f.keywords = op->mask;
+		break;
+	case INTENT_FLAGS_ADD:
+		f.flags = (uint8_t)(msg->flags | flags);
+		f.keywords = msg->keywords | op->mask;
+		break;
+	case INTENT_FLAGS_TAKE:
+		f.flags = (uint8_t)(msg->flags & ~flags);
+		f.keywords = msg->keywords & ~op->mask;
+		break;
+	}
+	if (f.flags == msg->flags && f.keywords == msg->keywords)
+		return true;
+	if (op->e.count == op->cap) {
+		size_t cap = op->cap == 0 ? 16 : op->cap * 2;
+		struct entry_flag *more = arena_array(op->a, cap, sizeof(*more));
+
+		if (op->e.count > 0)
+			memcpy(more, op->e.flags, op->e.count * sizeof(*more));
+		op->e.flags = more;
+		op->cap = cap;
+	}
+	op->e.flags[op->e.count++] = f;
+	add_uid(&op->changed, msg->uid);
+	return true;
+}
+
+enum store_result op_store(struct store *s, const struct intent_store *in, struct arena *a, struct intent_answer *out)
+{
+	struct store_op op = { .in = in, .a = a, .changed = { .a = a }, .e = { .type = ENTRY_FLAGS, .mailbox = in->mailbox } };
+	struct mailbox m;
+	enum store_result result = result_of_kv(index_mailbox(s->txn, in->mailbox, &m));
+
+	out->mailbox = in->mailbox;
+	if (result == STORE_OK)
+		result = keyword_mask(s, &m, in->keywords, in->keyword_count, in->how != INTENT_FLAGS_TAKE, &op.mask);
+	if (result != STORE_OK)
+		return result;
+	index_each(s->txn, in->mailbox, in->uids, in->uid_count, false, change_flags, &op);
+	out->uidvalidity = m.uidvalidity;
+	out->modseq = m.highestmodseq;
+	if (op.e.count == 0)
+		return STORE_OK;
+	op.e.modseq = out->modseq = m.highestmodseq + 1;
+	out->uids = op.changed.at;
+	out->uid_count = op.changed.count;
+	out->message_count = op.changed.uids;
+	return turn_entry(s, &op.e);
+}
+
+/* EXPUNGE. */
+
+struct pick {
+	struct arena *a;
+	bool only_deleted;
+	struct message *at;
+	size_t count, cap;
+};
+
+static bool pick(void *arg, const struct message *m)
+{
+	struct pick *p = arg;
+
+	if (p->only_deleted && (m->flags & IMAP_FLAG_DELETED) == 0)
+		return true;
+	if (p->count == p->cap) {
+		size_t cap = p->cap == 0 ? 16 : p->cap * 2;
+		struct message *more = arena_array(p->a, cap, sizeof(*more));
+
+		if (p->count > 0)
+			memcpy(more, p->at, p->count * sizeof(*more));
+		p->at = more;
+		p->cap = cap;
+	}
+	p->at[p->count++] = *m;
+	return true;
+}
+
+enum store_result op_expunge(struct store *s, const struct intent_expunge *in, struct arena *a, struct intent_answer *out)
+{
+	struct entry e = { .type = ENTRY_EXPUNGE, .mailbox = in->mailbox };
+	struct pick p = { .a = a, .only_deleted = in->only_deleted };
+	struct uid_list gone = { .a = a };
+	struct mailbox m;
+	enum store_result result = result_of_kv(index_mailbox(s->txn, in->mailbox, &m));
+
+	if (result != STORE_OK)
+		return result;
+	out->mailbox = in->mailbox;
+	out->uidvalidity = m.uidvalidity;
+	out->modseq = m.highestmodseq;
+	if (!in->only_deleted || m.deleted > 0)
+		index_each(s->txn, in->mailbox, in->uids, in->uid_count, in->is_all, pick, &p);
+	if (p.count == 0)
+		return STORE_OK;
+	e.uids = arena_array(a, p.count, sizeof(*e.uids));
+	for (size_t i = 0; i < p.count; i++) {
+		e.uids[e.count++] = p.at[i].uid;
+		add_uid(&gone, p.at[i].uid);
+	}
+	e.modseq = out->modseq = m.highestmodseq + 1;
+	out->uids = gone.at;
+	out->uid_count = gone.count;
+	out->message_count = gone.uids;
+	return turn_entry(s, &e);
+}
+
+/* COPY and MOVE. */
+
+/* KEYWORDS of FROM's numbering in TO's; what TO lacks is collected in MISSING. */
+static uint64_t translate(const struct mailbox *from, const struct mailbox *to, uint64_t mask, struct bytes *missing,
+                          size_t *missing_count)
+{
+	uint64_t result = 0;
+
+	for (unsigned i = 0; i < from->keyword_count; i++) {
+		int bit;
+
+		if ((mask >> i & 1) == 0)
+			continue;
+		bit = keyword_bit(to, from->keywords[i]);
+		if (bit >= 0)
+			result |= (uint64_t)1 << bit;
+		else if (missing != NULL)
+			missing[(*missing_count)++] = from->keywords[i];
+	}
+	return result;
+}
+
+static void keep_keywords(struct mailbox *m, struct arena *a)
+{
+	for (unsigned i = 0; i < m->keyword_count; i++)
+		m->keywords[i] = arena_copy(a, m->keywords[i]);
+}
+
+enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, struct arena *a,
+                          struct intent_answer *out)
+{
+	struct entry e = { .type = ENTRY_COPY };
+	struct pick p = { .a = a };
+	struct uid_list sources = { .a = a }, made = { .a = a };
+	struct bytes missing[KEYWORDS_MAX];
+	size_t missing_count = 0;
+	struct mailbox from, to;
+	uint64_t all = 0, ignored;
+	enum store_result result = result_of_kv(index_mailbox(s->txn, in->mailbox, &from));
+
+	if (result != STORE_OK)
+		return result;
+	result = find_mailbox(s, in->target, &to);
+	out->no_target = result == STORE_NO_MAILBOX;
+	if (result != STORE_OK)
+		return result;
+	keep_keywords(&from, a);
+	keep_keywords(&to, a);
+	index_each(s->txn, in->mailbox, in->uids, in->uid_count, false, pick, &p);
+	out->mailbox = to.id;
+	out->uidvalidity = to.uidvalidity;
+	if (p.count == 0)
+		return STORE_OK;
+	if (to.uidnext > UINT32_MAX - 1 - p.count)
+		return STORE_LIMIT;
+	for (size_t i = 0; i < p.count; i++)
+		all |= p.at[i].keywords;
+	(void)translate(&from, &to, all, missing, &missing_count);
+	result = keyword_mask(s, &to, missing, missing_count, true, &ignored);
+	if (result != STORE_OK)
+		return result;
+	e.mailbox = to.id;
+	e.modseq = to.highestmodseq + 1;
+	e.count = p.count;
+	e.copies = arena_array(a, p.count, sizeof(*e.copies));
+	for (size_t i = 0; i < p.count; i++) {
+		const struct message *m = &p.at[i];
+
+		e.copies[i] = (struct entry_copy){ m->uid, to.uidnext + (uint32_t)i, m->body, m->size, m->internaldate,
+			                           (uint8_t)m->flags, translate(&from, &to, m->keywords, NULL, NULL) };
+		add_uid(&sources, m->uid);
+		add_uid(&made, e.copies[i].uid);
+	}
+	if (is_move) {
+		e.source = from.id;
+		/* Within one mailbox the arrival comes first, then the departure, each with its modseq. */
+		e.source_modseq = from.id == to.id ? e.modseq + 1 : from.highestmodseq + 1;
+	}
+	out->modseq = e.modseq;
+	out->uids = sources.at;
+	out->uid_count = sources.count;
+	out->new_uids = made.at;
+	out->new_uid_count = made.count;
+	out->message_count = p.count;
+	return turn_entry(s, &e);
+}

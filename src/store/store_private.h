@@ -1,0 +1,111 @@
+/* store_private.h - the store's inside, for store/ only. */
+#ifndef ROOST_STORE_PRIVATE_H
+#define ROOST_STORE_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "journal.h"
+#include "kv.h"
+#include "store.h"
+#include "store_view.h"
+
+/* Tables of the index (docs/formats.md, "Index"). */
+enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T_OP, T_OP_ORDER, T_COUNT };
+extern const char *const store_tables[T_COUNT];
+
+#define KEY_MAX 64
+/* Deliveries of so many LSNs past are remembered by their operation ids. */
+#define OP_KEEP_LSNS 100000
+
+struct store {
+	char *dir;
+	int lock_fd;
+	unsigned keywords_max;
+	struct journal journal;
+	struct kv *kv;
+	atomic_uint_fast64_t applied;
+	bool is_failed;
+	struct fault failure;
+
+	bool is_turn;
+	struct kv_txn *txn; /* of the turn */
+	epoch_t epoch;
+	size_t turn_count;  /* entries of the turn, in the pending or flushing batch */
+	lsn_t turn_first;
+	bool turn_flushed;  /* its flush has begun */
+	struct store_entry *turn_entries; /* a copy of the rows, as long as the turn */
+	struct arena turn_arena;          /* heads and rows */
+	struct store_changes changes;
+	bool has_reign;
+	struct store_reign reign;
+	char *reign_text; /* holds reign's strings */
+};
+
+/* Keys, big-endian so that they sort. Return the length. */
+size_t key_u64(uint8_t *to, uint64_t v);
+size_t key_message(uint8_t *to, mailbox_id_t mailbox, uint32_t uid);
+size_t key_modseq(uint8_t *to, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid);
+uint64_t key_read_u64(struct bytes key, size_t at);
+uint32_t key_read_u32(struct bytes key, size_t at);
+
+/* index.c: records of the tables. NOT_FOUND where there is none. Bytes are lent as long as the transaction's page. */
+enum kv_result index_mailbox(struct kv_txn *t, mailbox_id_t id, struct mailbox *m_r);
+enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m);
+enum kv_result index_name(struct kv_txn *t, struct bytes name, mailbox_id_t *id_r);
+enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r);
+bool index_decode_message(struct bytes key, struct bytes value, struct message *m_r);
+enum kv_result index_put_message(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m);
+enum kv_result index_put_modseq(struct kv_txn *t, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid, bool is_gone);
+enum kv_result index_del_modseq(struct kv_txn *t, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid);
+struct index_body {
+	uint32_t size;
+	uint64_t hash;
+	uint32_t refs;
+	struct bytes structure;
+};
+enum kv_result index_body(struct kv_txn *t, lsn_t body, struct index_body *b_r);
+enum kv_result index_put_body(struct kv_txn *t, lsn_t body, const struct index_body *b);
+/* One reference more or less; the last takes the record away. */
+enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by);
+enum kv_result index_meta(struct kv_txn *t, const char *key, uint64_t *v_r); /* 0 where not set */
+enum kv_result index_put_meta(struct kv_txn *t, const char *key, uint64_t v);
+/* Call FN for the messages of MAILBOX in RANGES (COUNT 0 with IS_ALL: all), in order, until it says false. */
+typedef bool index_each_fn(void *arg, const struct message *m);
+void index_each(struct kv_txn *t, mailbox_id_t mailbox, const struct uid_range *ranges, size_t count, bool is_all,
+                index_each_fn *fn, void *arg);
+
+/* apply.c: the only writer of the index. False: the transaction can only be aborted. */
+bool apply_entry(struct kv_txn *t, const struct entry *e, struct store_changes *changes);
+void changes_note(struct store_changes *c, mailbox_id_t mailbox, uint32_t what);
+
+/* store_turn.c: journal and apply E (its lsn, epoch and committed are filled in) in the present turn. */
+enum store_result turn_entry(struct store *s, struct entry *e);
+void store_fail(struct store *s, const struct fault *why);
+/* Remember the newest EPOCH entry. */
+void store_note_reign(struct store *s, const struct entry *e);
+/* Read entry LSN from the journal into A. */
+bool store_read_entry(struct store *s, lsn_t lsn, bool check_body, struct arena *a, struct entry *e_r, struct fault *why);
+
+/* ops_*.c: one function per intent. Results as intent.h says. */
+enum store_result op_create(struct store *s, const struct intent_create *in, struct intent_answer *out);
+enum store_result op_delete(struct store *s, const struct intent_delete *in, struct intent_answer *out);
+enum store_result op_rename(struct store *s, const struct intent_rename *in, struct arena *a, struct intent_answer *out);
+enum store_result op_rename_inbox(struct store *s, const struct intent_rename_inbox *in, struct arena *a,
+                                  struct intent_answer *out);
+enum store_result op_set_acl(struct store *s, const struct intent_set_acl *in, struct intent_answer *out);
+enum store_result op_append(struct store *s, struct intent_append *in, struct intent_answer *out);
+enum store_result op_store(struct store *s, const struct intent_store *in, struct arena *a, struct intent_answer *out);
+enum store_result op_expunge(struct store *s, const struct intent_expunge *in, struct arena *a, struct intent_answer *out);
+enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, struct arena *a,
+                          struct intent_answer *out);
+enum store_result op_subscribe(struct store *s, const struct intent_subscribe *in, bool is_on, struct intent_answer *out);
+enum store_result op_epoch(struct store *s, const struct intent_epoch *in, struct intent_answer *out);
+/* STORE_NO_MAILBOX, STORE_FAILED, or OK. */
+enum store_result find_mailbox(struct store *s, struct bytes name, struct mailbox *m_r);
+enum store_result result_of_kv(enum kv_result r);
+
+/* Bring the index up to LSN from the journal; in pieces of transactions. */
+bool store_apply_to(struct store *s, lsn_t lsn, size_t max_entries, struct store_changes *changes, struct fault *why);
+bool store_open_kv(struct store *s, const struct store_options *o, bool is_reader, struct fault *why);
+
+#endif

@@ -1,0 +1,267 @@
+/* store_tool.c - dump, verify, rebuild. */
+#include "store_tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "imap_flags.h"
+#include "store_private.h"
+
+/* A text of one line: octets outside of printable ASCII, and '%', as %XX. */
+static void put_text(FILE *out, struct bytes b)
+{
+	for (size_t i = 0; i < b.n; i++) {
+		if (b.p[i] > ' ' && b.p[i] <= '~' && b.p[i] != '%')
+			(void)fputc(b.p[i], out);
+		else
+			(void)fprintf(out, "%%%02X", b.p[i]);
+	}
+}
+
+static void dump_messages(struct store_view *v, struct kv_txn *t, const struct mailbox *m, FILE *out)
+{
+	struct view_messages it;
+	struct message msg;
+
+	store_view_messages(v, m->id, 1, &it);
+	while (view_messages_next(&it, &msg)) {
+		struct index_body b = { 0 };
+
+		(void)index_body(t, msg.body, &b);
+		(void)fprintf(out, "message uid=%u modseq=%llu flags=%02x internaldate=%lld size=%u body=%llu hash=%016llx keywords=",
+		              msg.uid, (unsigned long long)msg.modseq, msg.flags, (long long)msg.internaldate, msg.size,
+		              (unsigned long long)msg.body, (unsigned long long)b.hash);
+		for (unsigned i = 0; i < m->keyword_count; i++) {
+			if ((msg.keywords >> i & 1) == 0)
+				continue;
+			put_text(out, m->keywords[i]);
+			(void)fputc(',', out);
+		}
+		(void)fputc('\n', out);
+	}
+	view_messages_end(&it);
+}
+
+static bool dump_view(struct store *s, FILE *out, struct fault *why)
+{
+	struct store_view *v = store_view_open(s, why);
+	struct kv_txn *t;
+	struct view_names it;
+	struct bytes name, key, value;
+	struct kv_cursor *c;
+	mailbox_id_t id;
+
+	if (v == NULL)
+		return false;
+	t = kv_read(s->kv, why);
+	if (t == NULL) {
+		store_view_close(&v);
+		return false;
+	}
+	(void)fprintf(out, "roost-dump 1\nlsn %llu\n", (unsigned long long)store_view_lsn(v));
+	store_view_names(v, BYTES_NONE, &it);
+	while (view_names_next(&it, &name, &id)) {
+		struct mailbox m;
+
+		if (store_view_mailbox_by_id(v, id, &m, why) != STORE_OK)
+			continue;
+		(void)fprintf(out, "mailbox ");
+		put_text(out, m.name);
+		(void)fprintf(out, " id=%llu uidvalidity=%u uidnext=%u highestmodseq=%llu exists=%u unseen=%u deleted=%u bytes=%llu acl=",
+		              (unsigned long long)m.id, m.uidvalidity, m.uidnext, (unsigned long long)m.highestmodseq, m.exists,
+		              m.unseen, m.deleted, (unsigned long long)m.bytes);
+		put_text(out, m.acl);
+		(void)fprintf(out, " partition=");
+		put_text(out, m.partition);
+		(void)fputc('\n', out);
+		dump_messages(v, t, &m, out);
+	}
+	view_names_end(&it);
+	c = kv_seek(t, T_SUBSCRIPTION, BYTES_NONE, &key, &value);
+	if (c != NULL) {
+		do {
+			(void)fprintf(out, "subscription ");
+			put_text(out, key);
+			(void)fputc('\n', out);
+		} while (kv_next(c, &key, &value));
+	}
+	kv_cursor_end(&c);
+	kv_end(&t);
+	store_view_close(&v);
+	return ferror(out) == 0 || fault_set(why, FAULT_OPERATOR, "the dump cannot be written");
+}
+
+bool store_dump_open(struct store *s, FILE *out, struct fault *why)
+{
+	return dump_view(s, out, why);
+}
+
+/* The partition for reading only, beside whoever has it open. */
+static struct store *open_reader(const struct store_options *o, struct fault *why)
+{
+	struct store *s = must_calloc(1, sizeof(*s));
+	char *journal = must_printf("%s/journal", o->dir);
+	struct kv_txn *t;
+	uint64_t applied = 0;
+
+	s->dir = must_strdup(o->dir);
+	s->lock_fd = -1;
+	if (store_open_kv(s, o, true, why) && journal_open(&s->journal, journal, 1 << 20, true, why) &&
+	    (t = kv_read(s->kv, why)) != NULL) {
+		(void)index_meta(t, "applied", &applied);
+		kv_end(&t);
+		atomic_store(&s->applied, applied);
+		free(journal);
+		return s;
+	}
+	free(journal);
+	kv_close(&s->kv);
+	if (s->journal.dir != NULL)
+		journal_close(&s->journal);
+	free(s->dir);
+	free(s);
+	return NULL;
+}
+
+static void close_reader(struct store *s)
+{
+	kv_close(&s->kv);
+	journal_close(&s->journal);
+	free(s->dir);
+	free(s);
+}
+
+bool store_dump(const struct store_options *options, FILE *out, struct fault *why)
+{
+	struct store *s = open_reader(options, why);
+	bool ok = s != NULL && dump_view(s, out, why);
+
+	if (s != NULL)
+		close_reader(s);
+	return ok;
+}
+
+/* Counters of a mailbox against its messages, and references of bodies. */
+struct verify {
+	struct store *s;
+	struct kv_txn *t;
+	FILE *out;
+	uint64_t problems, mailboxes, messages, bodies;
+};
+
+static void problem(struct verify *v, const struct mailbox *m, const char *what)
+{
+	v->problems++;
+	(void)fprintf(v->out, "mailbox ");
+	put_text(v->out, m->name);
+	(void)fprintf(v->out, ": %s\n", what);
+}
+
+static void verify_mailbox(struct verify *v, const struct mailbox *m)
+{
+	struct mailbox sum = { 0 };
+	uint8_t start[KEY_MAX];
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(v->t, T_MESSAGE, bytes_make(start, key_message(start, m->id, 0)), &key, &value);
+	bool has = c != NULL;
+
+	for (; has && key_read_u64(key, 0) == m->id; has = kv_next(c, &key, &value)) {
+		struct message msg;
+		struct index_body b;
+
+		if (!index_decode_message(key, value, &msg)) {
+			problem(v, m, "a message's record is damaged");
+			continue;
+		}
+		v->messages++;
+		sum.exists++;
+		sum.bytes += msg.size;
+		sum.unseen += (msg.flags & IMAP_FLAG_SEEN) == 0;
+		sum.deleted += (msg.flags & IMAP_FLAG_DELETED) != 0;
+		if (msg.uid >= m->uidnext || msg.modseq > m->highestmodseq)
+			problem(v, m, "a message is beyond UIDNEXT or HIGHESTMODSEQ");
+		if (index_body(v->t, msg.body, &b) != KV_OK || b.size != msg.size)
+			problem(v, m, "a message has no body, or one of another size");
+	}
+	kv_cursor_end(&c);
+	v->mailboxes++;
+	if (sum.exists != m->exists || sum.bytes != m->bytes || sum.unseen != m->unseen || sum.deleted != m->deleted)
+		problem(v, m, "the counters differ from the messages");
+}
+
+static void verify_bodies(struct verify *v)
+{
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(v->t, T_BODY, BYTES_NONE, &key, &value);
+	bool has = c != NULL;
+
+	for (; has; has = kv_next(c, &key, &value)) {
+		lsn_t lsn = key_read_u64(key, 0);
+		struct bytes head, body;
+		struct index_body b;
+		struct fault why;
+
+		v->bodies++;
+		if (index_body(v->t, lsn, &b) != KV_OK || !journal_find(&v->s->journal, lsn, &head, &body, &why) ||
+		    body.n != b.size || entry_hash(body) != b.hash) {
+			v->problems++;
+			(void)fprintf(v->out, "body of entry %llu: missing or damaged\n", (unsigned long long)lsn);
+		}
+	}
+	kv_cursor_end(&c);
+}
+
+bool store_verify(const struct store_options *options, FILE *out, uint64_t *problems_r, struct fault *why)
+{
+	struct store *s = open_reader(options, why);
+	struct verify v = { .s = s, .out = out };
+	struct bytes key, value;
+	struct kv_cursor *c;
+	bool has;
+
+	if (s == NULL)
+		return false;
+	for (size_t i = 0; i < s->journal.count; i++)
+		v.problems += journal_verify_segment(&s->journal, i, s->journal.last, out);
+	v.t = kv_read(s->kv, why);
+	if (v.t == NULL) {
+		close_reader(s);
+		return false;
+	}
+	c = kv_seek(v.t, T_MAILBOX, BYTES_NONE, &key, &value);
+	for (has = c != NULL; has; has = kv_next(c, &key, &value)) {
+		struct mailbox m;
+
+		if (index_mailbox(v.t, key_read_u64(key, 0), &m) == KV_OK)
+			verify_mailbox(&v, &m);
+	}
+	kv_cursor_end(&c);
+	verify_bodies(&v);
+	kv_end(&v.t);
+	if (v.problems == 0)
+		(void)fprintf(out, "ok: %llu entries, %llu applied, %llu mailboxes, %llu messages, %llu bodies\n",
+		              (unsigned long long)s->journal.last, (unsigned long long)store_applied_lsn(s),
+		              (unsigned long long)v.mailboxes, (unsigned long long)v.messages, (unsigned long long)v.bodies);
+	*problems_r = v.problems;
+	close_reader(s);
+	return true;
+}
+
+bool store_rebuild(const struct store_options *options, FILE *out, struct fault *why)
+{
+	char *boot = must_printf("%s/index.boot", options->dir);
+	struct store *s;
+
+	/* Without its mark the index is of another boot: store_open() makes it anew. */
+	(void)unlink(boot);
+	free(boot);
+	s = store_open(options, why);
+	if (s == NULL)
+		return false;
+	(void)fprintf(out, "rebuilt: %llu entries in the journal, applied up to %llu\n", (unsigned long long)store_last_lsn(s),
+	              (unsigned long long)store_applied_lsn(s));
+	store_close(&s);
+	return true;
+}

@@ -1,0 +1,17 @@
+#include "store_types.h"
+
+#include <stdlib.h>
+
+const char *store_result_name(enum store_result r)
+{
+	static const char *const names[] = { "ok", "no mailbox", "exists", "conflict", "bad", "limit", "no space", "not master",
+		                             "failed" };
+
+	return (size_t)r < sizeof(names) / sizeof(names[0]) ? names[r] : "?";
+}
+
+void store_changes_fini(struct store_changes *c)
+{
+	free(c->of);
+	*c = (struct store_changes){ 0 };
+}

@@ -1,0 +1,233 @@
+/* store_view.c - reading, for sessions: a snapshot of the index and the mapped journal. */
+#include "store_view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "cursor.h"
+#include "store_private.h"
+
+struct store_view {
+	struct store *store;
+	struct kv_txn *txn;
+	lsn_t lsn;
+};
+
+struct store_view *store_view_open(struct store *s, struct fault *why)
+{
+	struct store_view *v = must_calloc(1, sizeof(*v));
+
+	v->store = s;
+	v->txn = kv_read(s->kv, why);
+	if (v->txn == NULL) {
+		free(v);
+		return NULL;
+	}
+	(void)index_meta(v->txn, "applied", &v->lsn);
+	return v;
+}
+
+void store_view_close(struct store_view **v)
+{
+	if (*v == NULL)
+		return;
+	kv_end(&(*v)->txn);
+	free(*v);
+	*v = NULL;
+}
+
+lsn_t store_view_lsn(const struct store_view *v)
+{
+	return v->lsn;
+}
+
+static enum store_result result(struct store_view *v, enum kv_result r, struct fault *why)
+{
+	if (r == KV_OK || r == KV_NOT_FOUND)
+		return r == KV_OK ? STORE_OK : STORE_NO_MAILBOX;
+	(void)fault_set(why, FAULT_OPERATOR, "%s/index: damaged; \"roost rebuild\" makes it anew", v->store->dir);
+	return STORE_FAILED;
+}
+
+enum store_result store_view_mailbox(struct store_view *v, struct bytes name, struct mailbox *m_r, struct fault *why)
+{
+	mailbox_id_t id;
+	enum kv_result r = index_name(v->txn, name, &id);
+
+	return result(v, r == KV_OK ? index_mailbox(v->txn, id, m_r) : r, why);
+}
+
+enum store_result store_view_mailbox_by_id(struct store_view *v, mailbox_id_t id, struct mailbox *m_r, struct fault *why)
+{
+	return result(v, index_mailbox(v->txn, id, m_r), why);
+}
+
+/* Step an iterator's cursor: to START at first, then on. */
+static bool advance(struct store_view *v, size_t table, struct kv_cursor **c, bool *is_started, struct bytes start,
+                    struct bytes *key_r, struct bytes *value_r)
+{
+	if (!*is_started) {
+		*is_started = true;
+		*c = kv_seek(v->txn, table, start, key_r, value_r);
+		return *c != NULL;
+	}
+	return *c != NULL && kv_next(*c, key_r, value_r);
+}
+
+void store_view_names(struct store_view *v, struct bytes prefix, struct view_names *it_r)
+{
+	*it_r = (struct view_names){ .view = v, .prefix = prefix };
+}
+
+bool view_names_next(struct view_names *it, struct bytes *name_r, mailbox_id_t *id_r)
+{
+	struct bytes value;
+	struct cursor c;
+
+	if (!advance(it->view, T_NAME, &it->cursor, &it->is_started, it->prefix, name_r, &value) ||
+	    !bytes_starts(*name_r, it->prefix))
+		return false;
+	c = cursor_of(value);
+	if (cursor_u64le(&c, id_r))
+		return true;
+	it->result = STORE_FAILED;
+	return false;
+}
+
+void view_names_end(struct view_names *it)
+{
+	kv_cursor_end(&it->cursor);
+}
+
+void store_view_messages(struct store_view *v, mailbox_id_t mailbox, uint32_t from, struct view_messages *it_r)
+{
+	*it_r = (struct view_messages){ .view = v, .mailbox = mailbox, .from = from };
+}
+
+bool view_messages_next(struct view_messages *it, struct message *m_r)
+{
+	uint8_t start[KEY_MAX];
+	struct bytes key, value;
+
+	if (!advance(it->view, T_MESSAGE, &it->cursor, &it->is_started, bytes_make(start, key_message(start, it->mailbox, it->from)),
+	             &key, &value) ||
+	    key_read_u64(key, 0) != it->mailbox)
+		return false;
+	if (index_decode_message(key, value, m_r))
+		return true;
+	it->result = STORE_FAILED;
+	return false;
+}
+
+void view_messages_end(struct view_messages *it)
+{
+	kv_cursor_end(&it->cursor);
+}
+
+enum store_result store_view_message(struct store_view *v, mailbox_id_t mailbox, uint32_t uid, struct message *m_r,
+                                     struct fault *why)
+{
+	return result(v, index_message(v->txn, mailbox, uid, m_r), why);
+}
+
+void store_view_changes(struct store_view *v, mailbox_id_t mailbox, modseq_t since, struct view_changes *it_r)
+{
+	*it_r = (struct view_changes){ .view = v, .mailbox = mailbox, .since = since };
+}
+
+bool view_changes_next(struct view_changes *it, struct view_change *c_r)
+{
+	uint8_t start[KEY_MAX];
+	struct bytes key, value;
+
+	if (!advance(it->view, T_MODSEQ, &it->cursor, &it->is_started,
+	             bytes_make(start, key_modseq(start, it->mailbox, it->since + 1, 0)), &key, &value) ||
+	    key_read_u64(key, 0) != it->mailbox)
+		return false;
+	*c_r = (struct view_change){ key_read_u32(key, 16), key_read_u64(key, 8), value.n > 0 && value.p[0] != 0 };
+	return true;
+}
+
+void view_changes_end(struct view_changes *it)
+{
+	kv_cursor_end(&it->cursor);
+}
+
+enum store_result store_view_structure(struct store_view *v, lsn_t body, struct bytes *structure_r, struct fault *why)
+{
+	struct index_body b;
+	enum kv_result r = index_body(v->txn, body, &b);
+
+	*structure_r = r == KV_OK ? b.structure : BYTES_NONE;
+	return result(v, r, why);
+}
+
+enum store_result store_view_body_size(struct store_view *v, lsn_t body, uint32_t *size_r, struct fault *why)
+{
+	struct index_body b;
+	enum kv_result r = index_body(v->txn, body, &b);
+
+	if (r == KV_OK)
+		*size_r = b.size;
+	return result(v, r, why);
+}
+
+enum store_result store_view_body(struct store_view *v, lsn_t body, uint64_t off, size_t n, bool check_whole,
+                                  struct buffer *out, struct fault *why)
+{
+	struct index_body b;
+	struct bytes head, all;
+	enum kv_result r = index_body(v->txn, body, &b);
+
+	if (r != KV_OK)
+		return result(v, r, why);
+	if (!journal_find(&v->store->journal, body, &head, &all, why))
+		return STORE_FAILED;
+	if (all.n != b.size || ((check_whole || (off == 0 && n >= all.n)) && entry_hash(all) != b.hash)) {
+		(void)fault_set(why, FAULT_OPERATOR, "%s: the body of entry %llu has a wrong checksum; restore this member from the other",
+		                v->store->dir, (unsigned long long)body);
+		return STORE_FAILED;
+	}
+	buffer_add(out, bytes_sub(all, off > all.n ? all.n : (size_t)off, n));
+	return STORE_OK;
+}
+
+void store_view_subscriptions(struct store_view *v, struct bytes user, struct view_subscriptions *it_r)
+{
+	*it_r = (struct view_subscriptions){ .view = v };
+	if (user.n > MAILBOX_NAME_MAX)
+		user.n = MAILBOX_NAME_MAX;
+	memcpy(it_r->key, user.p, user.n);
+	it_r->key[user.n] = '\0';
+	it_r->key_length = user.n + 1;
+}
+
+bool view_subscriptions_next(struct view_subscriptions *it, struct bytes *name_r)
+{
+	struct bytes prefix = bytes_make(it->key, it->key_length), key, value;
+
+	if (!advance(it->view, T_SUBSCRIPTION, &it->cursor, &it->is_started, prefix, &key, &value) || !bytes_starts(key, prefix))
+		return false;
+	*name_r = bytes_from(key, prefix.n);
+	return true;
+}
+
+void view_subscriptions_end(struct view_subscriptions *it)
+{
+	kv_cursor_end(&it->cursor);
+}
+
+bool store_view_is_subscribed(struct store_view *v, struct bytes user, struct bytes name)
+{
+	struct buffer key = { 0 };
+	struct bytes value;
+	bool is;
+
+	buffer_add(&key, user);
+	buffer_add_u8(&key, '\0');
+	buffer_add(&key, name);
+	is = key.n <= KV_KEY_MAX && kv_get(v->txn, T_SUBSCRIPTION, buffer_bytes(&key), &value) == KV_OK;
+	buffer_fini(&key);
+	return is;
+}

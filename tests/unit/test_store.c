@@ -1,0 +1,366 @@
+/* A master's store and a follower's in temporary directories: what one does the other repeats from the entries alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "alloc.h"
+#include "imap_flags.h"
+#include "store.h"
+#include "store_tool.h"
+#include "store_view.h"
+
+static char base[64];
+
+static struct store_options options(const char *name)
+{
+	static char dirs[4][128];
+	static int next;
+	char *dir = dirs[next++ % 4];
+
+	(void)snprintf(dir, 128, "%s/%s", base, name);
+	return (struct store_options){ .dir = dir, .map_size = 64u << 20, .segment_size = 128u << 10 };
+}
+
+static struct store *must_open(const char *name)
+{
+	struct store_options o = options(name);
+	struct fault why;
+	struct store *s = store_open(&o, &why);
+
+	if (s == NULL)
+		fail_msg("%s", why.what);
+	return s;
+}
+
+static char *dump(struct store *s)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	struct fault why;
+
+	assert_true(store_dump_open(s, f, &why));
+	(void)fclose(f);
+	return text;
+}
+
+static void flush(struct store *s)
+{
+	struct fault why;
+
+	if (store_flush_begin(s)) {
+		store_flush_run(s);
+		assert_true(store_flush_done(s, &why));
+	}
+}
+
+static const uint32_t epoch = 1;
+
+/* One intent in a turn of its own. */
+static struct intent_answer run(struct store *s, struct intent in, struct arena *a)
+{
+	struct intent_answer out;
+	struct fault why;
+
+	assert_int_equal(store_reserve_space(s, intent_cost(&in), &why), STORE_OK);
+	assert_int_equal(store_turn_begin(s, epoch, &why), STORE_OK);
+	store_turn_add(s, &in, a, &out);
+	flush(s);
+	assert_int_equal(store_turn_commit(s, store_last_lsn(s), NULL, &why), STORE_OK);
+	return out;
+}
+
+static struct intent create(const char *name)
+{
+	return (struct intent){ .op = INTENT_CREATE, .create = { bytes_of(name), BYTES_LIT("fred\tlrs\t"), BYTES_LIT("default") } };
+}
+
+static enum store_result append(struct store *s, const char *name, const char *body, const char *op_id, uint32_t *uid_r)
+{
+	struct arena a = { 0 };
+	struct bytes keyword = BYTES_LIT("k1");
+	struct append_target t = { .mailbox = bytes_of(name), .flags = IMAP_FLAG_SEEN, .keywords = &keyword, .keyword_count = 1,
+		                   .internaldate = 1000 };
+	struct intent in = { .op = INTENT_APPEND,
+		             .append = { &t, 1, bytes_of(op_id), bytes_of(body), BYTES_LIT("structure") } };
+	struct intent_answer out = run(s, in, &a);
+
+	arena_fini(&a);
+	if (uid_r != NULL)
+		*uid_r = t.uid;
+	return out.result;
+}
+
+static void copy_entries(struct store *from, struct store *to)
+{
+	struct buffer raw = { 0 };
+	struct fault why;
+	lsn_t last = store_last_lsn(to);
+
+	while (last < store_last_lsn(from)) {
+		struct bytes rest;
+		lsn_t lsn;
+		epoch_t e;
+		uint64_t n;
+
+		buffer_clear(&raw);
+		assert_int_equal(store_read_entries(from, last + 1, 4096, &raw, &last, &why), STORE_OK);
+		for (rest = buffer_bytes(&raw); rest.n > 0; rest = bytes_from(rest, (size_t)n)) {
+			assert_true(store_entry_peek(rest, &lsn, &e, &n));
+			if (store_follow_append(to, bytes_sub(rest, 0, (size_t)n), &why) != STORE_FOLLOW_OK)
+				fail_msg("%s", why.what);
+		}
+		flush(to);
+	}
+	while (store_applied_lsn(to) < store_last_lsn(to))
+		assert_int_equal(store_apply_committed(to, store_last_lsn(to), NULL, &why), STORE_OK);
+	buffer_fini(&raw);
+}
+
+static void some_life(struct store *s, unsigned seed)
+{
+	static char body[20000];
+	struct arena a = { 0 };
+
+	memset(body, 'x', sizeof(body) - 1);
+	srand(seed);
+	for (int i = 0; i < 300; i++) {
+		char name[32];
+		struct uid_range r = { 1 + (uint32_t)rand() % 5, 5 + (uint32_t)rand() % 5 };
+		struct bytes keyword = rand() % 2 ? BYTES_LIT("k1") : BYTES_LIT("other");
+		struct store_view *v;
+		struct mailbox m;
+		struct fault why;
+		mailbox_id_t id;
+
+		(void)snprintf(name, sizeof(name), "user.fred.%d", rand() % 5);
+		v = store_view_open(s, &why);
+		id = store_view_mailbox(v, bytes_of(name), &m, &why) == STORE_OK ? m.id : 0;
+		store_view_close(&v);
+		switch (id == 0 ? 0 : rand() % 8) {
+		case 0:
+			(void)run(s, create(name), &a);
+			break;
+		case 1:
+		case 2:
+		case 3:
+			body[rand() % 19000] = 'y';
+			(void)append(s, name, body + rand() % 19000, "", NULL);
+			break;
+		case 4:
+			(void)run(s, (struct intent){ .op = INTENT_STORE, .store = { id, &r, 1, (enum intent_store_how)(rand() % 3),
+			                                                             (uint32_t)rand() % 32, &keyword, 1 } }, &a);
+			break;
+		case 5:
+			(void)run(s, (struct intent){ .op = INTENT_EXPUNGE, .expunge = { id, &r, 1, false, true } }, &a);
+			break;
+		case 6:
+			(void)run(s, (struct intent){ .op = rand() % 2 ? INTENT_COPY : INTENT_MOVE,
+			                              .copy = { id, &r, 1, BYTES_LIT("user.fred.0") } }, &a);
+			break;
+		case 7:
+			if (rand() % 4 == 0)
+				(void)run(s, (struct intent){ .op = INTENT_DELETE, .delete = { bytes_of(name) } }, &a);
+			else
+				(void)run(s, (struct intent){ .op = INTENT_SUBSCRIBE,
+				                              .subscribe = { BYTES_LIT("fred"), bytes_of(name) } }, &a);
+			break;
+		}
+		arena_fini(&a);
+	}
+}
+
+static uint64_t verify(const char *name)
+{
+	struct store_options o = options(name);
+	uint64_t problems = 99;
+	struct fault why;
+
+	assert_true(store_verify(&o, stdout, &problems, &why));
+	return problems;
+}
+
+static void follower_and_rebuilt_index_are_the_same_as_the_master(void **state)
+{
+	struct store *m = must_open("m"), *f = must_open("f");
+	struct store_options o;
+	struct fault why;
+	char *a, *b;
+
+	(void)state;
+	some_life(m, 7);
+	copy_entries(m, f);
+	a = dump(m);
+	b = dump(f);
+	assert_string_equal(a, b);
+	assert_true(strlen(a) > 1000);
+	free(b);
+	store_close(&m);
+	store_close(&f);
+	assert_int_equal(verify("m"), 0);
+	o = options("m");
+	assert_true(store_rebuild(&o, stdout, &why));
+	m = must_open("m");
+	/* The last entry is committed only by the word of another: the next turn takes it up. */
+	(void)store_apply_committed(m, store_last_lsn(m), NULL, &why);
+	b = dump(m);
+	assert_string_equal(a, b);
+	free(a);
+	free(b);
+	store_close(&m);
+}
+
+static void second_delivery_of_an_operation_changes_nothing(void **state)
+{
+	struct store *s = must_open("op");
+	struct arena a = { 0 };
+	uint32_t first, second;
+	lsn_t last;
+
+	(void)state;
+	assert_int_equal(run(s, create("user.fred"), &a).result, STORE_OK);
+	assert_int_equal(run(s, create("user.fred"), &a).result, STORE_EXISTS);
+	assert_int_equal(append(s, "user.fred", "body", "op1", &first), STORE_OK);
+	last = store_last_lsn(s);
+	assert_int_equal(append(s, "user.fred", "body", "op1", &second), STORE_OK);
+	assert_int_equal(first, second);
+	assert_int_equal(store_last_lsn(s), last);
+	assert_int_equal(append(s, "user.nobody", "body", "op2", NULL), STORE_NO_MAILBOX);
+	arena_fini(&a);
+	store_close(&s);
+}
+
+static void aborted_turn_leaves_no_trace(void **state)
+{
+	struct store *s = must_open("abort");
+	struct intent in = create("user.eve");
+	struct arena a = { 0 };
+	struct intent_answer out;
+	struct fault why;
+	char *before, *after;
+
+	(void)state;
+	assert_int_equal(run(s, create("user.fred"), &a).result, STORE_OK);
+	before = dump(s);
+	assert_int_equal(store_reserve_space(s, 10000, &why), STORE_OK);
+	assert_int_equal(store_turn_begin(s, epoch, &why), STORE_OK);
+	store_turn_add(s, &in, &a, &out);
+	assert_int_equal(out.result, STORE_OK);
+	store_turn_abort(s);
+	after = dump(s);
+	assert_string_equal(before, after);
+	/* Written but not committed: still no trace in the index, and the next turn makes it visible. */
+	assert_int_equal(store_reserve_space(s, 10000, &why), STORE_OK);
+	assert_int_equal(store_turn_begin(s, epoch, &why), STORE_OK);
+	store_turn_add(s, &in, &a, &out);
+	flush(s);
+	store_turn_abort(s);
+	free(after);
+	after = dump(s);
+	assert_string_equal(before, after);
+	assert_int_equal(run(s, create("user.eve"), &a).result, STORE_EXISTS);
+	free(before);
+	free(after);
+	arena_fini(&a);
+	store_close(&s);
+}
+
+/* Cut the journal's only segment at N and see what opens. */
+static void torn_tail_keeps_a_prefix_and_damage_before_it_is_told(void **state)
+{
+	struct store *s = must_open("torn");
+	struct arena a = { 0 };
+	char path[256], index[256];
+	struct fault why;
+	uint8_t *whole;
+	size_t used;
+	FILE *f;
+	struct store_options o = options("torn");
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "user.%d", i);
+		(void)run(s, create(name), &a);
+	}
+	arena_fini(&a);
+	{
+		struct store_stats st;
+
+		store_get_stats(s, &st);
+		used = st.journal_bytes;
+	}
+	store_close(&s);
+	(void)snprintf(path, sizeof(path), "%s/torn/journal/%016x.seg", base, 1);
+	(void)snprintf(index, sizeof(index), "%s/torn/index.boot", base);
+	whole = must_alloc(128u << 10);
+	f = fopen(path, "r+");
+	assert_int_equal(fread(whole, 1, 128u << 10, f), 128u << 10);
+	for (size_t cut = 16384; cut < used - 8; cut += 3) {
+		rewind(f);
+		assert_int_equal(fwrite(whole, 1, cut, f), cut);
+		for (size_t i = cut; i < used; i++)
+			(void)fputc(0, f);
+		(void)fflush(f);
+		(void)unlink(index);
+		s = store_open(&o, &why);
+		if (s == NULL)
+			fail_msg("cut at %zu: %s", cut, why.what);
+		assert_true(store_last_lsn(s) < 5);
+		store_close(&s);
+	}
+	for (size_t flip = 16384; flip < used - 200; flip += 5) {
+		rewind(f);
+		assert_int_equal(fwrite(whole, 1, 128u << 10, f), 128u << 10);
+		(void)fseek(f, (long)flip, SEEK_SET);
+		(void)fputc(whole[flip] ^ 0x10, f);
+		(void)fflush(f);
+		(void)unlink(index);
+		s = store_open(&o, &why);
+		/* Padding may be flipped unseen; everything else is told, with the segment's name. */
+		if (s != NULL)
+			assert_int_equal(store_last_lsn(s), 5);
+		else
+			assert_non_null(strstr(why.what, ".seg"));
+		store_close(&s);
+	}
+	(void)fclose(f);
+	free(whole);
+}
+
+static int make_base(void **state)
+{
+	(void)state;
+	(void)snprintf(base, sizeof(base), "/tmp/roost-test-store-XXXXXX");
+	return mkdtemp(base) == NULL;
+}
+
+static int drop_base(void **state)
+{
+	char cmd[128];
+
+	(void)state;
+	(void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", base);
+	return system(cmd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(follower_and_rebuilt_index_are_the_same_as_the_master),
+		cmocka_unit_test(second_delivery_of_an_operation_changes_nothing),
+		cmocka_unit_test(aborted_turn_leaves_no_trace),
+		cmocka_unit_test(torn_tail_keeps_a_prefix_and_damage_before_it_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, make_base, drop_base);
+}

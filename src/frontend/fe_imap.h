@@ -1,0 +1,131 @@
+/* fe_imap.h - IMAP through the frontend; private to frontend/.
+ *
+ * A session answers what it can from the mailbox list and sends the rest, command by command, to the master of the server
+ * that holds the mailbox, over a connection of its own that acts for the user. It holds one such connection for each server
+ * it has needed. One command at a time: what the client pipelines waits.
+ *
+ * When a connection is lost: a command that certainly had no effect is sent to the new master; one whose outcome is unknown
+ * is answered NO [UNAVAILABLE]; with a mailbox selected there, the client is told BYE and comes again. */
+#ifndef ROOST_FRONTEND_FE_IMAP_H
+#define ROOST_FRONTEND_FE_IMAP_H
+
+#include "acl.h"
+#include "arena.h"
+#include "buffer.h"
+#include "frontend_private.h"
+#include "imap_command.h"
+#include "imap_framer.h"
+#include "imap_response.h"
+#include "names.h"
+#include "sasl.h"
+
+struct fe_imap;
+
+enum imap_link_state { ILINK_GREETING, ILINK_STARTTLS, ILINK_AUTH, ILINK_READY };
+
+/* A session's connection to one server. */
+struct imap_link {
+	struct list in_session;
+	struct fe_imap *session; /* NULL: nobody's, it is closing */
+	struct conn *conn;
+	char server[PLACES_SERVER_MAX], address[PLACES_ADDRESS_MAX];
+	enum imap_link_state state;
+	struct sasl_client *sasl;
+	uint64_t literal;     /* octets of the present literal still to come */
+	bool in_response;     /* the next segment goes on with a response */
+	bool is_swallowing;   /* of an UNSELECT nobody asked for, up to its tagged line */
+	bool is_last_segment; /* the segment at hand began with the awaited tag */
+	struct buffer collect; /* a response of an internal command */
+};
+
+enum op_kind {
+	OP_FORWARD,  /* the client's own command */
+	OP_COPY,     /* COPY or MOVE to another server, see fe_imap_copy.c */
+};
+
+struct copy_job;
+
+struct fe_imap {
+	struct fe_session base;
+	struct conn *conn;
+	uint64_t id;
+	struct imap_framer framer;
+	struct imap_frame_limits limits;
+	struct arena arena; /* of the command at hand */
+	unsigned failures;
+
+	char *user; /* authenticated */
+	bool is_admin;
+	struct names names;
+	struct sasl_server *sasl;
+	bool sasl_has_won;
+	char *auth_tag;
+
+	struct list links;
+	struct imap_link *selected;
+
+	/* The command at hand. */
+	bool has_op, is_leaving;
+	enum op_kind kind;
+	struct imap_command cmd;
+	struct buffer raw;      /* its octets, with literals that need no "+" */
+	char op_server[PLACES_SERVER_MAX];
+	struct imap_link *op_link;
+	bool is_sent, has_passed; /* to the backend; something of the answer to the client */
+	bool is_local_idle, is_idling;
+	uint64_t deadline_ms;
+	struct timer *retry;
+	bool has_synced;        /* the mailbox list was brought up to date for this command */
+	struct buffer final;    /* the tagged line that waits for the list */
+	struct copy_job *copy;
+	uint64_t syncs;         /* places_sync() under way */
+	bool is_dead;
+};
+
+void fe_imap_called(struct conn *c, void *frontend);
+
+/* fe_imap_session.c */
+void fe_imap_say(struct fe_imap *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void fe_imap_tagged(struct fe_imap *s, const char *status, const char *text);
+void fe_imap_op_done(struct fe_imap *s);
+void fe_imap_bye(struct fe_imap *s, const char *text);
+struct frontend *fe_imap_frontend(const struct fe_imap *s);
+
+/* fe_imap_link.c */
+/* The session's connection to SERVER's present master, dialled if need be. NULL: it has no master now. */
+struct imap_link *imap_link_get(struct fe_imap *s, const char *server);
+void imap_link_drop(struct imap_link *l);
+/* Have the backend leave its selected mailbox, quietly. */
+void imap_link_unselect(struct imap_link *l);
+
+/* fe_imap_forward.c */
+/* The command at hand, to the server of MAILBOX (as the client wrote it), of the user's INBOX, or of the selected one. */
+void fe_imap_forward_by_mailbox(struct fe_imap *s, struct bytes mailbox);
+void fe_imap_forward_to_inbox(struct fe_imap *s);
+void fe_imap_forward_selected(struct fe_imap *s);
+void fe_imap_forward_create(struct fe_imap *s);
+void fe_imap_forward_copy(struct fe_imap *s);
+void fe_imap_forward_to(struct fe_imap *s, const char *server);
+/* From the link: it is ready; a segment or a piece of a literal came; it is lost. */
+void fe_imap_link_ready(struct fe_imap *s, struct imap_link *l);
+void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes segment, bool is_first, bool has_literal);
+void fe_imap_link_literal(struct fe_imap *s, struct imap_link *l, struct bytes piece);
+void fe_imap_link_lost(struct fe_imap *s, struct imap_link *l, const char *why);
+/* The connection that the present command (or part of a copy) uses, trying again later where there is none. */
+void fe_imap_try(struct fe_imap *s);
+
+/* fe_imap_list.c */
+void fe_imap_list(struct fe_imap *s);
+acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, struct bytes acl);
+
+/* fe_imap_copy.c */
+void fe_copy_begin(struct fe_imap *s, const char *target_server);
+void fe_copy_link_ready(struct fe_imap *s, struct imap_link *l);
+/* One whole response, literals included; IS_TAGGED: it ends the internal command. */
+void fe_copy_response(struct fe_imap *s, struct imap_link *l, struct bytes response, bool is_tagged);
+void fe_copy_lost(struct fe_imap *s, const char *why);
+void fe_copy_free(struct fe_imap *s);
+/* The tag of internal commands. */
+#define FE_TAG "FE1"
+
+#endif

@@ -1,0 +1,337 @@
+/* fe_imap_copy.c - COPY and MOVE to a mailbox on another server: each message is fetched from the one and appended to the
+ * other, then (MOVE) marked deleted and expunged; the answer carries COPYUID as if it had been one server.
+ *
+ * Story: FETCH (UID) of the set; for each UID in turn FETCH (FLAGS INTERNALDATE BODY.PEEK[]) here, APPEND there; at the end
+ * for MOVE: UID STORE +FLAGS.SILENT (\Deleted), UID EXPUNGE. It is not atomic: when something fails, what was copied stays
+ * copied, nothing is removed, and the client is told NO. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "fe_imap.h"
+#include "imap_writer.h"
+#include "seqset.h"
+
+enum copy_step { COPY_LIST, COPY_FETCH, COPY_APPEND, COPY_STORE, COPY_EXPUNGE };
+
+struct copy_job {
+	enum copy_step step;
+	char source[PLACES_SERVER_MAX], target[PLACES_SERVER_MAX];
+	uint32_t *uids;
+	size_t count, cap, at;
+	uint32_t *made; /* UIDs there */
+	char uidvalidity[24];
+	struct buffer flags, date, message;
+	bool has_message;
+};
+
+static void fail_copy(struct fe_imap *s, const char *text)
+{
+	fe_imap_tagged(s, "NO", text);
+	fe_imap_op_done(s);
+}
+
+void fe_copy_free(struct fe_imap *s)
+{
+	struct copy_job *j = s->copy;
+
+	if (j == NULL)
+		return;
+	s->copy = NULL;
+	free(j->uids);
+	free(j->made);
+	buffer_fini(&j->flags);
+	buffer_fini(&j->date);
+	buffer_fini(&j->message);
+	free(j);
+}
+
+static void go(struct fe_imap *s, enum copy_step step)
+{
+	s->copy->step = step;
+	s->is_sent = false;
+	(void)snprintf(s->op_server, sizeof(s->op_server), "%s", step == COPY_APPEND ? s->copy->target : s->copy->source);
+	fe_imap_try(s);
+}
+
+void fe_copy_begin(struct fe_imap *s, const char *target_server)
+{
+	s->copy = must_calloc(1, sizeof(*s->copy));
+	s->kind = OP_COPY;
+	(void)snprintf(s->copy->source, sizeof(s->copy->source), "%s", s->selected->server);
+	(void)snprintf(s->copy->target, sizeof(s->copy->target), "%s", target_server);
+	go(s, COPY_LIST);
+}
+
+/* The UIDs as ranges that stand in a command. */
+static void add_uids(struct buffer *to, const uint32_t *uids, size_t count)
+{
+	for (size_t i = 0; i < count;) {
+		size_t end = i + 1;
+		struct seq_range r = { uids[i], uids[i] };
+
+		while (end < count && uids[end] == uids[end - 1] + 1)
+			r.last = uids[end++];
+		if (i > 0)
+			buffer_add_u8(to, ',');
+		seqset_write(to, &r, 1);
+		i = end;
+	}
+}
+
+void fe_copy_link_ready(struct fe_imap *s, struct imap_link *l)
+{
+	struct copy_job *j = s->copy;
+	struct buffer out = { 0 };
+
+	buffer_add_str(&out, FE_TAG " ");
+	switch (j->step) {
+	case COPY_LIST:
+		buffer_add_str(&out, s->cmd.is_uid ? "UID FETCH " : "FETCH ");
+		seqset_write(&out, NULL, 0);
+		for (size_t i = 0; i < s->cmd.set.count; i++) {
+			struct seq_range r = s->cmd.set.ranges[i];
+
+			if (i > 0)
+				buffer_add_u8(&out, ',');
+			if (r.first == SEQ_STAR)
+				buffer_add_u8(&out, '*');
+			else
+				buffer_add_u64(&out, r.first);
+			if (r.last == r.first)
+				continue;
+			buffer_add_u8(&out, ':');
+			if (r.last == SEQ_STAR)
+				buffer_add_u8(&out, '*');
+			else
+				buffer_add_u64(&out, r.last);
+		}
+		buffer_add_str(&out, " (UID)");
+		break;
+	case COPY_FETCH:
+		buffer_addf(&out, "UID FETCH %u (FLAGS INTERNALDATE BODY.PEEK[])", j->uids[j->at]);
+		j->has_message = false;
+		break;
+	case COPY_APPEND:
+		buffer_add_str(&out, "APPEND ");
+		imap_write_astring(&out, s->cmd.target, true);
+		buffer_addf(&out, " (%.*s) %.*s ", BYTES_FMT(buffer_bytes(&j->flags)), BYTES_FMT(buffer_bytes(&j->date)));
+		imap_write_literal_head(&out, j->message.n, true);
+		buffer_add(&out, buffer_bytes(&j->message));
+		break;
+	case COPY_STORE:
+		buffer_add_str(&out, "UID STORE ");
+		add_uids(&out, j->uids, j->count);
+		buffer_add_str(&out, " +FLAGS.SILENT (\\Deleted)");
+		break;
+	case COPY_EXPUNGE:
+		buffer_add_str(&out, "UID EXPUNGE ");
+		add_uids(&out, j->uids, j->count);
+		break;
+	}
+	buffer_add_str(&out, "\r\n");
+	s->is_sent = true;
+	conn_write(l->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+static bool number_behind(struct bytes in, const char *word, uint32_t *v_r)
+{
+	size_t at = bytes_search(in, bytes_of(word));
+	struct bytes rest = bytes_from(in, at + strlen(word));
+	size_t n = 0;
+	uint64_t v;
+
+	if (at == in.n)
+		return false;
+	while (n < rest.n && ascii_is_digit(rest.p[n]))
+		n++;
+	if (!bytes_to_u64(bytes_sub(rest, 0, n), UINT32_MAX, &v))
+		return false;
+	*v_r = (uint32_t)v;
+	return true;
+}
+
+static void note_uid(struct copy_job *j, struct bytes response)
+{
+	uint32_t uid;
+
+	if (bytes_search(response, BYTES_LIT(" FETCH (")) == response.n || !number_behind(response, "UID ", &uid))
+		return;
+	if (j->count == j->cap) {
+		j->cap = j->cap == 0 ? 64 : j->cap * 2;
+		j->uids = must_realloc(j->uids, j->cap, sizeof(*j->uids));
+	}
+	j->uids[j->count++] = uid;
+}
+
+/* "* 3 FETCH (FLAGS (...) INTERNALDATE "..." BODY[] {n}CRLF...)", in whatever order. */
+static void note_message(struct copy_job *j, struct bytes response)
+{
+	size_t head_n, flags, date, body;
+	bool has_literal;
+	uint64_t literal;
+	struct bytes head;
+
+	if (bytes_search(response, BYTES_LIT(" FETCH (")) == response.n ||
+	    !imap_response_segment(response, &head_n, &has_literal, &literal))
+		return;
+	body = bytes_search(response, BYTES_LIT("BODY[] "));
+	flags = bytes_search(response, BYTES_LIT("FLAGS ("));
+	date = bytes_search(response, BYTES_LIT("INTERNALDATE \""));
+	if (body == response.n)
+		return;
+	head = has_literal ? bytes_sub(response, 0, head_n) : response;
+	buffer_clear(&j->message);
+	if (has_literal)
+		buffer_add(&j->message, bytes_sub(response, head_n, (size_t)literal));
+	/* Flags and date are looked for in front of the literal and behind it, never within. */
+	if (has_literal && flags >= head.n && flags < head_n + literal)
+		flags = head_n + literal + bytes_search(bytes_from(response, head_n + (size_t)literal), BYTES_LIT("FLAGS ("));
+	if (has_literal && date >= head.n && date < head_n + literal)
+		date = head_n + literal + bytes_search(bytes_from(response, head_n + (size_t)literal), BYTES_LIT("INTERNALDATE \""));
+	buffer_clear(&j->flags);
+	if (flags < response.n) {
+		struct bytes rest = bytes_from(response, flags + 7);
+
+		rest = bytes_sub(rest, 0, bytes_find(rest, ')'));
+		while (rest.n > 0) {
+			size_t n = bytes_find(rest, ' ');
+			struct bytes word = bytes_sub(rest, 0, n);
+
+			if (word.n > 0 && !bytes_equal_nocase_str(word, "\\Recent")) {
+				buffer_add_str(&j->flags, j->flags.n > 0 ? " " : "");
+				buffer_add(&j->flags, word);
+			}
+			rest = bytes_from(rest, n + 1);
+		}
+	}
+	buffer_clear(&j->date);
+	if (date < response.n) {
+		struct bytes rest = bytes_from(response, date + 14);
+
+		buffer_add_u8(&j->date, '"');
+		buffer_add(&j->date, bytes_sub(rest, 0, bytes_find(rest, '"')));
+		buffer_add_u8(&j->date, '"');
+	}
+	j->has_message = true;
+}
+
+static void all_copied(struct fe_imap *s)
+{
+	struct copy_job *j = s->copy;
+	struct buffer out = { 0 };
+	bool is_move = s->cmd.verb == IMAP_MOVE;
+
+	if (is_move)
+		buffer_add_str(&out, "* OK [COPYUID ");
+	else {
+		buffer_add(&out, s->cmd.tag);
+		buffer_add_str(&out, " OK [COPYUID ");
+	}
+	buffer_add_str(&out, j->uidvalidity);
+	buffer_add_u8(&out, ' ');
+	add_uids(&out, j->uids, j->count);
+	buffer_add_u8(&out, ' ');
+	add_uids(&out, j->made, j->count);
+	buffer_add_str(&out, is_move ? "] copied\r\n" : "] done\r\n");
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+	if (is_move)
+		go(s, COPY_STORE);
+	else
+		fe_imap_op_done(s);
+}
+
+static void appended(struct fe_imap *s, const struct imap_response *r)
+{
+	struct copy_job *j = s->copy;
+	struct bytes code = r->code, word;
+	size_t n;
+	uint64_t uid = 0;
+
+	/* APPENDUID uidvalidity uid (RFC 4315 section 3) */
+	if (bytes_starts_nocase(code, BYTES_LIT("APPENDUID "))) {
+		code = bytes_from(code, 10);
+		n = bytes_find(code, ' ');
+		word = bytes_sub(code, 0, n);
+		(void)snprintf(j->uidvalidity, sizeof(j->uidvalidity), "%.*s", BYTES_FMT(word));
+		(void)bytes_to_u64(bytes_from(code, n + 1), UINT32_MAX, &uid);
+	}
+	j->made[j->at++] = (uint32_t)uid;
+	if (j->at < j->count)
+		go(s, COPY_FETCH);
+	else
+		all_copied(s);
+}
+
+static void step_done(struct fe_imap *s, const struct imap_response *r)
+{
+	struct copy_job *j = s->copy;
+
+	if (!bytes_equal_nocase_str(r->word, "OK")) {
+		struct buffer text = { 0 };
+
+		if (bytes_starts(r->code, BYTES_LIT("XNOTMASTER")))
+			buffer_add_str(&text, "[UNAVAILABLE] the server has another master");
+		else
+			buffer_add(&text, bytes_trim(r->rest));
+		buffer_add_u8(&text, '\0');
+		fail_copy(s, (const char *)text.p);
+		buffer_fini(&text);
+		return;
+	}
+	switch (j->step) {
+	case COPY_LIST:
+		if (j->count == 0) {
+			fe_imap_tagged(s, "OK", "no such messages");
+			fe_imap_op_done(s);
+			return;
+		}
+		j->made = must_calloc(j->count, sizeof(*j->made));
+		go(s, COPY_FETCH);
+		return;
+	case COPY_FETCH:
+		if (!j->has_message)
+			fail_copy(s, "a message was removed meanwhile");
+		else
+			go(s, COPY_APPEND);
+		return;
+	case COPY_APPEND:
+		appended(s, r);
+		return;
+	case COPY_STORE:
+		go(s, COPY_EXPUNGE);
+		return;
+	case COPY_EXPUNGE:
+		fe_imap_tagged(s, "OK", "done");
+		fe_imap_op_done(s);
+		return;
+	}
+}
+
+void fe_copy_response(struct fe_imap *s, struct imap_link *l, struct bytes response, bool is_tagged)
+{
+	struct copy_job *j = s->copy;
+	struct imap_response r;
+
+	if (is_tagged) {
+		if (imap_response_parse(response, &r))
+			step_done(s, &r);
+		return;
+	}
+	if (j->step == COPY_LIST)
+		note_uid(j, response);
+	else if (j->step == COPY_FETCH)
+		note_message(j, response);
+	/* What the selected mailbox has to say of itself is the client's. */
+	else if (l == s->selected)
+		conn_write(s->conn, response);
+}
+
+void fe_copy_lost(struct fe_imap *s, const char *why)
+{
+	(void)why;
+	fail_copy(s, "[UNAVAILABLE] a server was lost while messages were being copied; some may have been");
+}

@@ -1,0 +1,395 @@
+/* fe_imap_forward.c - commands to backends, and their answers back: octet for octet, but for what only proxies are told. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "fe_imap.h"
+#include "imap_writer.h"
+#include "log.h"
+
+static struct places *places_of(const struct fe_imap *s)
+{
+	return fe_imap_frontend(s)->places;
+}
+
+static void fail(struct fe_imap *s, const char *text)
+{
+	fe_imap_tagged(s, "NO", text);
+	fe_imap_op_done(s);
+}
+
+/* Whether the command may be sent again although it may have been done: then doing it twice is doing it once. */
+static bool is_repeatable(enum imap_verb verb)
+{
+	switch (verb) {
+	case IMAP_STATUS:
+	case IMAP_GETACL:
+	case IMAP_MYRIGHTS:
+	case IMAP_LISTRIGHTS:
+	case IMAP_LSUB:
+	case IMAP_SELECT:
+	case IMAP_EXAMINE:
+	case IMAP_SUBSCRIBE:
+	case IMAP_UNSUBSCRIBE:
+	case IMAP_SETACL:
+	case IMAP_DELETEACL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void retry_now(void *arg)
+{
+	struct fe_imap *s = arg;
+
+	timer_free(&s->retry);
+	fe_imap_try(s);
+}
+
+/* Nothing has happened yet: try again soon, until patience is over. */
+static void try_later(struct fe_imap *s, const char *why)
+{
+	char text[200];
+
+	s->is_sent = false;
+	s->op_link = NULL;
+	if (loop_now_ms(s->base.shard->loop) < s->deadline_ms) {
+		timer_free(&s->retry);
+		s->retry = timer_new(s->base.shard->loop, retry_now, s);
+		timer_start(s->retry, FRONTEND_RETRY_MS, 0);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "[UNAVAILABLE] the server %.60s cannot be reached now: %.80s", s->op_server, why);
+	log_event(LOG_WARNING, "frontend.imap.given_up", LOG_U64("conn", s->id), LOG_STR("server", s->op_server),
+	          LOG_STR("why", why));
+	fail(s, text);
+}
+
+static void send_command(struct fe_imap *s)
+{
+	bool selects = s->cmd.verb == IMAP_SELECT || s->cmd.verb == IMAP_EXAMINE;
+
+	if (selects && s->selected != NULL && s->selected != s->op_link) {
+		imap_link_unselect(s->selected);
+		s->selected = NULL;
+	}
+	s->is_sent = true;
+	conn_write(s->op_link->conn, buffer_bytes(&s->raw));
+}
+
+void fe_imap_try(struct fe_imap *s)
+{
+	struct imap_link *l = imap_link_get(s, s->op_server);
+
+	if (l == NULL && s->selected != NULL && strcmp(s->selected->server, s->op_server) == 0) {
+		fe_imap_bye(s, "[UNAVAILABLE] the mailbox's server has another master: please connect again");
+		return;
+	}
+	if (l == NULL) {
+		try_later(s, "it has no master");
+		return;
+	}
+	s->op_link = l;
+	if (l->state == ILINK_READY)
+		fe_imap_link_ready(s, l);
+}
+
+void fe_imap_link_ready(struct fe_imap *s, struct imap_link *l)
+{
+	if (!s->has_op || s->op_link != l || s->is_sent)
+		return;
+	if (s->kind == OP_COPY)
+		fe_copy_link_ready(s, l);
+	else
+		send_command(s);
+}
+
+void fe_imap_forward_to(struct fe_imap *s, const char *server)
+{
+	(void)snprintf(s->op_server, sizeof(s->op_server), "%s", server);
+	fe_imap_try(s);
+}
+
+void fe_imap_forward_selected(struct fe_imap *s)
+{
+	fe_imap_forward_to(s, s->selected->server);
+}
+
+/* Bring the list up to date, then go on with NEXT, if the session and its command are still there. */
+struct sync_wait {
+	struct fe_imap *session;
+	void (*next)(struct fe_imap *s);
+};
+
+static void synced(void *arg)
+{
+	struct sync_wait w = *(struct sync_wait *)arg;
+
+	free(arg);
+	w.session->syncs--;
+	if (w.session->is_dead) {
+		if (w.session->syncs == 0)
+			free(w.session);
+		return;
+	}
+	if (w.session->has_op)
+		w.next(w.session);
+}
+
+static void sync_then(struct fe_imap *s, void (*next)(struct fe_imap *s))
+{
+	struct sync_wait *w = must_alloc(sizeof(*w));
+
+	*w = (struct sync_wait){ s, next };
+	s->has_synced = true;
+	s->syncs++;
+	places_sync(places_of(s), synced, w);
+}
+
+static bool locate(struct fe_imap *s, struct bytes external, struct buffer *internal, struct place *place, bool *known_r)
+{
+	struct fault why;
+	char text[200];
+
+	*known_r = false;
+	if (!names_to_internal(&s->names, external, internal, &why)) {
+		(void)snprintf(text, sizeof(text), "[CANNOT] %.150s", why.what);
+		fail(s, text);
+		return false;
+	}
+	*known_r = places_find(places_of(s), buffer_bytes(internal), &s->arena, place) && place->is_active;
+	return true;
+}
+
+static void by_mailbox_again(struct fe_imap *s)
+{
+	fe_imap_forward_by_mailbox(s, s->cmd.mailbox);
+}
+
+void fe_imap_forward_by_mailbox(struct fe_imap *s, struct bytes mailbox)
+{
+	struct buffer internal = { 0 };
+	struct place place;
+	bool is_known;
+
+	if (locate(s, mailbox, &internal, &place, &is_known)) {
+		if (is_known)
+			fe_imap_forward_to(s, place.server);
+		else if (!s->has_synced)
+			sync_then(s, by_mailbox_again);
+		else if (s->cmd.verb == IMAP_APPEND)
+			fail(s, "[TRYCREATE] no such mailbox");
+		else
+			fail(s, "[NONEXISTENT] no such mailbox");
+	}
+	buffer_fini(&internal);
+}
+
+void fe_imap_forward_to_inbox(struct fe_imap *s)
+{
+	struct buffer inbox = { 0 };
+	struct place place;
+
+	names_inbox(&s->names, bytes_of(s->user), &inbox);
+	if (places_find(places_of(s), buffer_bytes(&inbox), &s->arena, &place)) {
+		fe_imap_forward_to(s, place.server);
+	} else if (!s->has_synced) {
+		sync_then(s, fe_imap_forward_to_inbox);
+	} else if (s->cmd.verb == IMAP_LSUB) {
+		fe_imap_tagged(s, "OK", "done");
+		fe_imap_op_done(s);
+	} else {
+		fail(s, "[CANNOT] a user without INBOX has no subscriptions");
+	}
+	buffer_fini(&inbox);
+}
+
+/* CREATE with a partition or server behind it: the server is ours to choose, the backend gets the name alone. */
+static void rewrite_create(struct fe_imap *s)
+{
+	buffer_clear(&s->final);
+	buffer_add(&s->final, s->cmd.tag);
+	buffer_add_str(&s->final, " CREATE ");
+	imap_write_astring(&s->final, s->cmd.mailbox, true);
+	buffer_add_str(&s->final, "\r\n");
+}
+
+/* Where a new mailbox goes: with its nearest parent, else where asked, else anywhere. */
+void fe_imap_forward_create(struct fe_imap *s)
+{
+	struct buffer internal = { 0 };
+	struct place place;
+	char server[PLACES_SERVER_MAX];
+	bool is_known, has_server = false;
+
+	if (!locate(s, s->cmd.mailbox, &internal, &place, &is_known)) {
+		buffer_fini(&internal);
+		return;
+	}
+	if (is_known) {
+		fail(s, "[ALREADYEXISTS] the mailbox exists");
+		buffer_fini(&internal);
+		return;
+	}
+	if (s->cmd.partition.n > 0) {
+		struct bytes named = bytes_sub(s->cmd.partition, 0, bytes_find(s->cmd.partition, '!'));
+		char address[PLACES_ADDRESS_MAX];
+		uint64_t epoch;
+
+		(void)snprintf(server, sizeof(server), "%.*s", BYTES_FMT(named));
+		has_server = places_master(places_of(s), server, PLACES_IMAP, address, &epoch) && epoch > 0;
+		if (!has_server) {
+			fail(s, "[CANNOT] no such server");
+			buffer_fini(&internal);
+			return;
+		}
+	}
+	for (size_t n = internal.n; !has_server && n > 0; n--) {
+		if (internal.p[n - 1] == '.' &&
+		    places_find(places_of(s), bytes_sub(buffer_bytes(&internal), 0, n - 1), &s->arena, &place)) {
+			(void)snprintf(server, sizeof(server), "%s", place.server);
+			has_server = true;
+		}
+	}
+	if (!has_server && !s->has_synced) {
+		sync_then(s, fe_imap_forward_create);
+	} else if (!has_server && !places_any_server(places_of(s), buffer_bytes(&internal), server)) {
+		fail(s, "[UNAVAILABLE] no server is known");
+	} else {
+		if (s->cmd.partition.n > 0) {
+			struct buffer rewritten;
+
+			rewrite_create(s);
+			rewritten = s->final;
+			s->final = (struct buffer){ 0 };
+			/* The parsed command borrows from the old octets: they stay until it is done. */
+			arena_on_free(&s->arena, free, s->raw.p);
+			s->raw = rewritten;
+		}
+		fe_imap_forward_to(s, server);
+	}
+	buffer_fini(&internal);
+}
+
+void fe_imap_forward_copy(struct fe_imap *s)
+{
+	struct buffer internal = { 0 };
+	struct place place;
+	bool is_known;
+
+	if (locate(s, s->cmd.target, &internal, &place, &is_known)) {
+		if (is_known && strcmp(place.server, s->selected->server) == 0)
+			fe_imap_forward_selected(s);
+		else if (is_known)
+			fe_copy_begin(s, place.server);
+		else if (!s->has_synced)
+			sync_then(s, fe_imap_forward_copy);
+		else
+			fail(s, "[TRYCREATE] no such mailbox");
+	}
+	buffer_fini(&internal);
+}
+
+/* The tagged line came. */
+
+static void pass_final(struct fe_imap *s)
+{
+	conn_write(s->conn, buffer_bytes(&s->final));
+	fe_imap_op_done(s);
+}
+
+static bool changes_list(enum imap_verb verb)
+{
+	return verb == IMAP_CREATE || verb == IMAP_DELETE || verb == IMAP_RENAME || verb == IMAP_SETACL || verb == IMAP_DELETEACL;
+}
+
+static void finish(struct fe_imap *s, struct imap_link *l, struct bytes segment, const struct imap_response *r)
+{
+	bool is_ok = bytes_equal_nocase_str(r->word, "OK");
+
+	if (bytes_starts(r->code, BYTES_LIT("XNOTMASTER"))) {
+		if (s->selected == l) {
+			fe_imap_bye(s, "[UNAVAILABLE] the mailbox's server has another master: please connect again");
+			return;
+		}
+		imap_link_drop(l);
+		try_later(s, "it is not the master");
+		return;
+	}
+	switch (s->cmd.verb) {
+	case IMAP_SELECT:
+	case IMAP_EXAMINE:
+		s->selected = is_ok ? l : NULL;
+		break;
+	case IMAP_CLOSE:
+	case IMAP_UNSELECT:
+		if (is_ok)
+			s->selected = NULL;
+		break;
+	default:
+		break;
+	}
+	buffer_add(&s->final, segment);
+	if (is_ok && changes_list(s->cmd.verb))
+		sync_then(s, pass_final); /* so that the client's next LIST or SELECT finds what it just made */
+	else
+		pass_final(s);
+}
+
+void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes segment, bool is_first, bool has_literal)
+{
+	struct imap_response r;
+	bool is_parsed = is_first && imap_response_parse(segment, &r);
+
+	if (is_parsed && r.is_untagged && bytes_equal_nocase_str(r.word, "BYE"))
+		return; /* the connection's end follows */
+	if (s->has_op && s->kind == OP_COPY && s->op_link == l) {
+		if (is_first)
+			buffer_clear(&l->collect);
+		if (is_first)
+			l->is_last_segment = is_parsed && bytes_equal_str(r.tag, FE_TAG);
+		buffer_add(&l->collect, segment);
+		if (!has_literal)
+			fe_copy_response(s, l, buffer_bytes(&l->collect), l->is_last_segment);
+		return;
+	}
+	if (s->has_op && s->op_link == l && s->is_sent && is_parsed && !r.is_untagged && !r.is_continuation && !has_literal &&
+	    bytes_equal(r.tag, s->cmd.tag)) {
+		finish(s, l, segment, &r);
+		return;
+	}
+	s->has_passed = true;
+	conn_write(s->conn, segment);
+}
+
+void fe_imap_link_literal(struct fe_imap *s, struct imap_link *l, struct bytes piece)
+{
+	if (s->has_op && s->kind == OP_COPY && s->op_link == l)
+		buffer_add(&l->collect, piece);
+	else
+		conn_write(s->conn, piece);
+}
+
+void fe_imap_link_lost(struct fe_imap *s, struct imap_link *l, const char *why)
+{
+	bool was_selected = s->selected == l;
+
+	if (was_selected) {
+		s->selected = NULL;
+		log_event(LOG_INFO, "frontend.imap.backend_lost", LOG_U64("conn", s->id), LOG_STR("server", l->server),
+		          LOG_STR("why", why));
+		fe_imap_bye(s, "[UNAVAILABLE] the mailbox's server was lost: please connect again");
+		return;
+	}
+	if (!s->has_op || s->op_link != l)
+		return;
+	s->op_link = NULL;
+	if (s->kind == OP_COPY)
+		fe_copy_lost(s, why);
+	else if (!s->is_sent || (is_repeatable(s->cmd.verb) && !s->has_passed))
+		try_later(s, why);
+	else
+		fail(s, "[UNAVAILABLE] the server was lost; whether the command was done is not known");
+}

@@ -1,0 +1,577 @@
+/* fe_imap_session.c - the client's side of a proxied session: framing, login, and what is done with each command. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "base64.h"
+#include "fe_imap.h"
+#include "imap_writer.h"
+#include "log.h"
+#include "policy.h"
+
+#define FAILURES_MAX 10
+
+struct frontend *fe_imap_frontend(const struct fe_imap *s)
+{
+	return s->base.shard->fe;
+}
+
+void fe_imap_say(struct fe_imap *s, const char *fmt, ...)
+{
+	struct buffer out = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	buffer_vaddf(&out, fmt, ap);
+	va_end(ap);
+	buffer_add_str(&out, "\r\n");
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+/* "TAG STATUS TEXT"; TEXT may begin with a response code and is made safe for a line. */
+static void answer(struct fe_imap *s, struct bytes tag, const char *status, const char *text)
+{
+	struct buffer out = { 0 };
+
+	buffer_add(&out, tag);
+	buffer_addf(&out, " %s ", status);
+	imap_write_text(&out, bytes_of(text));
+	buffer_add_str(&out, "\r\n");
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+void fe_imap_tagged(struct fe_imap *s, const char *status, const char *text)
+{
+	answer(s, s->cmd.tag, status, text);
+}
+
+void fe_imap_bye(struct fe_imap *s, const char *text)
+{
+	if (s->is_dead)
+		return;
+	s->is_leaving = true;
+	fe_imap_say(s, "* BYE %s", text);
+	conn_close(s->conn);
+}
+
+static void farewell(struct fe_session *base)
+{
+	fe_imap_bye(LIST_OBJECT(base, struct fe_imap, base), "[UNAVAILABLE] the frontend is stopping");
+}
+
+static bool may_send_plain(const struct fe_imap *s)
+{
+	return auth_may_send_plain(fe_imap_frontend(s)->config, conn_is_tls(s->conn), conn_is_loopback(s->conn));
+}
+
+static void write_capability(struct fe_imap *s, struct buffer *out)
+{
+	buffer_add_str(out, "CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE SASL-IR");
+	if (s->user == NULL) {
+		struct bytes rest = bytes_of(auth_mechanisms(may_send_plain(s)));
+
+		if (fe_imap_frontend(s)->tls != NULL && !conn_is_tls(s->conn))
+			buffer_add_str(out, " STARTTLS");
+		if (!may_send_plain(s))
+			buffer_add_str(out, " LOGINDISABLED");
+		while (rest.n > 0) {
+			size_t n = bytes_find(rest, ' ');
+
+			buffer_add_str(out, " AUTH=");
+			buffer_add(out, bytes_sub(rest, 0, n));
+			rest = bytes_from(rest, n + 1);
+		}
+		return;
+	}
+	buffer_add_str(out, " IDLE UIDPLUS MOVE UNSELECT NAMESPACE CHILDREN SPECIAL-USE ACL RIGHTS=kxte");
+}
+
+void fe_imap_op_done(struct fe_imap *s)
+{
+	timer_free(&s->retry);
+	fe_copy_free(s);
+	buffer_fini(&s->raw);
+	buffer_fini(&s->final);
+	arena_fini(&s->arena);
+	s->has_op = s->is_sent = s->has_passed = s->is_local_idle = s->is_idling = s->has_synced = false;
+	s->op_link = NULL;
+	s->kind = OP_FORWARD;
+	conn_kick(s->conn);
+}
+
+/* Login. */
+
+static void logged_in(struct fe_imap *s, struct bytes tag, struct bytes user)
+{
+	struct frontend *fe = fe_imap_frontend(s);
+	struct buffer out = { 0 };
+
+	s->user = bytes_to_str(user);
+	s->is_admin = auth_is_admin(fe->config, user);
+	s->names = names_of(fe->config, bytes_of(s->user), s->is_admin);
+	(void)atomic_fetch_add(&fe->logins, 1);
+	conn_set_timeout(s->conn, config_number(fe->config, "imap_idle_timeout_s") * 1000);
+	log_event(LOG_DEBUG, "frontend.imap.login", LOG_U64("conn", s->id), LOG_STR("user", s->user));
+	buffer_add(&out, tag);
+	buffer_add_str(&out, " OK [");
+	write_capability(s, &out);
+	buffer_add_str(&out, "] logged in\r\n");
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+static void login_failed(struct fe_imap *s, struct bytes tag)
+{
+	(void)atomic_fetch_add(&fe_imap_frontend(s)->login_failures, 1);
+	log_event(LOG_INFO, "frontend.login.refused", LOG_U64("conn", s->id), LOG_STR("peer", conn_peer(s->conn)));
+	answer(s, tag, "NO", "[AUTHENTICATIONFAILED] wrong name or password");
+	if (++s->failures >= FAILURES_MAX)
+		fe_imap_bye(s, "too many errors");
+}
+
+static void cmd_login(struct fe_imap *s)
+{
+	if (!may_send_plain(s))
+		fe_imap_tagged(s, "NO", "[PRIVACYREQUIRED] use STARTTLS first");
+	else if (users_verify(fe_imap_frontend(s)->users, s->cmd.user, s->cmd.password))
+		logged_in(s, s->cmd.tag, s->cmd.user);
+	else
+		login_failed(s, s->cmd.tag);
+}
+
+static void auth_over(struct fe_imap *s, bool is_ok, const char *bad)
+{
+	struct bytes tag = bytes_of(s->auth_tag);
+
+	if (is_ok) {
+		struct bytes authcid = sasl_server_authcid(s->sasl), authzid = sasl_server_authzid(s->sasl);
+
+		if (auth_may_act_as(fe_imap_frontend(s)->config, authcid, authzid))
+			logged_in(s, tag, authzid);
+		else
+			login_failed(s, tag);
+	} else if (bad != NULL) {
+		answer(s, tag, "BAD", bad);
+	} else {
+		login_failed(s, tag);
+	}
+	sasl_server_free(&s->sasl);
+	s->sasl_has_won = false;
+	free(s->auth_tag);
+	s->auth_tag = NULL;
+}
+
+static void challenge(struct fe_imap *s, struct bytes raw)
+{
+	struct buffer out = { 0 };
+
+	buffer_add_str(&out, "+ ");
+	base64_encode(&out, raw);
+	buffer_add_str(&out, "\r\n");
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+static void auth_step(struct fe_imap *s, bool has_response, struct bytes text)
+{
+	struct buffer raw = { 0 }, out = { 0 };
+	struct fault why;
+
+	if (s->sasl_has_won) {
+		auth_over(s, true, NULL);
+	} else if (has_response && !base64_decode(&raw, text)) {
+		auth_over(s, false, "not base64");
+	} else {
+		switch (sasl_server_step(s->sasl, has_response, buffer_bytes(&raw), &out, &why)) {
+		case SASL_MORE:
+			challenge(s, buffer_bytes(&out));
+			break;
+		case SASL_OK:
+			if (out.n > 0) {
+				s->sasl_has_won = true;
+				challenge(s, buffer_bytes(&out));
+			} else {
+				auth_over(s, true, NULL);
+			}
+			break;
+		case SASL_FAIL:
+			auth_over(s, false, NULL);
+			break;
+		}
+	}
+	buffer_fini(&raw);
+	buffer_fini(&out);
+}
+
+static void cmd_authenticate(struct fe_imap *s)
+{
+	if (!may_send_plain(s) && !bytes_equal_nocase_str(s->cmd.mechanism, "SCRAM-SHA-256")) {
+		fe_imap_tagged(s, "NO", "[PRIVACYREQUIRED] use STARTTLS first");
+		return;
+	}
+	s->sasl = sasl_server_new(fe_imap_frontend(s)->users, s->cmd.mechanism);
+	if (s->sasl == NULL) {
+		fe_imap_tagged(s, "NO", "no such mechanism");
+		return;
+	}
+	s->auth_tag = bytes_to_str(s->cmd.tag);
+	auth_step(s, s->cmd.initial.p != NULL, s->cmd.initial);
+}
+
+/* Commands that are answered here. */
+
+static void cmd_capability(struct fe_imap *s)
+{
+	struct buffer out = { 0 };
+
+	buffer_add_str(&out, "* ");
+	write_capability(s, &out);
+	buffer_add_str(&out, "\r\n");
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+	fe_imap_tagged(s, "OK", "done");
+}
+
+static void cmd_namespace(struct fe_imap *s)
+{
+	struct buffer out = { 0 };
+
+	buffer_add_str(&out, "* NAMESPACE ");
+	names_write_namespace(&s->names, &out);
+	buffer_add_str(&out, "\r\n");
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+	fe_imap_tagged(s, "OK", "done");
+}
+
+/* Start handling; false where it goes on later (then fe_imap_op_done() follows). */
+static bool dispatch(struct fe_imap *s)
+{
+	const struct imap_command *c = &s->cmd;
+
+	switch (c->verb) {
+	case IMAP_CAPABILITY:
+		cmd_capability(s);
+		return true;
+	case IMAP_LOGIN:
+		cmd_login(s);
+		return true;
+	case IMAP_AUTHENTICATE:
+		cmd_authenticate(s);
+		return true;
+	case IMAP_STARTTLS:
+		if (fe_imap_frontend(s)->tls == NULL || conn_is_tls(s->conn))
+			fe_imap_tagged(s, "BAD", "not offered");
+		else
+			fe_imap_tagged(s, "OK", "begin TLS");
+		return true;
+	case IMAP_LOGOUT:
+		fe_imap_say(s, "* BYE logging out");
+		fe_imap_tagged(s, "OK", "bye");
+		s->is_leaving = true;
+		conn_close(s->conn);
+		return true;
+	case IMAP_ID:
+		fe_imap_say(s, "* ID (\"name\" \"Roost\" \"version\" \"0.1.0\")");
+		fe_imap_tagged(s, "OK", "done");
+		return true;
+	case IMAP_ENABLE:
+		fe_imap_say(s, "* ENABLED");
+		fe_imap_tagged(s, "OK", "done");
+		return true;
+	case IMAP_NAMESPACE:
+		cmd_namespace(s);
+		return true;
+	case IMAP_LIST:
+		fe_imap_list(s);
+		return true;
+	case IMAP_NOOP:
+		if (s->selected == NULL) {
+			fe_imap_tagged(s, "OK", "done");
+			return true;
+		}
+		fe_imap_forward_selected(s);
+		return false;
+	case IMAP_IDLE:
+		if (s->selected == NULL) {
+			s->is_local_idle = s->is_idling = true;
+			fe_imap_say(s, "+ idling");
+		} else {
+			s->is_idling = true;
+			fe_imap_forward_selected(s);
+		}
+		return false;
+	case IMAP_LSUB:
+	case IMAP_SUBSCRIBE:
+	case IMAP_UNSUBSCRIBE:
+		fe_imap_forward_to_inbox(s);
+		return false;
+	case IMAP_CREATE:
+		fe_imap_forward_create(s);
+		return false;
+	case IMAP_COPY:
+	case IMAP_MOVE:
+		fe_imap_forward_copy(s);
+		return false;
+	case IMAP_CHECK:
+	case IMAP_CLOSE:
+	case IMAP_EXPUNGE:
+	case IMAP_FETCH:
+	case IMAP_SEARCH:
+	case IMAP_STORE:
+	case IMAP_UNSELECT:
+		fe_imap_forward_selected(s);
+		return false;
+	default:
+		fe_imap_forward_by_mailbox(s, c->mailbox);
+		return false;
+	}
+}
+
+static void bad(struct fe_imap *s, struct bytes tag, const char *text)
+{
+	answer(s, tag, "BAD", text);
+	if (++s->failures >= FAILURES_MAX)
+		fe_imap_bye(s, "too many errors");
+}
+
+static unsigned state_of(const struct fe_imap *s)
+{
+	return s->user == NULL ? IMAP_ST_NOT_AUTHED : s->selected != NULL ? IMAP_ST_SELECTED : IMAP_ST_AUTHED;
+}
+
+/* Copy COMMAND with its literals made such that the backend need not say "+" (RFC 7888). */
+static void add_non_sync(struct buffer *to, struct bytes command)
+{
+	while (command.n > 0) {
+		size_t n;
+		bool has_literal;
+		uint64_t literal;
+
+		if (!imap_response_segment(command, &n, &has_literal, &literal)) {
+			buffer_add(to, command);
+			return;
+		}
+		if (!has_literal) {
+			buffer_add(to, bytes_sub(command, 0, n));
+			command = bytes_from(command, n);
+			continue;
+		}
+		{
+			size_t close = bytes_rfind(bytes_sub(command, 0, n), '}');
+
+			buffer_add(to, bytes_sub(command, 0, close));
+			if (close > 0 && command.p[close - 1] != '+')
+				buffer_add_u8(to, '+');
+			buffer_add_str(to, "}\r\n");
+			buffer_add(to, bytes_sub(command, n, (size_t)literal));
+			command = bytes_from(command, n + (size_t)literal);
+		}
+	}
+}
+
+static void take_command(struct fe_imap *s, struct bytes octets)
+{
+	const struct config *cfg = fe_imap_frontend(s)->config;
+	const struct imap_command_limits limits = { (size_t)config_number(cfg, "imap_max_list"),
+		                                    (size_t)config_number(cfg, "imap_max_depth") };
+	struct fault why;
+	bool is_starttls;
+
+	(void)atomic_fetch_add(&fe_imap_frontend(s)->commands, 1);
+	/* The command outlives the input buffer: its octets are copied first, then parsed where they stay. */
+	add_non_sync(&s->raw, octets);
+	switch (imap_command_parse(buffer_bytes(&s->raw), &limits, &s->arena, &s->cmd, &why)) {
+	case IMAP_PARSE_OK:
+		break;
+	case IMAP_PARSE_UNKNOWN:
+	case IMAP_PARSE_BAD:
+		bad(s, s->cmd.tag, why.what);
+		conn_consume(s->conn, octets.n);
+		fe_imap_op_done(s);
+		return;
+	}
+	conn_consume(s->conn, octets.n);
+	if ((s->cmd.row->states & state_of(s)) == 0) {
+		bad(s, s->cmd.tag, s->user == NULL ? "log in first" : s->cmd.row->states == IMAP_ST_SELECTED ?
+		                   "select a mailbox first" : "not in this state");
+		fe_imap_op_done(s);
+		return;
+	}
+	s->failures = 0;
+	s->has_op = true;
+	s->deadline_ms = loop_now_ms(s->base.shard->loop) + FRONTEND_PATIENCE_MS;
+	is_starttls = s->cmd.verb == IMAP_STARTTLS && fe_imap_frontend(s)->tls != NULL && !conn_is_tls(s->conn);
+	if (!dispatch(s))
+		return;
+	fe_imap_op_done(s);
+	if (is_starttls)
+		conn_start_tls_server(s->conn, fe_imap_frontend(s)->tls);
+}
+
+/* A line that is no command: an answer within AUTHENTICATE, or DONE. False: not complete. */
+static bool take_line(struct fe_imap *s)
+{
+	struct bytes in = conn_input(s->conn);
+	size_t n = bytes_find(in, '\n');
+	struct bytes line = bytes_trim(bytes_sub(in, 0, n));
+	struct buffer copy = { 0 };
+
+	if (n == in.n) {
+		if (in.n > 16384)
+			fe_imap_bye(s, "the line is too long");
+		return false;
+	}
+	buffer_add(&copy, line);
+	conn_consume(s->conn, n + 1);
+	line = buffer_bytes(&copy);
+	if (s->sasl != NULL) {
+		if (bytes_equal_str(line, "*"))
+			auth_over(s, false, "cancelled");
+		else
+			auth_step(s, true, line);
+	} else if (!bytes_equal_nocase_str(line, "DONE")) {
+		bad(s, s->cmd.tag, "DONE was expected");
+		if (s->is_local_idle)
+			fe_imap_op_done(s);
+		else
+			fe_imap_bye(s, "not DONE");
+	} else if (s->is_local_idle) {
+		fe_imap_tagged(s, "OK", "done");
+		fe_imap_op_done(s);
+	} else {
+		s->is_idling = false;
+		if (s->op_link != NULL)
+			conn_write(s->op_link->conn, BYTES_LIT("DONE\r\n"));
+	}
+	buffer_fini(&copy);
+	return true;
+}
+
+/* False: nothing more can be done now. */
+static bool take(struct fe_imap *s)
+{
+	struct bytes in = conn_input(s->conn), tag;
+	struct fault why;
+	size_t n;
+
+	if (s->sasl != NULL || s->is_idling)
+		return take_line(s);
+	if (s->has_op)
+		return false;
+	switch (imap_framer_next(&s->framer, in, &s->limits, &n, &tag, &why)) {
+	case FRAME_MORE:
+		conn_want(s->conn, n);
+		return false;
+	case FRAME_CONTINUE:
+		fe_imap_say(s, "+ go ahead");
+		return true;
+	case FRAME_SKIP:
+		conn_consume(s->conn, n);
+		return true;
+	case FRAME_REFUSED:
+		bad(s, tag, why.what);
+		conn_consume(s->conn, n);
+		return true;
+	case FRAME_FATAL:
+		fe_imap_bye(s, why.what);
+		return false;
+	case FRAME_COMMAND:
+		conn_want(s->conn, 0);
+		take_command(s, bytes_sub(in, 0, n));
+		return true;
+	}
+	return false;
+}
+
+static void on_input(struct conn *c, void *arg)
+{
+	struct fe_imap *s = arg;
+
+	while (!s->is_leaving && (conn_input(c).n > 0) && take(s))
+		;
+}
+
+static void on_drained(struct conn *c, void *arg)
+{
+	struct fe_imap *s = arg;
+
+	(void)c;
+	LIST_EACH(m, &s->links)
+		conn_pause(LIST_OBJECT(m, struct imap_link, in_session)->conn, false);
+}
+
+static void on_timeout(struct conn *c, void *arg)
+{
+	(void)c;
+	fe_imap_bye(arg, "silent for too long");
+}
+
+static void greet(struct fe_imap *s)
+{
+	struct buffer out = { 0 };
+
+	buffer_add_str(&out, "* OK [");
+	write_capability(s, &out);
+	buffer_addf(&out, "] %s Roost ready\r\n", fe_imap_frontend(s)->name);
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+static void on_closed(struct conn *c, void *arg, const struct fault *why)
+{
+	struct fe_imap *s = arg;
+
+	(void)c;
+	(void)why;
+	s->is_dead = true;
+	timer_free(&s->retry);
+	fe_copy_free(s);
+	LIST_EACH(m, &s->links)
+		imap_link_drop(LIST_OBJECT(m, struct imap_link, in_session));
+	list_remove(&s->base.in_shard);
+	(void)atomic_fetch_sub(&fe_imap_frontend(s)->imap_sessions, 1);
+	sasl_server_free(&s->sasl);
+	buffer_fini(&s->raw);
+	buffer_fini(&s->final);
+	arena_fini(&s->arena);
+	free(s->user);
+	s->user = NULL;
+	free(s->auth_tag);
+	s->auth_tag = NULL;
+	/* A list being brought up to date still knows the session: the last such answer frees it. */
+	if (s->syncs == 0)
+		free(s);
+}
+
+static const struct conn_events events = {
+	.on_input = on_input, .on_drained = on_drained, .on_timeout = on_timeout, .on_closed = on_closed
+};
+
+void fe_imap_called(struct conn *c, void *arg)
+{
+	struct frontend *fe = arg;
+	const struct config *cfg = fe->config;
+	struct fe_imap *s = must_calloc(1, sizeof(*s));
+
+	s->conn = c;
+	s->id = conn_id(c);
+	s->base.shard = fe_shard_of(fe, conn_loop(c));
+	s->base.farewell = farewell;
+	s->limits = (struct imap_frame_limits){ (size_t)config_number(cfg, "imap_max_line"),
+		                                (size_t)config_number(cfg, "imap_max_literal"),
+		                                (size_t)config_number(cfg, "imap_max_command"), (size_t)fe->max_message };
+	list_init(&s->links);
+	list_push(&s->base.shard->sessions, &s->base.in_shard);
+	(void)atomic_fetch_add(&fe->imap_sessions, 1);
+	conn_set_events(c, &events, s);
+	conn_set_timeout(c, config_number(cfg, "imap_login_timeout_s") * 1000);
+	if (s->base.shard->is_ending)
+		fe_imap_bye(s, "[UNAVAILABLE] the frontend is stopping");
+	else
+		greet(s);
+}

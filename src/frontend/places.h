@@ -1,0 +1,69 @@
+/* places.h - where every mailbox is, and who is master of every server: the directory as the frontend knows it.
+ *
+ * The mailbox list is kept in LMDB beside the frontend and follows the update stream; while the stream is being read anew
+ * (after a reconnect) the old list goes on serving. Reading is for any thread. */
+#ifndef ROOST_FRONTEND_PLACES_H
+#define ROOST_FRONTEND_PLACES_H
+
+#include "arena.h"
+#include "buffer.h"
+#include "config.h"
+#include "loop.h"
+#include "tls.h"
+
+#define PLACES_ADDRESS_MAX 96
+#define PLACES_SERVER_MAX 256
+
+struct places;
+
+/* Called on the home loop when a server has another master, or none. SERVER is lent during the call. */
+typedef void places_changed_fn(void *arg, struct bytes server);
+
+struct places_options {
+	const struct config *config; /* configdirectory, mupdate_...; lent for the life, as all below */
+	struct tls_context *tls;     /* for STARTTLS towards the directory; NULL: none */
+	/* What the directory is told of this frontend. */
+	const char *name, *imap_address, *lmtp_address, *admin_address;
+	places_changed_fn *changed;
+	void *arg;
+};
+
+/* Open the list and begin to follow, on HOME (its thread). NULL with WHY. */
+struct places *places_open(struct loop *home, const struct places_options *options, struct fault *why);
+/* Stop following; on HOME's thread. The list can still be read. */
+void places_stop(struct places *p);
+/* When HOME and all readers have ended. Sets *P to NULL; NULL is allowed. */
+void places_free(struct places **p);
+/* A full list has been read, in this process's life or an earlier one. */
+bool places_is_ready(const struct places *p);
+
+struct place {
+	char server[PLACES_SERVER_MAX];
+	bool is_active;
+	struct bytes acl;      /* in the arena */
+	struct bytes location; /* in the arena */
+};
+/* Where the mailbox NAME (internal) is. False: the directory does not have it. */
+bool places_find(struct places *p, struct bytes name, struct arena *a, struct place *place_r);
+
+/* Walk the active mailboxes whose names begin with PREFIX, in order, in one snapshot. FN says whether to go on; what it is
+ * given is lent during the call. */
+typedef bool places_each_fn(void *arg, struct bytes name, struct bytes location, struct bytes acl);
+void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void *arg);
+
+/* Address of SERVER's present master for IMAP or LMTP, and the epoch. False: it has none that is known. */
+enum places_service { PLACES_IMAP, PLACES_LMTP };
+bool places_master(struct places *p, const char *server, enum places_service service, char address_r[PLACES_ADDRESS_MAX],
+                   uint64_t *epoch_r);
+/* A server for something new, the same for the same KEY as long as the servers are; false: none is known. */
+bool places_any_server(struct places *p, struct bytes key, char server_r[PLACES_SERVER_MAX]);
+
+/* Have DONE(ARG) posted to the calling loop once everything that the directory had told anybody before this call is in the
+ * list; at once where the directory cannot be reached. On a loop's thread. */
+void places_sync(struct places *p, loop_fn *done, void *arg);
+
+size_t places_count(struct places *p);
+/* Append members of a JSON object. Any thread. */
+void places_status_json(struct places *p, struct buffer *to);
+
+#endif

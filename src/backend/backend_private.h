@@ -1,0 +1,150 @@
+/* backend_private.h - what the sessions of one backend share, and how a session hands an intent to the writer.
+ *
+ * A client (an IMAP or LMTP session) belongs to one shard, which is one loop with the clients on it; everything of a
+ * client is touched on that loop's thread only. Between threads go submissions: a client's id and the memory that an
+ * intent needs. The answer looks the client up by its id and may find it gone. */
+#ifndef ROOST_BACKEND_PRIVATE_H
+#define ROOST_BACKEND_PRIVATE_H
+
+#include "admin.h"
+#include "arena.h"
+#include "conn.h"
+#include "driver.h"
+#include "imap_command.h"
+#include "imap_framer.h"
+#include "inflight.h"
+#include "intent.h"
+#include "list.h"
+#include "login.h"
+#include "map.h"
+#include "mime.h"
+#include "recent.h"
+
+struct backend;
+struct client;
+struct submission;
+
+/* One loop and the clients on it. */
+struct shard {
+	struct backend *backend;
+	struct loop *loop;
+	struct map clients; /* id -> struct client, lent by the session that embeds it */
+	struct map watched; /* mailbox id -> struct watch, owned */
+	atomic_size_t watch_count;
+	bool is_ending;     /* no new clients */
+};
+
+/* Why sessions are told to go. */
+enum farewell {
+	FAREWELL_NOT_MASTER, /* another member is master, or this one's lease is lost */
+	FAREWELL_STOPPING,   /* the process ends */
+};
+
+struct client_class {
+	/* Say good-bye and close, at once or when the command that waits for a commit has its answer. */
+	void (*farewell)(struct client *c, enum farewell why);
+	/* The mailbox that client_watch() named was changed by a commit: WHAT is bits of enum store_change_bit. It
+	 * must not call client_watch(). NULL: it never watches. */
+	void (*changed)(struct client *c, uint32_t what);
+};
+
+/* The part that IMAP and LMTP sessions have in common; embedded at their start. */
+struct client {
+	const struct client_class *class;
+	struct shard *shard;
+	struct backend *backend;
+	struct conn *conn; /* lent by net/; NULL once it is closed */
+	uint64_t id;       /* conn_id() */
+	unsigned waiting;  /* submissions and directory calls under way */
+	mailbox_id_t mailbox; /* watched; 0: none */
+	struct list watching; /* in the watch */
+};
+
+struct backend_counters {
+	atomic_uint_fast64_t logins, login_failures, imap_commands;
+	atomic_uint_fast64_t lmtp_accepted, lmtp_refused, lmtp_octets;
+	atomic_uint_fast64_t limits_hit;
+};
+
+struct backend {
+	const struct config *cfg;
+	const char *server; /* servername */
+	const char *member;
+	const char *partition;
+	struct store *store;
+	struct driver *_Atomic driver; /* NULL before it started, and once it is being stopped; for client.c and status */
+	pthread_rwlock_t driver_lock;  /* held reading while a request is handed in, writing to set DRIVER to NULL */
+	struct users *users;
+	struct tls_context *tls; /* NULL without a certificate */
+	struct loops loops;
+	struct shard *shards; /* one per loop */
+	size_t shard_count;
+	struct inflight inflight;
+	struct recent recent;
+	struct backend_counters counters;
+	uint64_t max_message;
+	struct imap_frame_limits frame_limits;
+	struct imap_command_limits command_limits;
+	struct mime_limits mime_limits;
+
+	/* backend.c's: */
+	struct loop *home;
+	struct listener *imap, *imaps, *lmtp;
+	struct tls_context *tls_client;
+	struct admin *admin;
+	struct admin_source source;
+	bool is_stopping;
+};
+
+/* Enter C, whose class is set, for the connection that a listener just made. False: the shard is ending. */
+bool client_enter(struct client *c, struct backend *b, struct conn *conn);
+/* The connection is gone and the session about to be freed. */
+void client_leave(struct client *c);
+/* Whether this member is the master and its lease stands: ask before anything is told from the store or done to it. */
+bool backend_may_serve(struct backend *b);
+
+/* driver_submit(), driver_directory() and the names' begin and end, also while the driver is being stopped: then the
+ * request is answered NOT_MASTER, or LOST. On a shard's loop. */
+void backend_submit(struct backend *b, struct driver_request *r);
+void backend_call_directory(struct backend *b, struct driver_directory_request *r);
+void backend_name_begin(struct backend *b, struct bytes name);
+void backend_name_end(struct backend *b, struct bytes name);
+
+/* ---- submissions ---- */
+
+typedef void submission_fn(struct client *c, struct submission *s);
+
+struct submission {
+	struct intent intent;
+	struct driver_request request; /* request.answer, request.had_no_effect: set when ANSWERED is called */
+	struct arena arena; /* holds all that the intent and the answer point to */
+	struct buffer body; /* a message, if any */
+	struct inflight_share share;
+	submission_fn *answered;
+
+	/* client_submit() and its way back: */
+	struct shard *shard;
+	uint64_t client;
+};
+
+struct submission *submission_new(struct client *c);
+/* Hand S to the writer. ANSWERED(client, S) is called later on the client's loop, exactly once while the client lives, and
+ * S is freed when it returns. If the client goes first, S is freed silently; the intent may still take effect. */
+void client_submit(struct client *c, struct submission *s, submission_fn *answered);
+/* Only for a submission that is not handed in after all. */
+void submission_free(struct submission *s);
+
+/* Have class->changed called after commits that touch MAILBOX; 0: no more. */
+void client_watch(struct client *c, mailbox_id_t mailbox);
+
+/* ---- for backend.c ---- */
+
+void shard_init(struct shard *s, struct backend *b, struct loop *loop);
+/* When its loop has ended. */
+void shard_fini(struct shard *s);
+/* From any thread: say farewell to all clients; with FAREWELL_STOPPING no new ones enter. */
+void shard_farewell(struct shard *s, enum farewell why);
+/* From the writer's thread: mailboxes were changed. */
+void shard_changed(struct shard *s, const struct store_changes *changes);
+
+#endif

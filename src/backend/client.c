@@ -1,0 +1,255 @@
+/* client.c - the clients of a shard, and the ways of their requests to the writer's thread and back. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "backend_private.h"
+
+struct watch {
+	struct list clients; /* struct client, watching */
+};
+
+static struct shard *shard_of_loop(struct backend *b, const struct loop *loop)
+{
+	for (size_t i = 0; i < b->loops.count; i++) {
+		if (b->shards[i].loop == loop)
+			return &b->shards[i];
+	}
+	return NULL;
+}
+
+bool client_enter(struct client *c, struct backend *b, struct conn *conn)
+{
+	c->backend = b;
+	c->conn = conn;
+	c->id = conn_id(conn);
+	c->shard = shard_of_loop(b, conn_loop(conn));
+	assert(c->shard != NULL);
+	list_init(&c->watching);
+	(void)map_put_u64(&c->shard->clients, c->id, c);
+	return !c->shard->is_ending;
+}
+
+void client_leave(struct client *c)
+{
+	client_watch(c, 0);
+	(void)map_take_u64(&c->shard->clients, c->id);
+	c->conn = NULL;
+}
+
+bool backend_may_serve(struct backend *b)
+{
+	const struct driver *d;
+	bool may;
+
+	(void)pthread_rwlock_rdlock(&b->driver_lock);
+	d = atomic_load(&b->driver);
+	may = d != NULL && driver_may_serve(d);
+	(void)pthread_rwlock_unlock(&b->driver_lock);
+	return may;
+}
+
+void client_watch(struct client *c, mailbox_id_t mailbox)
+{
+	struct shard *s = c->shard;
+	struct watch *w;
+
+	if (c->mailbox == mailbox)
+		return;
+	if (c->mailbox != 0) {
+		list_remove(&c->watching);
+		w = map_get_u64(&s->watched, c->mailbox);
+		if (list_is_empty(&w->clients)) {
+			(void)map_take_u64(&s->watched, c->mailbox);
+			free(w);
+		}
+		atomic_fetch_sub(&s->watch_count, 1);
+	}
+	c->mailbox = mailbox;
+	if (mailbox == 0)
+		return;
+	w = map_get_u64(&s->watched, mailbox);
+	if (w == NULL) {
+		w = must_alloc(sizeof(*w));
+		list_init(&w->clients);
+		(void)map_put_u64(&s->watched, mailbox, w);
+	}
+	list_push(&w->clients, &c->watching);
+	atomic_fetch_add(&s->watch_count, 1);
+}
+
+void backend_submit(struct backend *b, struct driver_request *r)
+{
+	struct driver *d;
+
+	(void)pthread_rwlock_rdlock(&b->driver_lock);
+	d = atomic_load(&b->driver);
+	if (d != NULL) {
+		driver_submit(d, r);
+	} else {
+		r->answer = (struct intent_answer){ .result = STORE_NOT_MASTER };
+		r->had_no_effect = true;
+		loop_post(loop_current(), r->done, r->arg);
+	}
+	(void)pthread_rwlock_unlock(&b->driver_lock);
+}
+
+void backend_call_directory(struct backend *b, struct driver_directory_request *r)
+{
+	struct driver *d;
+
+	(void)pthread_rwlock_rdlock(&b->driver_lock);
+	d = atomic_load(&b->driver);
+	if (d != NULL) {
+		driver_directory(d, r);
+	} else {
+		r->outcome = MUPDATE_OUTCOME_LOST;
+		loop_post(loop_current(), r->done, r->arg);
+	}
+	(void)pthread_rwlock_unlock(&b->driver_lock);
+}
+
+void backend_name_begin(struct backend *b, struct bytes name)
+{
+	struct driver *d;
+
+	(void)pthread_rwlock_rdlock(&b->driver_lock);
+	d = atomic_load(&b->driver);
+	if (d != NULL)
+		driver_name_begin(d, name);
+	(void)pthread_rwlock_unlock(&b->driver_lock);
+}
+
+void backend_name_end(struct backend *b, struct bytes name)
+{
+	struct driver *d;
+
+	(void)pthread_rwlock_rdlock(&b->driver_lock);
+	d = atomic_load(&b->driver);
+	if (d != NULL)
+		driver_name_end(d, name);
+	(void)pthread_rwlock_unlock(&b->driver_lock);
+}
+
+struct submission *submission_new(struct client *c)
+{
+	struct submission *s = must_calloc(1, sizeof(*s));
+
+	s->shard = c->shard;
+	s->client = c->id;
+	return s;
+}
+
+void submission_free(struct submission *s)
+{
+	(void)inflight_set(&s->shard->backend->inflight, &s->share, 0);
+	buffer_fini(&s->body);
+	arena_fini(&s->arena);
+	free(s);
+}
+
+/* loop_fn on the client's loop. */
+static void submission_back(void *arg)
+{
+	struct submission *s = arg;
+	struct client *c = map_get_u64(&s->shard->clients, s->client);
+
+	if (c != NULL) {
+		c->waiting--;
+		s->answered(c, s);
+	}
+	submission_free(s);
+}
+
+void client_submit(struct client *c, struct submission *s, submission_fn *answered)
+{
+	s->answered = answered;
+	s->request.intent = &s->intent;
+	s->request.arena = &s->arena;
+	s->request.done = submission_back;
+	s->request.arg = s;
+	c->waiting++;
+	backend_submit(c->backend, &s->request);
+}
+
+void shard_init(struct shard *s, struct backend *b, struct loop *loop)
+{
+	s->backend = b;
+	s->loop = loop;
+}
+
+void shard_fini(struct shard *s)
+{
+	assert(s->clients.n == 0 && s->watched.n == 0);
+	map_fini(&s->clients);
+	map_fini(&s->watched);
+}
+
+struct farewell_message {
+	struct shard *shard;
+	enum farewell why;
+};
+
+static void farewell_here(void *arg)
+{
+	struct farewell_message *m = arg;
+	struct map_iter it = { 0 };
+	struct bytes key;
+	void *client;
+
+	if (m->why == FAREWELL_STOPPING)
+		m->shard->is_ending = true;
+	/* A farewell closes a connection; the client leaves only when on_closed comes from the loop. */
+	while (map_next(&m->shard->clients, &it, &key, &client)) {
+		struct client *c = client;
+
+		c->class->farewell(c, m->why);
+	}
+	free(m);
+}
+
+void shard_farewell(struct shard *s, enum farewell why)
+{
+	struct farewell_message *m = must_alloc(sizeof(*m));
+
+	*m = (struct farewell_message){ s, why };
+	loop_post(s->loop, farewell_here, m);
+}
+
+struct change_message {
+	struct shard *shard;
+	size_t n;
+	struct store_change of[];
+};
+
+static void changed_here(void *arg)
+{
+	struct change_message *m = arg;
+
+	for (size_t i = 0; i < m->n; i++) {
+		struct watch *w = map_get_u64(&m->shard->watched, m->of[i].mailbox);
+
+		if (w == NULL)
+			continue;
+		LIST_EACH(l, &w->clients) {
+			struct client *c = LIST_OBJECT(l, struct client, watching);
+
+			c->class->changed(c, m->of[i].what);
+		}
+	}
+	free(m);
+}
+
+void shard_changed(struct shard *s, const struct store_changes *changes)
+{
+	struct change_message *m;
+
+	if (atomic_load(&s->watch_count) == 0 || changes->n == 0)
+		return;
+	m = must_alloc(sizeof(*m) + changes->n * sizeof(m->of[0]));
+	m->shard = s;
+	m->n = changes->n;
+	memcpy(m->of, changes->of, changes->n * sizeof(m->of[0]));
+	loop_post(s->loop, changed_here, m);
+}

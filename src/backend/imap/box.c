@@ -1,0 +1,386 @@
+/* box.c - keeping a client's picture of its mailbox.
+ *
+ * New messages are found by UID (everything above last_uid), changed and gone ones by modseq. Changes of flags may be told
+ * in part: modseq then stands at the last one told. */
+#include "box.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "imap_flags.h"
+#include "imap_writer.h"
+#include "log.h"
+
+#define SYNC_OUTPUT_MAX (4 * CONN_OUTPUT_HIGH) /* changes of flags are told until so much output waits */
+
+static void add_uid(struct box *box, uint32_t uid)
+{
+	if (box->count == box->cap) {
+		box->cap = box->cap < 16 ? 16 : box->cap + box->cap / 2;
+		box->uids = must_realloc(box->uids, box->cap, sizeof(*box->uids));
+	}
+	box->uids[box->count++] = uid;
+}
+
+/* Where UID is or would be in the sorted AT[0..N). */
+static size_t position(const uint32_t *at, size_t n, uint32_t uid)
+{
+	size_t low = 0;
+
+	while (low < n) {
+		size_t mid = low + (n - low) / 2;
+
+		if (at[mid] < uid)
+			low = mid + 1;
+		else
+			n = mid;
+	}
+	return low;
+}
+
+uint32_t box_number(const struct box *box, uint32_t uid)
+{
+	size_t at = position(box->uids, box->count, uid);
+
+	return at < box->count && box->uids[at] == uid ? (uint32_t)at + 1 : 0;
+}
+
+bool box_is_recent(const struct box *box, uint32_t uid)
+{
+	for (size_t i = 0; i < box->recent_count; i++) {
+		if (uid > box->recents[i].above && uid <= box->recents[i].last)
+			return true;
+	}
+	return false;
+}
+
+size_t box_recent_count(const struct box *box)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < box->recent_count; i++)
+		n += position(box->uids, box->count, box->recents[i].last + 1) -
+		     position(box->uids, box->count, box->recents[i].above + 1);
+	return n;
+}
+
+/* Messages up to LAST are known now: which of them are this session's recent ones? */
+static void claim(struct session *s, struct box *box, uint32_t last)
+{
+	uint32_t above = recent_claim(&s->client.backend->recent, box->id, last, !box->is_readonly);
+
+	if (above >= last)
+		return;
+	if (box->recent_count > 0 && box->recents[box->recent_count - 1].last >= above) {
+		box->recents[box->recent_count - 1].last = last;
+		return;
+	}
+	box->recents = must_realloc(box->recents, box->recent_count + 1, sizeof(*box->recents));
+	box->recents[box->recent_count++] = (struct box_recent){ above, last };
+}
+
+/* Add the messages above last_uid. */
+static enum store_result take_new(struct session *s, struct box *box, struct store_view *v, const struct mailbox *m,
+                                  uint32_t *first_unseen_r)
+{
+	struct view_messages it;
+	struct message msg;
+
+	store_view_messages(v, box->id, box->last_uid + 1, &it);
+	while (view_messages_next(&it, &msg)) {
+		add_uid(box, msg.uid);
+		if (first_unseen_r != NULL && *first_unseen_r == 0 && (msg.flags & IMAP_FLAG_SEEN) == 0)
+			*first_unseen_r = (uint32_t)box->count;
+	}
+	view_messages_end(&it);
+	if (m->uidnext - 1 > box->last_uid || first_unseen_r != NULL) {
+		box->last_uid = m->uidnext - 1;
+		claim(s, box, box->last_uid);
+	}
+	return it.result;
+}
+
+enum store_result box_open(struct session *s, struct store_view *v, const struct mailbox *m, acl_rights_t rights,
+                           bool is_examine, struct box **box_r, uint32_t *first_unseen_r, struct fault *why)
+{
+	const acl_rights_t changing = ACL_WRITE | ACL_SEEN | ACL_DELETE | ACL_EXPUNGE | ACL_INSERT;
+	struct box *box = must_calloc(1, sizeof(*box));
+	enum store_result result;
+
+	box->id = m->id;
+	box->uidvalidity = m->uidvalidity;
+	box->rights = rights;
+	box->is_readonly = is_examine || (rights & changing) == 0;
+	box->modseq = m->highestmodseq;
+	box->keyword_count = m->keyword_count;
+	box->cap = m->exists;
+	box->uids = must_realloc(NULL, box->cap + 1, sizeof(*box->uids));
+	*first_unseen_r = 0;
+	result = take_new(s, box, v, m, first_unseen_r);
+	if (result != STORE_OK) {
+		(void)fault_set(why, FAULT_OPERATOR, "mailbox %llu cannot be read", (unsigned long long)m->id);
+		box_free(&box);
+	}
+	*box_r = box;
+	return result;
+}
+
+void box_free(struct box **boxp)
+{
+	struct box *box = *boxp;
+
+	if (box == NULL)
+		return;
+	*boxp = NULL;
+	free(box->uids);
+	free(box->gone);
+	free(box->recents);
+	free(box);
+}
+
+bool box_resolve(const struct box *box, struct seqset *set, bool is_uid, struct arena *a, uint32_t **index_r,
+                 size_t *count_r)
+{
+	uint32_t max = (uint32_t)box->count;
+	uint32_t *index;
+	size_t n = 0, room = 0;
+
+	if (is_uid)
+		max = box->count > 0 ? box->uids[box->count - 1] : 0;
+	if (max == 0) {
+		*index_r = NULL;
+		*count_r = 0;
+		return is_uid;
+	}
+	seqset_resolve(set, max);
+	/* Two passes: how many, then which. */
+	for (size_t pass = 0; pass < 2; pass++) {
+		index = pass == 0 ? NULL : arena_array(a, room, sizeof(*index));
+		for (size_t i = 0; i < set->count; i++) {
+			const struct seq_range *r = &set->ranges[i];
+			size_t from, to;
+
+			if (!is_uid && r->last > max)
+				return false;
+			from = is_uid ? position(box->uids, box->count, r->first) : r->first - 1;
+			to = !is_uid ? r->last : r->last == UINT32_MAX ? box->count : position(box->uids, box->count, r->last + 1);
+			if (pass == 0)
+				room += to - from;
+			for (size_t at = from; pass == 1 && at < to; at++)
+				index[n++] = (uint32_t)at;
+		}
+	}
+	*index_r = index;
+	*count_r = n;
+	return true;
+}
+
+struct uid_range *box_ranges(const struct box *box, const uint32_t *index, size_t count, struct arena *a,
+                             size_t *range_count_r)
+{
+	struct uid_range *ranges;
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		n += i == 0 || index[i] != index[i - 1] + 1;
+	ranges = arena_array(a, n, sizeof(*ranges));
+	n = 0;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t uid = box->uids[index[i]];
+
+		/* Neighbours by number are one range: no message of this picture lies between. */
+		if (i > 0 && index[i] == index[i - 1] + 1)
+			ranges[n - 1].last = uid;
+		else
+			ranges[n++] = (struct uid_range){ uid, uid };
+	}
+	*range_count_r = n;
+	return ranges;
+}
+
+void box_write_flags(struct session *s, const struct mailbox *m)
+{
+	const struct box *box = s->box;
+	struct buffer line = { 0 };
+	uint64_t all = m->keyword_count >= 64 ? UINT64_MAX : (1ull << m->keyword_count) - 1;
+	uint32_t flags = 0;
+
+	if ((box->rights & ACL_WRITE) != 0)
+		flags |= IMAP_FLAG_ANSWERED | IMAP_FLAG_FLAGGED | IMAP_FLAG_DRAFT;
+	if ((box->rights & ACL_SEEN) != 0)
+		flags |= IMAP_FLAG_SEEN;
+	if ((box->rights & ACL_DELETE) != 0)
+		flags |= IMAP_FLAG_DELETED;
+	buffer_add_str(&line, "* FLAGS ");
+	imap_write_flags(&line, IMAP_FLAGS_ALL, false, all, m->keywords, m->keyword_count);
+	buffer_add_str(&line, "\r\n* OK [PERMANENTFLAGS ");
+	if (box->is_readonly) {
+		buffer_add_str(&line, "()");
+	} else {
+		imap_write_flags(&line, flags, false, (box->rights & ACL_WRITE) != 0 ? all : 0, m->keywords, m->keyword_count);
+		if ((box->rights & ACL_WRITE) != 0) {
+			line.n--; /* the parenthesis */
+			buffer_add_str(&line, flags != 0 || m->keyword_count > 0 ? " \\*)" : "\\*)");
+		}
+	}
+	buffer_add_str(&line, "] these are kept\r\n");
+	session_write(s, buffer_bytes(&line));
+	buffer_fini(&line);
+	s->box->keyword_count = m->keyword_count;
+}
+
+void box_write_fetch_flags(struct session *s, uint32_t number, const struct message *msg, const struct mailbox *m,
+                           bool with_uid)
+{
+	struct buffer line = { 0 };
+
+	buffer_addf(&line, "* %u FETCH (", number);
+	if (with_uid)
+		buffer_addf(&line, "UID %u ", msg->uid);
+	buffer_add_str(&line, "FLAGS ");
+	imap_write_flags(&line, msg->flags, box_is_recent(s->box, msg->uid), msg->keywords, m->keywords, m->keyword_count);
+	buffer_add_str(&line, ")\r\n");
+	session_write(s, buffer_bytes(&line));
+	buffer_fini(&line);
+}
+
+/* RANGES are ascending. */
+static bool is_in(const struct uid_range *ranges, size_t count, uint32_t uid)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (ranges[mid].last < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < count && ranges[low].first <= uid;
+}
+
+static void add_gone(struct box *box, uint32_t uid)
+{
+	size_t at = position(box->gone, box->gone_count, uid);
+
+	if (box_number(box, uid) == 0 || (at < box->gone_count && box->gone[at] == uid))
+		return;
+	if (box->gone_count == box->gone_cap) {
+		box->gone_cap = box->gone_cap == 0 ? 8 : 2 * box->gone_cap;
+		box->gone = must_realloc(box->gone, box->gone_cap, sizeof(*box->gone));
+	}
+	memmove(box->gone + at + 1, box->gone + at, (box->gone_count - at) * sizeof(*box->gone));
+	box->gone[at] = uid;
+	box->gone_count++;
+}
+
+/* What was changed or removed since, in order of modseq. */
+static bool tell_changes(struct session *s, const struct command *cmd, struct store_view *v, const struct mailbox *m)
+{
+	struct box *box = s->box;
+	struct view_changes it;
+	struct view_change c;
+	struct message msg;
+	struct fault why;
+	bool is_all = true;
+
+	store_view_changes(v, box->id, box->modseq, &it);
+	while (is_all && view_changes_next(&it, &c)) {
+		uint32_t number = c.uid <= box->last_uid ? box_number(box, c.uid) : 0;
+
+		if (c.is_gone) {
+			add_gone(box, c.uid);
+		} else if (number != 0 &&
+		           !(cmd != NULL && c.modseq <= cmd->told_modseq && is_in(cmd->told, cmd->told_count, c.uid)) &&
+		           store_view_message(v, box->id, c.uid, &msg, &why) == STORE_OK) {
+			box_write_fetch_flags(s, number, &msg, m, cmd != NULL && cmd->c.is_uid);
+			is_all = s->client.conn == NULL || conn_pending(s->client.conn) < SYNC_OUTPUT_MAX;
+		}
+		box->modseq = c.modseq;
+	}
+	view_changes_end(&it);
+	if (is_all && it.result == STORE_OK)
+		box->modseq = m->highestmodseq;
+	return it.result == STORE_OK;
+}
+
+/* EXPUNGE from the highest number down, so that each number is right as it is told. */
+static void tell_gone(struct session *s)
+{
+	struct box *box = s->box;
+	struct buffer out = { 0 };
+	size_t to = 0, g = 0;
+
+	for (size_t i = box->gone_count; i-- > 0;) {
+		buffer_addf(&out, "* %u EXPUNGE\r\n", box_number(box, box->gone[i]));
+		if (out.n > 32 * 1024) {
+			session_write(s, buffer_bytes(&out));
+			buffer_clear(&out);
+		}
+	}
+	session_write(s, buffer_bytes(&out));
+	buffer_fini(&out);
+	for (size_t i = 0; i < box->count; i++) {
+		if (g < box->gone_count && box->uids[i] == box->gone[g])
+			g++;
+		else
+			box->uids[to++] = box->uids[i];
+	}
+	box->count = to;
+	free(box->gone);
+	box->gone = NULL;
+	box->gone_count = box->gone_cap = 0;
+}
+
+static void tell_count(struct session *s)
+{
+	struct buffer out = { 0 };
+
+	buffer_addf(&out, "* %zu EXISTS\r\n* %zu RECENT\r\n", s->box->count, box_recent_count(s->box));
+	session_write(s, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+bool box_sync(struct session *s, const struct command *cmd, bool may_expunge)
+{
+	struct box *box = s->box;
+	struct mailbox m;
+	struct fault why = { 0 };
+	struct store_view *v = store_view_open(s->client.backend->store, &why);
+	enum store_result result = STORE_FAILED;
+	size_t before = box->count;
+
+	if (v != NULL)
+		result = store_view_mailbox_by_id(v, box->id, &m, &why);
+	if (result == STORE_OK && m.highestmodseq != box->modseq) {
+		if (m.keyword_count != box->keyword_count)
+			box_write_flags(s, &m);
+		if (!tell_changes(s, cmd, v, &m))
+			result = STORE_FAILED;
+		else
+			result = take_new(s, box, v, &m, NULL);
+	}
+	store_view_close(&v);
+	if (result == STORE_OK) {
+		if (may_expunge && box->gone_count > 0) {
+			/* New numbers come behind: what is gone leaves before they are told. */
+			size_t added = box->count - before;
+
+			tell_gone(s);
+			before = box->count - added;
+		}
+		if (box->count != before)
+			tell_count(s);
+		return true;
+	}
+	if (result == STORE_NO_MAILBOX) {
+		session_bye(s, "[NONEXISTENT] the selected mailbox was deleted");
+	} else {
+		log_event(LOG_ERROR, "imap.select.failed", LOG_U64("conn", s->client.id), LOG_FAULT(&why));
+		session_bye(s, "[SERVERBUG] the mail store has a problem");
+	}
+	return false;
+}

@@ -1,0 +1,60 @@
+/* box.h - the selected mailbox as one session's client knows it: which message has which number, and what it was told.
+ *
+ * The store's view moves on with every commit; the client's picture changes only when it is told, and EXPUNGE may be told
+ * only where RFC 3501 section 7.4.1 allows it. A message that is gone keeps its number here until then. */
+#ifndef ROOST_BACKEND_IMAP_BOX_H
+#define ROOST_BACKEND_IMAP_BOX_H
+
+#include "imap_session.h"
+#include "intent.h"
+
+/* UIDs above FIRST, up to LAST, are \Recent in this session. */
+struct box_recent {
+	uint32_t above, last;
+};
+
+struct box {
+	mailbox_id_t id;
+	uint32_t uidvalidity;
+	acl_rights_t rights;
+	bool is_readonly; /* EXAMINE, or no right to change anything */
+	uint32_t *uids;   /* owned, ascending; number N is uids[N - 1] */
+	size_t count, cap;
+	uint32_t last_uid;  /* all up to here are known, or were gone before they were */
+	modseq_t modseq;    /* changes up to here were told (or are in GONE) */
+	uint32_t *gone;     /* owned; known to be expunged, not told yet; ascending */
+	size_t gone_count, gone_cap;
+	struct box_recent *recents; /* owned */
+	size_t recent_count;
+	unsigned keyword_count; /* told in FLAGS */
+	bool is_deleted;
+};
+
+/* Take in M and all its messages. *first_unseen_r is a number, 0: none. FAILED with WHY. */
+enum store_result box_open(struct session *s, struct store_view *v, const struct mailbox *m, acl_rights_t rights,
+                           bool is_examine, struct box **box_r, uint32_t *first_unseen_r, struct fault *why);
+void box_free(struct box **box);
+
+/* The message number of UID; 0: it is not known. */
+uint32_t box_number(const struct box *box, uint32_t uid);
+bool box_is_recent(const struct box *box, uint32_t uid);
+size_t box_recent_count(const struct box *box);
+/* Resolve SET (of UIDs if IS_UID, else of numbers) to indices into box->uids: INDEX_R in A, COUNT_R. False: it names a
+ * number that there is not (never with UIDs). */
+bool box_resolve(const struct box *box, struct seqset *set, bool is_uid, struct arena *a, uint32_t **index_r,
+                 size_t *count_r);
+/* UIDs of the COUNT indices as ranges, in A. */
+struct uid_range *box_ranges(const struct box *box, const uint32_t *index, size_t count, struct arena *a,
+                             size_t *range_count_r);
+
+/* Tell the client what changed: FETCH, and if MAY_EXPUNGE, EXPUNGE, then EXISTS and RECENT. CMD (NULL: none) may have told
+ * some of it already (cmd->told), and FETCH carries UID if it is a UID command. False: the mailbox was deleted, or the store
+ * failed: the session was ended. */
+bool box_sync(struct session *s, const struct command *cmd, bool may_expunge);
+/* "* FLAGS (...)" and PERMANENTFLAGS. */
+void box_write_flags(struct session *s, const struct mailbox *m);
+/* "* N FETCH (FLAGS (...))", with UID if WITH_UID. */
+void box_write_fetch_flags(struct session *s, uint32_t number, const struct message *msg, const struct mailbox *m,
+                           bool with_uid);
+
+#endif

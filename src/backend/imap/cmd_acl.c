@@ -1,0 +1,161 @@
+/* GETACL, MYRIGHTS, LISTRIGHTS, SETACL, DELETEACL (RFC 4314). */
+#include "answer.h"
+#include "dispatch.h"
+#include "imap_writer.h"
+#include "mailbox_op.h"
+
+static const acl_rights_t owner_always = ACL_LOOKUP | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN;
+
+/* Find the mailbox; NEED are rights of which one must be there. False: answered. */
+static bool find(struct session *s, struct command *cmd, acl_rights_t need, struct bytes *internal_r, struct bytes *acl_r,
+                 acl_rights_t *rights_r)
+{
+	struct store_view *v;
+	struct mailbox m;
+	bool is_found;
+
+	if (!session_name(s, cmd, cmd->c.mailbox, internal_r) || (v = session_view(s, cmd)) == NULL)
+		return false;
+	is_found = session_mailbox(s, cmd, v, *internal_r, false, &m, rights_r);
+	if (is_found) {
+		*acl_r = arena_copy(&cmd->arena, m.acl);
+		if ((*rights_r & need) == 0) {
+			if ((*rights_r & ACL_LOOKUP) != 0)
+				(void)answer_no(cmd, "NOPERM", "you may not administer it");
+			else
+				(void)answer_no(cmd, "NONEXISTENT", "no such mailbox");
+			is_found = false;
+		}
+	}
+	store_view_close(&v);
+	return is_found;
+}
+
+enum cmd_step cmd_getacl(struct session *s, struct command *cmd)
+{
+	struct bytes internal, acl, who;
+	acl_rights_t rights;
+	struct buffer line = { 0 };
+
+	if (!find(s, cmd, ACL_ADMIN, &internal, &acl, &rights))
+		return CMD_DONE;
+	buffer_add_str(&line, "* ACL ");
+	imap_write_astring(&line, cmd->c.mailbox, false);
+	while (acl_next(&acl, &who, &rights)) {
+		buffer_add_u8(&line, ' ');
+		imap_write_astring(&line, who, false);
+		buffer_add_u8(&line, ' ');
+		acl_rights_write(&line, rights, true);
+	}
+	buffer_add_str(&line, "\r\n");
+	session_write(s, buffer_bytes(&line));
+	buffer_fini(&line);
+	return answer_ok(cmd, "done");
+}
+
+enum cmd_step cmd_myrights(struct session *s, struct command *cmd)
+{
+	struct bytes internal, acl;
+	acl_rights_t rights;
+	struct buffer line = { 0 };
+
+	if (!find(s, cmd, ACL_LOOKUP | ACL_READ | ACL_INSERT | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN, &internal, &acl,
+	          &rights))
+		return CMD_DONE;
+	buffer_add_str(&line, "* MYRIGHTS ");
+	imap_write_astring(&line, cmd->c.mailbox, false);
+	buffer_add_u8(&line, ' ');
+	acl_rights_write(&line, rights, true);
+	buffer_add_str(&line, "\r\n");
+	session_write(s, buffer_bytes(&line));
+	buffer_fini(&line);
+	return answer_ok(cmd, "done");
+}
+
+enum cmd_step cmd_listrights(struct session *s, struct command *cmd)
+{
+	struct bytes internal, acl;
+	acl_rights_t rights;
+	struct buffer line = { 0 };
+	bool is_owner;
+
+	if (!find(s, cmd, ACL_ADMIN, &internal, &acl, &rights))
+		return CMD_DONE;
+	is_owner = names_is_owner(&s->names, internal, cmd->c.identifier);
+	buffer_add_str(&line, "* LISTRIGHTS ");
+	imap_write_astring(&line, cmd->c.mailbox, false);
+	buffer_add_u8(&line, ' ');
+	imap_write_astring(&line, cmd->c.identifier, false);
+	buffer_add_u8(&line, ' ');
+	if (is_owner)
+		acl_rights_write(&line, owner_always, false);
+	else
+		buffer_add_str(&line, "\"\"");
+	for (acl_rights_t bit = 1; (bit & ACL_ALL) != 0; bit <<= 1) {
+		if (is_owner && (owner_always & bit) != 0)
+			continue;
+		buffer_add_u8(&line, ' ');
+		acl_rights_write(&line, bit, false);
+	}
+	buffer_add_str(&line, "\r\n");
+	session_write(s, buffer_bytes(&line));
+	buffer_fini(&line);
+	return answer_ok(cmd, "done");
+}
+
+static void ended(struct client *c, struct mailbox_op *op)
+{
+	struct session *s = (struct session *)c;
+
+	if (op->result == STORE_OK)
+		session_resume(s, answer_ok(s->cmd, "done"));
+	else
+		session_resume(s, mailbox_op_answer(s, s->cmd, op));
+}
+
+static bool is_identifier(struct bytes who)
+{
+	for (size_t i = 0; i < who.n; i++) {
+		if (who.p[i] < ' ' || who.p[i] == 0x7f)
+			return false;
+	}
+	return who.n > 0 && who.n <= 255 && !bytes_equal_str(who, "-");
+}
+
+/* How is '+', '-' or 0, before the letters. */
+static enum cmd_step change(struct session *s, struct command *cmd, uint8_t how, acl_rights_t letters)
+{
+	struct bytes internal, acl;
+	acl_rights_t rights, now;
+	struct buffer to = { 0 };
+	struct mailbox_op *op;
+
+	if (!is_identifier(cmd->c.identifier))
+		return answer_bad(cmd, "that identifier cannot be");
+	if (!find(s, cmd, ACL_ADMIN, &internal, &acl, &rights))
+		return CMD_DONE;
+	now = acl_get(acl, cmd->c.identifier);
+	now = how == '+' ? now | letters : how == '-' ? now & ~letters : letters;
+	acl_set(&to, acl, cmd->c.identifier, now);
+	op = mailbox_op_new(&s->client, ended);
+	mailbox_op_set_acl(op, internal, acl, buffer_bytes(&to));
+	buffer_fini(&to);
+	mailbox_op_start(op);
+	return CMD_WANT_COMMIT;
+}
+
+enum cmd_step cmd_setacl(struct session *s, struct command *cmd)
+{
+	struct bytes text = cmd->c.rights;
+	uint8_t how = text.n > 0 && (text.p[0] == '+' || text.p[0] == '-') ? text.p[0] : 0;
+	acl_rights_t letters;
+
+	if (!acl_rights_parse(bytes_from(text, how != 0), &letters))
+		return answer_bad(cmd, "a letter that is no right");
+	return change(s, cmd, how, letters);
+}
+
+enum cmd_step cmd_deleteacl(struct session *s, struct command *cmd)
+{
+	return change(s, cmd, 0, 0);
+}

@@ -1,0 +1,88 @@
+/* CREATE (RFC 3501 section 6.3.3). Levels above need not be there and are not made. The right to create comes from the
+ * nearest mailbox above; a user's INBOX and shared roots are made by administrators. */
+#include "answer.h"
+#include "dispatch.h"
+#include "mailbox_op.h"
+
+static void ended(struct client *c, struct mailbox_op *op)
+{
+	struct session *s = (struct session *)c;
+
+	if (op->result == STORE_OK)
+		session_resume(s, answer_ok(s->cmd, "made"));
+	else
+		session_resume(s, mailbox_op_answer(s, s->cmd, op));
+}
+
+bool create_check(struct session *s, struct command *cmd, struct store_view *v, struct bytes internal, struct buffer *acl)
+{
+	struct bytes above = internal;
+	struct mailbox m;
+	struct fault why;
+	enum store_result result = store_view_mailbox(v, internal, &m, &why);
+	struct buffer owner = { 0 };
+
+	if (result == STORE_OK) {
+		(void)answer_no(cmd, "ALREADYEXISTS", "there is a mailbox of that name");
+		return false;
+	}
+	while (result == STORE_NO_MAILBOX && bytes_rfind(above, '.') < above.n) {
+		above = bytes_sub(above, 0, bytes_rfind(above, '.'));
+		result = store_view_mailbox(v, above, &m, &why);
+	}
+	if (result == STORE_FAILED) {
+		(void)answer_fault(s, cmd, &why);
+		return false;
+	}
+	if (result == STORE_OK ? (session_rights(s, above, m.acl) & ACL_CREATE) == 0 : !s->identity.is_admin) {
+		(void)answer_no(cmd, "NOPERM", "you may not create it");
+		return false;
+	}
+	if (result == STORE_OK) {
+		buffer_add(acl, m.acl);
+	} else if (names_owner(&s->names, internal, &owner)) {
+		acl_write_default(acl, buffer_bytes(&owner));
+	} else {
+		buffer_add_str(acl, "anyone\tlrs\t");
+	}
+	buffer_fini(&owner);
+	return true;
+}
+
+/* Cyrus's second argument: this server, this partition, or both. */
+static bool is_here(const struct backend *b, struct bytes where)
+{
+	size_t mark = bytes_find(where, '!');
+
+	if (where.n == 0)
+		return true;
+	if (mark < where.n)
+		return bytes_equal_nocase_str(bytes_sub(where, 0, mark), b->server) &&
+		       (mark + 1 == where.n || bytes_equal_str(bytes_from(where, mark + 1), b->partition));
+	return bytes_equal_nocase_str(where, b->server) || bytes_equal_str(where, b->partition);
+}
+
+enum cmd_step cmd_create(struct session *s, struct command *cmd)
+{
+	struct store_view *v;
+	struct bytes internal;
+	struct buffer acl = { 0 };
+	struct mailbox_op *op;
+	bool may;
+
+	if (cmd->c.special_use.n > 0)
+		return answer_no(cmd, "USEATTR", "the special uses are fixed by name");
+	if (!is_here(s->client.backend, cmd->c.partition))
+		return answer_no(cmd, "CANNOT", "that server or partition is not here");
+	if (!session_name(s, cmd, cmd->c.mailbox, &internal) || (v = session_view(s, cmd)) == NULL)
+		return CMD_DONE;
+	may = create_check(s, cmd, v, internal, &acl);
+	store_view_close(&v);
+	if (may) {
+		op = mailbox_op_new(&s->client, ended);
+		mailbox_op_create(op, internal, buffer_bytes(&acl));
+		mailbox_op_start(op);
+	}
+	buffer_fini(&acl);
+	return may ? CMD_WANT_COMMIT : CMD_DONE;
+}

@@ -1,0 +1,353 @@
+/* FETCH, UID FETCH (RFC 3501 sections 6.4.5 and 7.4.2).
+ *
+ * If a body is asked for without PEEK, \Seen is set first, for all messages at once, and committed; then the answers go out
+ * message by message as fast as the client takes them. ENVELOPE and structures are the texts kept since the message came. */
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "answer.h"
+#include "box.h"
+#include "dispatch.h"
+#include "imap_date.h"
+#include "imap_flags.h"
+#include "imap_writer.h"
+
+#define FETCH_LENT 65536   /* bodies of at least so much are handed to the connection without another copy */
+#define FETCH_TURN 500     /* messages in one turn of the loop */
+
+struct fetching {
+	uint32_t *index;
+	size_t count, at;
+	bool wants_flags;
+	const struct uid_range *seen; /* set by this command: their FLAGS are told too */
+	size_t seen_count;
+};
+
+static bool was_set_seen(const struct fetching *f, uint32_t uid)
+{
+	size_t low = 0, high = f->seen_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (f->seen[mid].last < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < f->seen_count && f->seen[low].first <= uid;
+}
+
+/* One message's answer: pieces in LINE, which is handed over where a large body comes between. */
+struct output {
+	struct session *s;
+	struct store_view *v;
+	const struct mailbox *m;
+	const struct message *msg;
+	struct bytes blob; /* its structure, if asked for */
+	bool has_blob, is_broken;
+	struct buffer line;
+	struct fault why;
+};
+
+static struct bytes blob_of(struct output *o)
+{
+	if (!o->has_blob) {
+		o->has_blob = true;
+		if (store_view_structure(o->v, o->msg->body, &o->blob, &o->why) == STORE_FAILED)
+			o->is_broken = true;
+	}
+	return o->blob;
+}
+
+static void free_lent(void *arg)
+{
+	free(arg);
+}
+
+/* A literal of LEN octets of the body from OFF on. */
+static void write_body(struct output *o, uint64_t off, uint64_t len, bool is_whole)
+{
+	struct buffer body = { 0 };
+
+	imap_write_literal_head(&o->line, len, false);
+	if (len == 0)
+		return;
+	if (store_view_body(o->v, o->msg->body, off, (size_t)len, is_whole, &body, &o->why) != STORE_OK || body.n != len) {
+		o->is_broken = true;
+		buffer_fini(&body);
+		return;
+	}
+	if (len < FETCH_LENT || o->s->client.conn == NULL) {
+		buffer_add(&o->line, buffer_bytes(&body));
+		buffer_fini(&body);
+		return;
+	}
+	session_write(o->s, buffer_bytes(&o->line));
+	buffer_clear(&o->line);
+	conn_write_lent(o->s->client.conn, buffer_bytes(&body), free_lent, body.p);
+}
+
+static void clamp(const struct fetch_item *item, uint64_t *off, uint64_t *len)
+{
+	uint64_t skip;
+
+	if (!item->has_partial)
+		return;
+	skip = item->offset < *len ? item->offset : *len;
+	*off += skip;
+	*len -= skip;
+	if (*len > item->length)
+		*len = item->length;
+}
+
+static void write_label(struct output *o, const struct fetch_item *item)
+{
+	buffer_add(&o->line, item->text);
+	if (item->has_partial)
+		buffer_addf(&o->line, "<%u>", item->offset);
+	buffer_add_u8(&o->line, ' ');
+}
+
+/* HEADER.FIELDS and .NOT: made from the header. */
+static void write_fields(struct output *o, const struct fetch_item *item, uint64_t off, uint64_t len)
+{
+	struct buffer header = { 0 }, picked = { 0 };
+	uint64_t from = 0, n;
+
+	if (len > 0 && store_view_body(o->v, o->msg->body, off, (size_t)len, false, &header, &o->why) != STORE_OK)
+		o->is_broken = true;
+	mime_header_fields(&picked, buffer_bytes(&header), item->fields, item->field_count, item->kind == SECTION_FIELDS_NOT);
+	n = picked.n;
+	clamp(item, &from, &n);
+	imap_write_literal_head(&o->line, n, false);
+	buffer_add(&o->line, bytes_sub(buffer_bytes(&picked), (size_t)from, (size_t)n));
+	buffer_fini(&header);
+	buffer_fini(&picked);
+}
+
+static void write_section(struct output *o, const struct fetch_item *item)
+{
+	static const enum mime_section kinds[] = {
+		[SECTION_ALL] = MIME_ALL,       [SECTION_HEADER] = MIME_HEADER,     [SECTION_FIELDS] = MIME_HEADER,
+		[SECTION_FIELDS_NOT] = MIME_HEADER, [SECTION_TEXT] = MIME_TEXT, [SECTION_MIME] = MIME_MIME,
+	};
+	uint64_t off = 0, len = o->msg->size;
+
+	write_label(o, item);
+	if ((item->kind != SECTION_ALL || item->part_count > 0) &&
+	    !mime_blob_section(blob_of(o), item->parts, item->part_count, kinds[item->kind], &off, &len)) {
+		buffer_add_str(&o->line, "NIL");
+		return;
+	}
+	if (item->kind == SECTION_FIELDS || item->kind == SECTION_FIELDS_NOT) {
+		write_fields(o, item, off, len);
+		return;
+	}
+	clamp(item, &off, &len);
+	write_body(o, off, len, off == 0 && len == o->msg->size);
+}
+
+static void write_rfc822(struct output *o, enum fetch_type type)
+{
+	uint64_t off = 0, len = o->msg->size;
+
+	buffer_add_str(&o->line, type == FETCH_RFC822 ? "RFC822 " : type == FETCH_RFC822_HEADER ? "RFC822.HEADER " : "RFC822.TEXT ");
+	if (type != FETCH_RFC822 &&
+	    !mime_blob_section(blob_of(o), NULL, 0, type == FETCH_RFC822_HEADER ? MIME_HEADER : MIME_TEXT, &off, &len)) {
+		buffer_add_str(&o->line, "NIL");
+		return;
+	}
+	write_body(o, off, len, type == FETCH_RFC822);
+}
+
+static void write_kept(struct output *o, const char *label, struct bytes text)
+{
+	buffer_add_str(&o->line, label);
+	if (text.n > 0)
+		buffer_add(&o->line, text);
+	else
+		buffer_add_str(&o->line, "NIL");
+}
+
+static void write_flags(struct output *o)
+{
+	buffer_add_str(&o->line, "FLAGS ");
+	imap_write_flags(&o->line, o->msg->flags, box_is_recent(o->s->box, o->msg->uid), o->msg->keywords, o->m->keywords,
+	                 o->m->keyword_count);
+}
+
+static void write_item(struct output *o, const struct fetch_item *item)
+{
+	switch (item->type) {
+	case FETCH_UID:
+		buffer_addf(&o->line, "UID %u", o->msg->uid);
+		break;
+	case FETCH_FLAGS:
+		write_flags(o);
+		break;
+	case FETCH_INTERNALDATE:
+		buffer_add_str(&o->line, "INTERNALDATE ");
+		imap_datetime_write(&o->line, o->msg->internaldate);
+		break;
+	case FETCH_SIZE:
+		buffer_addf(&o->line, "RFC822.SIZE %u", o->msg->size);
+		break;
+	case FETCH_ENVELOPE:
+		write_kept(o, "ENVELOPE ", mime_blob_envelope(blob_of(o)));
+		break;
+	case FETCH_BODY:
+		write_kept(o, "BODY ", mime_blob_body(blob_of(o)));
+		break;
+	case FETCH_BODYSTRUCTURE:
+		write_kept(o, "BODYSTRUCTURE ", mime_blob_bodystructure(blob_of(o)));
+		break;
+	case FETCH_SECTION:
+		write_section(o, item);
+		break;
+	case FETCH_RFC822:
+	case FETCH_RFC822_HEADER:
+	case FETCH_RFC822_TEXT:
+		write_rfc822(o, item->type);
+		break;
+	}
+}
+
+/* False: the body could not be read; part of the answer may be out already, so the session has to end. */
+static bool write_message(struct session *s, struct command *cmd, struct output *o, uint32_t number)
+{
+	const struct fetching *f = cmd->state;
+	bool has_uid = false;
+
+	buffer_addf(&o->line, "* %u FETCH (", number);
+	for (size_t i = 0; i < cmd->c.item_count; i++) {
+		if (i > 0)
+			buffer_add_u8(&o->line, ' ');
+		has_uid = has_uid || cmd->c.items[i].type == FETCH_UID;
+		write_item(o, &cmd->c.items[i]);
+	}
+	if (cmd->c.is_uid && !has_uid)
+		buffer_addf(&o->line, " UID %u", o->msg->uid);
+	if (!f->wants_flags && was_set_seen(f, o->msg->uid)) {
+		buffer_add_u8(&o->line, ' ');
+		write_flags(o);
+	}
+	buffer_add_str(&o->line, ")\r\n");
+	if (!o->is_broken)
+		session_write(s, buffer_bytes(&o->line));
+	buffer_fini(&o->line);
+	return !o->is_broken;
+}
+
+static enum cmd_step go_on(struct session *s, struct command *cmd)
+{
+	struct fetching *f = cmd->state;
+	struct store_view *v;
+	struct mailbox m;
+	struct message msg;
+	struct fault why;
+	size_t done = 0;
+	bool ok = true;
+
+	cmd->resume = go_on;
+	if (s->state != SESSION_SELECTED || (v = session_view(s, cmd)) == NULL)
+		return CMD_DONE;
+	if (store_view_mailbox_by_id(v, s->box->id, &m, &why) != STORE_OK)
+		f->at = f->count; /* it was deleted: the end tells */
+	if (f->at < f->count && m.keyword_count != s->box->keyword_count)
+		box_write_flags(s, &m);
+	for (; ok && f->at < f->count && !session_is_full(s) && done < FETCH_TURN; f->at++, done++) {
+		struct output o = { .s = s, .v = v, .m = &m, .msg = &msg };
+		uint32_t uid = s->box->uids[f->index[f->at]];
+
+		if (store_view_message(v, s->box->id, uid, &msg, &why) != STORE_OK) {
+			cmd->missed_one = true;
+			continue;
+		}
+		ok = write_message(s, cmd, &o, f->index[f->at] + 1);
+		if (!ok)
+			why = o.why;
+	}
+	store_view_close(&v);
+	if (!ok) {
+		(void)answer_fault(s, cmd, &why);
+		session_bye(s, "[SERVERBUG] a message cannot be read");
+		return CMD_DONE;
+	}
+	if (f->at < f->count)
+		return session_is_full(s) ? CMD_WANT_OUTPUT : CMD_WANT_TURN;
+	return answer_ok(cmd, "done");
+}
+
+static void set_seen(struct client *c, struct submission *sub)
+{
+	struct session *s = (struct session *)c;
+	struct command *cmd = s->cmd;
+	struct fetching *f = cmd->state;
+	const struct intent_answer *a = &sub->request.answer;
+	struct bytes copy;
+
+	if (a->result == STORE_NOT_MASTER || a->result == STORE_FAILED) {
+		session_resume(s, answer_result(s, cmd, sub));
+		return;
+	}
+	if (a->result == STORE_OK && a->uid_count > 0) { /* a full disk does not keep anybody from reading */
+		copy = arena_copy(&cmd->arena, bytes_make(a->uids, a->uid_count * sizeof(*a->uids)));
+		f->seen = (const void *)copy.p;
+		f->seen_count = a->uid_count;
+		cmd->told = f->seen;
+		cmd->told_count = f->seen_count;
+		cmd->told_modseq = a->modseq;
+	}
+	session_resume(s, go_on(s, cmd));
+}
+
+/* Set \Seen on the messages that lack it. False: there is none. */
+static bool submit_seen(struct session *s, struct command *cmd)
+{
+	struct fetching *f = cmd->state;
+	struct fault why;
+	struct store_view *v = store_view_open(s->client.backend->store, &why);
+	struct submission *sub;
+	struct message msg;
+	uint32_t *unseen;
+	size_t n = 0;
+
+	if (v == NULL)
+		return false;
+	unseen = arena_array(&cmd->arena, f->count, sizeof(*unseen));
+	for (size_t i = 0; i < f->count; i++) {
+		if (store_view_message(v, s->box->id, s->box->uids[f->index[i]], &msg, &why) == STORE_OK &&
+		    (msg.flags & IMAP_FLAG_SEEN) == 0)
+			unseen[n++] = f->index[i];
+	}
+	store_view_close(&v);
+	if (n == 0)
+		return false;
+	sub = submission_new(&s->client);
+	sub->intent.op = INTENT_STORE;
+	sub->intent.store = (struct intent_store){ .mailbox = s->box->id, .how = INTENT_FLAGS_ADD, .flags = IMAP_FLAG_SEEN };
+	sub->intent.store.uids = box_ranges(s->box, unseen, n, &sub->arena, &sub->intent.store.uid_count);
+	client_submit(&s->client, sub, set_seen);
+	return true;
+}
+
+enum cmd_step cmd_fetch(struct session *s, struct command *cmd)
+{
+	struct fetching *f = arena_zalloc(&cmd->arena, sizeof(*f));
+	bool sets_seen = false;
+
+	cmd->state = f;
+	if (!box_resolve(s->box, &cmd->c.set, cmd->c.is_uid, &cmd->arena, &f->index, &f->count))
+		return answer_bad(cmd, "no message of that number");
+	for (size_t i = 0; i < cmd->c.item_count; i++) {
+		const struct fetch_item *item = &cmd->c.items[i];
+
+		f->wants_flags = f->wants_flags || item->type == FETCH_FLAGS;
+		sets_seen = sets_seen || ((item->type == FETCH_SECTION || item->type == FETCH_RFC822 ||
+		                           item->type == FETCH_RFC822_TEXT) && !item->is_peek);
+	}
+	if (sets_seen && f->count > 0 && !s->box->is_readonly && (s->box->rights & ACL_SEEN) != 0 && submit_seen(s, cmd))
+		return CMD_WANT_COMMIT;
+	return go_on(s, cmd);
+}

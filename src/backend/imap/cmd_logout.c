@@ -1,0 +1,9 @@
+#include "answer.h"
+#include "dispatch.h"
+
+enum cmd_step cmd_logout(struct session *s, struct command *cmd)
+{
+	cmd->is_quiet = true;
+	session_write_str(s, "* BYE logging out\r\n");
+	return answer_ok(cmd, "bye");
+}

@@ -1,0 +1,57 @@
+#include "answer.h"
+#include "dispatch.h"
+#include "imap_writer.h"
+
+static uint32_t count_recent(struct session *s, struct store_view *v, const struct mailbox *m)
+{
+	uint32_t above = recent_claim(&s->client.backend->recent, m->id, m->uidnext - 1, false);
+	struct view_messages it;
+	struct message msg;
+	uint32_t n = 0;
+
+	store_view_messages(v, m->id, above + 1, &it);
+	while (view_messages_next(&it, &msg))
+		n++;
+	view_messages_end(&it);
+	return n;
+}
+
+enum cmd_step cmd_status(struct session *s, struct command *cmd)
+{
+	struct bytes internal;
+	struct store_view *v;
+	struct mailbox m;
+	acl_rights_t rights;
+	struct buffer line = { 0 };
+
+	if (!session_name(s, cmd, cmd->c.mailbox, &internal) || (v = session_view(s, cmd)) == NULL)
+		return CMD_DONE;
+	if (session_mailbox(s, cmd, v, internal, false, &m, &rights)) {
+		if ((rights & ACL_READ) == 0) {
+			(void)answer_no(cmd, "NOPERM", "you may not read it");
+		} else {
+			unsigned items = cmd->c.status_items;
+
+			buffer_add_str(&line, "* STATUS ");
+			imap_write_astring(&line, cmd->c.mailbox, false);
+			buffer_add_str(&line, " (");
+			if ((items & STATUS_MESSAGES) != 0)
+				buffer_addf(&line, "MESSAGES %u ", m.exists);
+			if ((items & STATUS_RECENT) != 0)
+				buffer_addf(&line, "RECENT %u ", count_recent(s, v, &m));
+			if ((items & STATUS_UIDNEXT) != 0)
+				buffer_addf(&line, "UIDNEXT %u ", m.uidnext);
+			if ((items & STATUS_UIDVALIDITY) != 0)
+				buffer_addf(&line, "UIDVALIDITY %u ", m.uidvalidity);
+			if ((items & STATUS_UNSEEN) != 0)
+				buffer_addf(&line, "UNSEEN %u ", m.unseen);
+			line.n--;
+			buffer_add_str(&line, ")\r\n");
+			session_write(s, buffer_bytes(&line));
+			(void)answer_ok(cmd, "done");
+		}
+	}
+	store_view_close(&v);
+	buffer_fini(&line);
+	return CMD_DONE;
+}

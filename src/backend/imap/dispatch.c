@@ -1,0 +1,44 @@
+#include "dispatch.h"
+
+static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
+	[IMAP_APPEND] = cmd_append,
+	[IMAP_AUTHENTICATE] = cmd_authenticate,
+	[IMAP_CAPABILITY] = cmd_capability,
+	[IMAP_CHECK] = cmd_noop,
+	[IMAP_CLOSE] = cmd_close,
+	[IMAP_COPY] = cmd_copy,
+	[IMAP_CREATE] = cmd_create,
+	[IMAP_DELETE] = cmd_delete,
+	[IMAP_DELETEACL] = cmd_deleteacl,
+	[IMAP_ENABLE] = cmd_enable,
+	[IMAP_EXAMINE] = cmd_select,
+	[IMAP_EXPUNGE] = cmd_expunge,
+	[IMAP_FETCH] = cmd_fetch,
+	[IMAP_GETACL] = cmd_getacl,
+	[IMAP_ID] = cmd_id,
+	[IMAP_IDLE] = cmd_idle,
+	[IMAP_LIST] = cmd_list,
+	[IMAP_LISTRIGHTS] = cmd_listrights,
+	[IMAP_LOGIN] = cmd_login,
+	[IMAP_LOGOUT] = cmd_logout,
+	[IMAP_LSUB] = cmd_lsub,
+	[IMAP_MOVE] = cmd_copy,
+	[IMAP_MYRIGHTS] = cmd_myrights,
+	[IMAP_NAMESPACE] = cmd_namespace,
+	[IMAP_NOOP] = cmd_noop,
+	[IMAP_RENAME] = cmd_rename,
+	[IMAP_SEARCH] = cmd_search,
+	[IMAP_SELECT] = cmd_select,
+	[IMAP_SETACL] = cmd_setacl,
+	[IMAP_STARTTLS] = cmd_starttls,
+	[IMAP_STATUS] = cmd_status,
+	[IMAP_STORE] = cmd_store,
+	[IMAP_SUBSCRIBE] = cmd_subscribe,
+	[IMAP_UNSELECT] = cmd_unselect,
+	[IMAP_UNSUBSCRIBE] = cmd_subscribe,
+};
+
+cmd_fn *dispatch_handler(enum imap_verb verb)
+{
+	return handlers[verb];
+}

@@ -1,0 +1,629 @@
+/* imap_session.c - one IMAP connection from the greeting to the end.
+ *
+ * Happy path: greeting, commands one by one: framed, parsed, handed to their handler, and when it is done the news of the
+ * selected mailbox and the tagged answer. See imap_session.h for what a handler may wait for.
+ *
+ * What can go wrong: not the master: BYE [UNAVAILABLE] instead of the greeting; the mastership is lost: the same to every
+ * session once the command that waits for a commit is answered (to a frontend that command says NO [XNOTMASTER] where it
+ * certainly did nothing); a malformed command: BAD, ten in a row: BYE; over a limit: BAD or NO [LIMIT], and what belongs to
+ * the command is read and thrown away; silence: BYE after imap_login_timeout_s, imap_idle_timeout_s. */
+#include "imap_session.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "answer.h"
+#include "box.h"
+#include "clock.h"
+#include "dispatch.h"
+#include "log.h"
+#include "policy.h"
+
+#define IMAP_BAD_MAX 10
+#define IMAP_MESSAGE_ROOM (64u << 10) /* a command longer than this is counted against max_inflight while it is read */
+
+static void run(struct session *s);
+
+void session_enter(struct session *s, enum session_state state)
+{
+	static const unsigned edges[] = {
+		[SESSION_NOT_AUTHED] = 1u << SESSION_AUTHED | 1u << SESSION_ENDING,
+		[SESSION_AUTHED] = 1u << SESSION_SELECTED | 1u << SESSION_AUTHED | 1u << SESSION_ENDING,
+		[SESSION_SELECTED] = 1u << SESSION_AUTHED | 1u << SESSION_ENDING,
+		[SESSION_ENDING] = 0,
+	};
+
+	assert(edges[s->state] & 1u << state);
+	if (s->state == SESSION_SELECTED) {
+		client_watch(&s->client, 0);
+		box_free(&s->box);
+	}
+	s->state = state;
+	assert((state == SESSION_SELECTED) == (s->box != NULL));
+}
+
+void session_write(struct session *s, struct bytes b)
+{
+	if (s->client.conn != NULL && b.n > 0)
+		conn_write(s->client.conn, b);
+}
+
+void session_write_str(struct session *s, const char *text)
+{
+	session_write(s, bytes_of(text));
+}
+
+bool session_is_full(const struct session *s)
+{
+	return s->client.conn != NULL && conn_pending(s->client.conn) > CONN_OUTPUT_HIGH;
+}
+
+void session_bye(struct session *s, const char *text)
+{
+	if (s->state == SESSION_ENDING || s->client.conn == NULL)
+		return;
+	session_write_str(s, "* BYE ");
+	session_write_str(s, text);
+	session_write_str(s, "\r\n");
+	conn_close(s->client.conn);
+	if (s->state == SESSION_SELECTED) {
+		/* The watch may be calling us: it and the box go with the session. */
+		s->state = SESSION_ENDING;
+		return;
+	}
+	session_enter(s, SESSION_ENDING);
+}
+
+static void say_farewell(struct session *s)
+{
+	session_bye(s, s->farewell == FAREWELL_STOPPING ? "[UNAVAILABLE] shutting down" :
+	                                                  "[UNAVAILABLE] this member is not the master");
+}
+
+bool session_may_send_plain(const struct session *s)
+{
+	return auth_may_send_plain(s->client.backend->cfg, conn_is_tls(s->client.conn), conn_is_loopback(s->client.conn));
+}
+
+const char *session_mechanisms(const struct session *s)
+{
+	return auth_mechanisms(session_may_send_plain(s));
+}
+
+void session_capabilities(struct session *s, struct buffer *to)
+{
+	const struct backend *b = s->client.backend;
+
+	buffer_add_str(to, "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE");
+	if (s->state == SESSION_NOT_AUTHED) {
+		const char *m = session_mechanisms(s);
+
+		if (b->tls != NULL && !conn_is_tls(s->client.conn))
+			buffer_add_str(to, " STARTTLS");
+		while (*m != '\0') {
+			size_t n = strcspn(m, " ");
+
+			buffer_add_str(to, " AUTH=");
+			buffer_add(to, bytes_make(m, n));
+			m += n + (m[n] == ' ');
+		}
+		if (!session_may_send_plain(s))
+			buffer_add_str(to, " LOGINDISABLED");
+	} else {
+		buffer_add_str(to, " UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE ACL RIGHTS=kxte");
+	}
+	buffer_addf(to, " MUPDATE=mupdate://%s/", config_string(b->cfg, "mupdate_server"));
+}
+
+void session_logged_in(struct session *s)
+{
+	struct backend *b = s->client.backend;
+
+	atomic_fetch_add(&b->counters.logins, 1);
+	s->names = names_of(b->cfg, bytes_of(s->identity.user), s->identity.is_admin);
+	session_enter(s, SESSION_AUTHED);
+	conn_set_timeout(s->client.conn, config_number(b->cfg, "imap_idle_timeout_s") * 1000);
+	log_event(LOG_DEBUG, "imap.login.accepted", LOG_U64("conn", s->client.id), LOG_STR("user", s->identity.user),
+	          LOG_STR("authcid", s->identity.authcid), LOG_STR("peer", conn_peer(s->client.conn)));
+}
+
+acl_rights_t session_rights(struct session *s, struct bytes internal, struct bytes acl)
+{
+	struct bytes user = bytes_of(s->identity.user);
+
+	if (s->identity.is_admin)
+		return ACL_ALL;
+	return acl_effective(acl, user, names_is_owner(&s->names, internal, user));
+}
+
+bool session_name(struct session *s, struct command *cmd, struct bytes name, struct bytes *internal_r)
+{
+	struct buffer to = { 0 };
+	struct fault why;
+	bool ok = names_to_internal(&s->names, name, &to, &why);
+
+	if (ok) {
+		*internal_r = arena_copy(&cmd->arena, buffer_bytes(&to));
+	} else {
+		(void)answer_fault(s, cmd, &why);
+		buffer_add_str(answer_code(cmd), "CANNOT");
+	}
+	buffer_fini(&to);
+	return ok;
+}
+
+struct store_view *session_view(struct session *s, struct command *cmd)
+{
+	struct fault why;
+	struct store_view *v = store_view_open(s->client.backend->store, &why);
+
+	if (v == NULL)
+		(void)answer_fault(s, cmd, &why);
+	return v;
+}
+
+bool session_mailbox(struct session *s, struct command *cmd, struct store_view *v, struct bytes internal, bool is_target,
+                     struct mailbox *m_r, acl_rights_t *rights_r)
+{
+	struct fault why;
+	enum store_result result = store_view_mailbox(v, internal, m_r, &why);
+
+	*rights_r = 0;
+	if (result == STORE_OK)
+		*rights_r = session_rights(s, internal, m_r->acl);
+	if (result == STORE_FAILED) {
+		(void)answer_fault(s, cmd, &why);
+		return false;
+	}
+	if (result != STORE_OK || *rights_r == 0) {
+		(void)answer_no(cmd, is_target ? "TRYCREATE" : "NONEXISTENT", "no such mailbox");
+		return false;
+	}
+	return true;
+}
+
+/* Commands. */
+
+static void free_command(struct session *s)
+{
+	struct command *cmd = s->cmd;
+
+	s->cmd = NULL;
+	buffer_fini(&cmd->code);
+	buffer_fini(&cmd->text);
+	arena_fini(&cmd->arena);
+	free(cmd);
+}
+
+/* Whether EXPUNGE may be told while VERB is answered (RFC 3501 section 7.4.1). */
+static bool may_expunge(const struct imap_command *c)
+{
+	return c->is_uid || (c->verb != IMAP_FETCH && c->verb != IMAP_STORE && c->verb != IMAP_SEARCH);
+}
+
+static void finish_command(struct session *s)
+{
+	struct command *cmd = s->cmd;
+	bool is_logout = cmd->c.verb == IMAP_LOGOUT && cmd->has_answer && cmd->status == ANSWER_OK;
+
+	assert(cmd->has_answer || s->is_leaving || s->state == SESSION_ENDING);
+	if (s->state == SESSION_SELECTED && !cmd->is_quiet && cmd->has_answer && cmd->status != ANSWER_BAD)
+		(void)box_sync(s, cmd, may_expunge(&cmd->c));
+	if (s->state != SESSION_ENDING) {
+		if (cmd->missed_one && cmd->status == ANSWER_OK && cmd->code.n == 0)
+			buffer_add_str(&cmd->code, "EXPUNGEISSUED");
+		if (cmd->has_answer && !cmd->was_sent)
+			answer_send(s, cmd);
+	}
+	s->bad = cmd->has_answer && cmd->status == ANSWER_BAD ? s->bad + 1 : 0;
+	log_event(LOG_DEBUG, "imap.command.done", LOG_U64("conn", s->client.id), LOG_STR("command", imap_command_name(&cmd->c)),
+	          LOG_NS("dur", clock_mono_ns() - cmd->started_ns));
+	free_command(s);
+	if (is_logout && s->state != SESSION_ENDING) {
+		session_enter(s, SESSION_ENDING);
+		conn_close(s->client.conn);
+	} else if (s->bad >= IMAP_BAD_MAX) {
+		session_bye(s, "too many bad commands");
+	} else if (s->is_leaving) {
+		say_farewell(s);
+	}
+}
+
+static void turn_come(void *arg);
+
+struct turn_message {
+	struct shard *shard;
+	uint64_t client;
+};
+
+/* A command that waits has somebody who will wake it: a hang is a failed assertion here. */
+static void check(struct session *s)
+{
+	struct command *cmd = s->cmd;
+
+	if (cmd == NULL)
+		return;
+	switch (cmd->step) {
+	case CMD_DONE:
+		assert(!"a finished command stays");
+		break;
+	case CMD_WANT_INPUT:
+		assert(cmd->on_line != NULL);
+		break;
+	case CMD_WANT_OUTPUT:
+		assert(cmd->resume != NULL);
+		break;
+	case CMD_WANT_COMMIT:
+		assert(s->client.waiting > 0);
+		break;
+	case CMD_WANT_TURN:
+		assert(cmd->resume != NULL && s->is_turn_posted);
+		break;
+	}
+}
+
+/* The handler returned STEP. */
+static void stepped(struct session *s, enum cmd_step step)
+{
+	struct command *cmd = s->cmd;
+
+	for (;;) {
+		cmd->step = step;
+		if (step == CMD_DONE || s->state == SESSION_ENDING) {
+			if (step == CMD_WANT_COMMIT)
+				return; /* the session goes when the answer has come */
+			finish_command(s);
+			return;
+		}
+		if (step == CMD_WANT_OUTPUT && conn_pending(s->client.conn) <= CONN_OUTPUT_HIGH) {
+			step = cmd->resume(s, cmd);
+			continue;
+		}
+		break;
+	}
+	if (step == CMD_WANT_TURN && !s->is_turn_posted) {
+		struct turn_message *m = must_alloc(sizeof(*m));
+
+		*m = (struct turn_message){ s->client.shard, s->client.id };
+		s->is_turn_posted = true;
+		loop_post(s->client.shard->loop, turn_come, m);
+	}
+	check(s);
+}
+
+static void turn_come(void *arg)
+{
+	struct turn_message *m = arg;
+	struct session *s = map_get_u64(&m->shard->clients, m->client);
+
+	free(m);
+	if (s == NULL)
+		return;
+	s->is_turn_posted = false;
+	if (s->cmd != NULL && s->cmd->step == CMD_WANT_TURN) {
+		stepped(s, s->cmd->resume(s, s->cmd));
+		run(s);
+	}
+}
+
+void session_resume(struct session *s, enum cmd_step step)
+{
+	assert(s->cmd != NULL && s->cmd->step == CMD_WANT_COMMIT);
+	stepped(s, step);
+	run(s);
+}
+
+static const char *state_text(const struct session *s)
+{
+	return s->state == SESSION_NOT_AUTHED ? "log in first" : s->state == SESSION_SELECTED ? "not now" : "no mailbox is selected";
+}
+
+static unsigned state_bit(const struct session *s)
+{
+	return s->state == SESSION_NOT_AUTHED ? IMAP_ST_NOT_AUTHED :
+	       s->state == SESSION_SELECTED   ? IMAP_ST_SELECTED :
+	                                        IMAP_ST_AUTHED;
+}
+
+static enum cmd_step dispatch(struct session *s, struct command *cmd)
+{
+	if ((cmd->c.row->states & state_bit(s)) == 0)
+		return answer_bad(cmd, state_text(s));
+	if (cmd->c.verb != IMAP_LOGOUT && !backend_may_serve(s->client.backend)) {
+		s->is_leaving = true;
+		s->farewell = FAREWELL_NOT_MASTER;
+		cmd->is_quiet = true;
+		return s->identity.is_proxy ? answer_no(cmd, "XNOTMASTER", "not the master any more") :
+		                              answer_no(cmd, "UNAVAILABLE", "not the master any more");
+	}
+	return dispatch_handler(cmd->c.verb)(s, cmd);
+}
+
+static bool is_append(struct bytes text)
+{
+	struct bytes rest = bytes_from(text, bytes_find(text, ' ') + 1);
+
+	return bytes_starts_nocase(rest, BYTES_LIT("APPEND ")) || bytes_starts_nocase(rest, BYTES_LIT("LOCALAPPEND "));
+}
+
+/* The first N octets of the input are a command. */
+static void take_command(struct session *s, size_t n)
+{
+	struct bytes text = bytes_sub(conn_input(s->client.conn), 0, n);
+	bool in_place = is_append(text);
+	struct command *cmd = must_calloc(1, sizeof(*cmd));
+	struct fault why = { 0 };
+	enum imap_parse parsed;
+	enum cmd_step step;
+
+	s->cmd = cmd;
+	cmd->started_ns = clock_mono_ns();
+	cmd->arena.is_secret = s->state == SESSION_NOT_AUTHED;
+	atomic_fetch_add_explicit(&s->client.backend->counters.imap_commands, 1, memory_order_relaxed);
+	if (!in_place) {
+		text = arena_copy(&cmd->arena, text);
+		conn_consume(s->client.conn, n);
+	}
+	parsed = imap_command_parse(text, &s->client.backend->command_limits, &cmd->arena, &cmd->c, &why);
+	if (parsed == IMAP_PARSE_OK) {
+		if (in_place)
+			cmd->c.tag = arena_copy(&cmd->arena, cmd->c.tag);
+		step = dispatch(s, cmd);
+	} else {
+		if (in_place)
+			cmd->c.tag = arena_copy(&cmd->arena, cmd->c.tag);
+		cmd->is_quiet = true;
+		step = answer_bad(cmd, why.what);
+		if (why.kind == FAULT_LIMIT)
+			atomic_fetch_add(&s->client.backend->counters.limits_hit, 1);
+	}
+	if (in_place && s->client.conn != NULL) {
+		conn_consume(s->client.conn, n);
+		(void)inflight_set(&s->client.backend->inflight, &s->share, 0);
+	}
+	stepped(s, step);
+}
+
+static void refuse(struct session *s, struct bytes tag, const char *status, const struct fault *why)
+{
+	struct buffer line = { 0 };
+
+	atomic_fetch_add(&s->client.backend->counters.limits_hit, 1);
+	buffer_add(&line, tag);
+	buffer_addf(&line, " %s %s\r\n", status, why->what);
+	session_write(s, buffer_bytes(&line));
+	buffer_fini(&line);
+	s->bad++;
+}
+
+/* A command of NEED octets comes: let it in, or answer NO [LIMIT] and skip it. */
+static bool make_room(struct session *s, size_t need)
+{
+	struct bytes in = conn_input(s->client.conn);
+	struct fault why;
+	size_t n;
+
+	if (need <= IMAP_MESSAGE_ROOM || inflight_set(&s->client.backend->inflight, &s->share, need)) {
+		conn_want(s->client.conn, need);
+		return true;
+	}
+	(void)fault_set(&why, FAULT_LIMIT, "too many messages at once, try later");
+	n = bytes_find(in, ' ');
+	refuse(s, n > 0 && n < 64 ? bytes_sub(in, 0, n) : BYTES_LIT("*"), "NO [LIMIT]", &why);
+	/* What is missing is the rest of a literal, and the end of its line. */
+	s->framer = (struct imap_framer){ .skip = need >= 2 && need - 2 > in.n ? need - 2 - in.n : 0, .is_skipping = true };
+	conn_consume(s->client.conn, in.n);
+	conn_want(s->client.conn, 0);
+	return true;
+}
+
+/* One step of framing; false: more input is needed. */
+static bool take_frame(struct session *s)
+{
+	struct bytes in = conn_input(s->client.conn), tag;
+	struct fault why = { 0 };
+	size_t n = 0;
+	struct imap_frame_limits limits = s->client.backend->frame_limits;
+
+	if (s->state == SESSION_NOT_AUTHED) {
+		limits.line = limits.line < 16384 ? limits.line : 16384;
+		limits.literal = limits.message = limits.literal < 4096 ? limits.literal : 4096;
+		limits.command = limits.command < 32768 ? limits.command : 32768;
+	}
+	switch (imap_framer_next(&s->framer, in, &limits, &n, &tag, &why)) {
+	case FRAME_MORE:
+		(void)make_room(s, n);
+		return false;
+	case FRAME_COMMAND:
+		conn_want(s->client.conn, 0);
+		take_command(s, n);
+		return true;
+	case FRAME_CONTINUE:
+		session_write_str(s, "+ go ahead\r\n");
+		return true;
+	case FRAME_SKIP:
+		conn_consume(s->client.conn, n);
+		return true;
+	case FRAME_REFUSED:
+		refuse(s, tag, "BAD", &why);
+		conn_consume(s->client.conn, n);
+		if (s->bad >= IMAP_BAD_MAX)
+			session_bye(s, "too many bad commands");
+		return true;
+	case FRAME_FATAL:
+		session_bye(s, "[LIMIT] far over a limit");
+		return false;
+	}
+	return false;
+}
+
+/* A line for the command at hand; false: it has not come whole. */
+static bool take_line(struct session *s)
+{
+	struct bytes in = conn_input(s->client.conn);
+	size_t n = bytes_find(in, '\n');
+	char *copy;
+	size_t length;
+	enum cmd_step step;
+
+	if (n == in.n) {
+		if (in.n > s->client.backend->frame_limits.line)
+			session_bye(s, "[LIMIT] the line is too long");
+		return false;
+	}
+	length = n > 0 && in.p[n - 1] == '\r' ? n - 1 : n;
+	copy = bytes_to_str(bytes_sub(in, 0, length));
+	conn_consume(s->client.conn, n + 1);
+	step = s->cmd->on_line(s, s->cmd, bytes_make(copy, length));
+	explicit_bzero(copy, length);
+	free(copy);
+	stepped(s, step);
+	return true;
+}
+
+static void run(struct session *s)
+{
+	bool goes_on = true;
+
+	if (s->is_running)
+		return;
+	s->is_running = true;
+	while (goes_on && s->is_ready && s->client.conn != NULL && s->state != SESSION_ENDING) {
+		if (s->cmd == NULL) {
+			struct bytes in = conn_input(s->client.conn);
+
+			goes_on = in.n > 0 && !session_is_full(s) && take_frame(s);
+		} else if (s->cmd->step == CMD_WANT_INPUT) {
+			goes_on = take_line(s);
+		} else {
+			goes_on = false;
+		}
+	}
+	/* While a command runs nothing is read, so that a client that sends ahead waits. */
+	if (s->client.conn != NULL && s->state != SESSION_ENDING)
+		conn_pause(s->client.conn, s->cmd != NULL && s->cmd->step != CMD_WANT_INPUT);
+	s->is_running = false;
+}
+
+/* Events. */
+
+static void on_input(struct conn *c, void *arg)
+{
+	struct session *s = arg;
+
+	if (s->state == SESSION_NOT_AUTHED && loop_now_ms(conn_loop(c)) > s->deadline_ms) {
+		session_bye(s, "it took too long to log in");
+		return;
+	}
+	run(s);
+}
+
+static void on_drained(struct conn *c, void *arg)
+{
+	struct session *s = arg;
+
+	(void)c;
+	if (s->cmd != NULL && s->cmd->step == CMD_WANT_OUTPUT && s->state != SESSION_ENDING)
+		stepped(s, s->cmd->resume(s, s->cmd));
+	run(s);
+}
+
+static void greet(struct session *s)
+{
+	struct buffer line = { 0 };
+
+	if (s->is_ready)
+		return;
+	s->is_ready = true;
+	if (!backend_may_serve(s->client.backend)) {
+		session_bye(s, "[UNAVAILABLE] this member is not the master");
+		return;
+	}
+	buffer_add_str(&line, "* OK [CAPABILITY ");
+	session_capabilities(s, &line);
+	buffer_addf(&line, "] %s Roost ready\r\n", s->client.backend->server);
+	session_write(s, buffer_bytes(&line));
+	buffer_fini(&line);
+}
+
+static void on_ready(struct conn *c, void *arg)
+{
+	(void)c;
+	run(arg);
+}
+
+static void on_timeout(struct conn *c, void *arg)
+{
+	struct session *s = arg;
+
+	if (s->cmd != NULL && s->cmd->step == CMD_WANT_COMMIT) { /* it is we who are slow */
+		conn_set_timeout(c, config_number(s->client.backend->cfg, "imap_idle_timeout_s") * 1000);
+		return;
+	}
+	session_bye(s, s->state == SESSION_NOT_AUTHED ? "it took too long to log in" : "autologout for silence");
+}
+
+static void on_closed(struct conn *c, void *arg, const struct fault *why)
+{
+	struct session *s = arg;
+
+	(void)c;
+	if (why != NULL)
+		log_event(LOG_DEBUG, "imap.session.broken", LOG_U64("conn", s->client.id), LOG_FAULT(why));
+	client_leave(&s->client);
+	(void)inflight_set(&s->client.backend->inflight, &s->share, 0);
+	if (s->cmd != NULL)
+		free_command(s);
+	box_free(&s->box);
+	login_fini(&s->login);
+	identity_fini(&s->identity);
+	free(s);
+}
+
+static void farewell(struct client *c, enum farewell why)
+{
+	struct session *s = (struct session *)c;
+
+	s->farewell = why;
+	if (s->cmd != NULL && s->cmd->step == CMD_WANT_COMMIT)
+		s->is_leaving = true;
+	else
+		say_farewell(s);
+}
+
+static void changed(struct client *c, uint32_t what)
+{
+	struct session *s = (struct session *)c;
+
+	(void)what;
+	if (s->state == SESSION_SELECTED && s->cmd != NULL && s->cmd->c.verb == IMAP_IDLE && s->cmd->step == CMD_WANT_INPUT)
+		(void)box_sync(s, NULL, true);
+}
+
+void imap_session_called(struct conn *conn, void *arg)
+{
+	static const struct conn_events events = {
+		.on_ready = on_ready,
+		.on_input = on_input,
+		.on_drained = on_drained,
+		.on_timeout = on_timeout,
+		.on_closed = on_closed,
+	};
+	static const struct client_class class = { .farewell = farewell, .changed = changed };
+	struct backend *b = arg;
+	struct session *s = must_calloc(1, sizeof(*s));
+	uint64_t login_ms = config_number(b->cfg, "imap_login_timeout_s") * 1000;
+
+	s->client.class = &class;
+	conn_set_events(conn, &events, s);
+	s->deadline_ms = loop_now_ms(conn_loop(conn)) + login_ms;
+	if (!client_enter(&s->client, b, conn)) {
+		s->farewell = FAREWELL_STOPPING;
+		say_farewell(s);
+		return;
+	}
+	conn_set_timeout(conn, login_ms);
+	greet(s);
+}

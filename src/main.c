@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend.h"
 #include "config.h"
 #include "directory.h"
 #include "log.h"
@@ -17,12 +18,20 @@ static bool role_mupdate(const struct config *config, struct fault *why)
 	return directory_run(config, why);
 }
 
+static bool role_backend(const struct config *config, struct fault *why)
+{
+	if (config_string(config, "member") != NULL)
+		log_set_identity(config_string(config, "member"));
+	return backend_run(config, why);
+}
+
 static const struct verb {
 	const char *name;
 	role_fn *role;
 	const char *arguments;
 	const char *help;
 } verbs[] = {
+	{ "backend", role_backend, "-C FILE", "run one member of a backend in the foreground" },
 	{ "mupdate", role_mupdate, "-C FILE", "run the mupdate server in the foreground" },
 };
 

@@ -334,11 +334,10 @@ static void delivered(struct client *c, struct submission *sub)
 /* Take out of the received header a Return-Path that a proxy before us put first: there is one, and it is ours. */
 static void drop_first_return_path(struct lmtp_session *s)
 {
-	static const char name[] = "Return-Path:";
 	struct bytes got = bytes_from(buffer_bytes(&s->body), s->body_start);
 	size_t n = 0;
 
-	if (!bytes_starts_nocase(got, BYTES_LIT(name)))
+	if (!bytes_starts_nocase(got, BYTES_LIT("Return-Path:")))
 		return;
 	do {
 		size_t line = bytes_find(bytes_from(got, n), '\n');

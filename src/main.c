@@ -6,6 +6,7 @@
 #include "backend.h"
 #include "config.h"
 #include "directory.h"
+#include "frontend.h"
 #include "log.h"
 
 #define USAGE 2
@@ -25,6 +26,13 @@ static bool role_backend(const struct config *config, struct fault *why)
 	return backend_run(config, why);
 }
 
+static bool role_frontend(const struct config *config, struct fault *why)
+{
+	if (config_string(config, "member") != NULL)
+		log_set_identity(config_string(config, "member"));
+	return frontend_run(config, why);
+}
+
 static const struct verb {
 	const char *name;
 	role_fn *role;
@@ -32,6 +40,7 @@ static const struct verb {
 	const char *help;
 } verbs[] = {
 	{ "backend", role_backend, "-C FILE", "run one member of a backend in the foreground" },
+	{ "frontend", role_frontend, "-C FILE", "run one frontend in the foreground" },
 	{ "mupdate", role_mupdate, "-C FILE", "run the mupdate server in the foreground" },
 };
 

@@ -101,14 +101,17 @@ static void metrics(void *arg, struct buffer *to)
 
 static bool check_config(struct backend *b, const char **dir_r, struct fault *why)
 {
-	static const char *const needed[] = { "servername", "member", "mupdate_server", "users_file" };
+	static const char *const needed[] = { "servername", "member", "users_file" };
 	const struct config *c = b->cfg;
 	const char *name, *value;
+	struct bytes word;
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
 		if (config_string(c, needed[i]) == NULL)
 			return config_fault(c, needed[i], why, "is missing; a backend needs it");
 	}
+	if (!config_word(c, "mupdate_server", 0, &word))
+		return config_fault(c, "mupdate_server", why, "is missing; a backend needs it");
 	if (!config_family(c, "partition-", 0, &name, dir_r))
 		return config_fault(c, "partition-", why, "no partition-NAME is given; a backend needs one directory for its mail");
 	if (config_family(c, "partition-", 1, &name, &value))

@@ -88,20 +88,29 @@ static void a_plain_message_is_its_own_part_one(void **state)
 	buffer_fini(&blob);
 }
 
+/* TEXT must be WANTED; cmocka prints both where it is not. */
+static void assert_text(struct bytes text, const char *wanted)
+{
+	char *copy = bytes_to_str(text);
+
+	assert_string_equal(copy, wanted);
+	free(copy);
+}
+
 static void envelope_and_structure_read_as_the_rfc_says(void **state)
 {
 	struct buffer blob = { 0 };
 
 	(void)state;
 	mime_blob_write(&blob, bytes_of(multipart), &limits);
-	assert_string_equal(
-		bytes_to_str(mime_blob_envelope(buffer_bytes(&blob))),
+	assert_text(
+		mime_blob_envelope(buffer_bytes(&blob)),
 		"(\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" \"IMAP4rev1 WG mtg summary and minutes\" "
 		"((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) ((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) "
 		"((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) "
 		"((NIL NIL \"imap\" \"cac.washington.edu\")(NIL NIL \"A Group\" NIL)(NIL NIL \"bob\" \"x.org\")"
 		"(NIL NIL \"eve\" \"y.org\")(NIL NIL NIL NIL)) NIL NIL NIL \"<B27397-0100000@cac.washington.edu>\")");
-	assert_string_equal(bytes_to_str(mime_blob_body(buffer_bytes(&blob))),
+	assert_text(mime_blob_body(buffer_bytes(&blob)),
 	                    "((\"text\" \"plain\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 8 1)"
 	                    "(\"message\" \"rfc822\" NIL NIL NIL \"7BIT\" 178 "
 	                    "(NIL \"inner\" NIL NIL NIL NIL NIL NIL NIL NIL) "

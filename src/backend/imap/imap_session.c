@@ -95,6 +95,7 @@ const char *session_mechanisms(const struct session *s)
 void session_capabilities(struct session *s, struct buffer *to)
 {
 	const struct backend *b = s->client.backend;
+	struct bytes directory;
 
 	buffer_add_str(to, "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE");
 	if (s->state == SESSION_NOT_AUTHED) {
@@ -114,7 +115,8 @@ void session_capabilities(struct session *s, struct buffer *to)
 	} else {
 		buffer_add_str(to, " UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE ACL RIGHTS=kxte");
 	}
-	buffer_addf(to, " MUPDATE=mupdate://%s/", config_string(b->cfg, "mupdate_server"));
+	(void)config_word(b->cfg, "mupdate_server", 0, &directory);
+	buffer_addf(to, " MUPDATE=mupdate://%.*s/", BYTES_FMT(directory));
 }
 
 void session_logged_in(struct session *s)
@@ -247,8 +249,7 @@ static void check(struct session *s)
 		return;
 	switch (cmd->step) {
 	case CMD_DONE:
-		assert(!"a finished command stays");
-		break;
+		abort(); /* a finished command stays */
 	case CMD_WANT_INPUT:
 		assert(cmd->on_line != NULL);
 		break;

@@ -1,0 +1,235 @@
+"""Daemons for tests: a mupdate server and backends on loopback with free ports, in a directory of their own.
+
+What a daemon logs goes to DIR/NAME.log. A test that ends with an error-level event in a log that it did not announce
+(`expect_event`), a core, or a daemon that does not stop cleanly, fails.
+"""
+import base64
+import hashlib
+import hmac
+import imaplib
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOST = os.environ.get("ROOST", os.path.join(ROOT, "build", "src", "roost"))
+PASSWORD = "secret"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def scram_line(name, password, iterations=4096):
+    salt = os.urandom(12)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    b64 = lambda b: base64.b64encode(b).decode()
+    return f"{name}:SCRAM-SHA-256${iterations}:{b64(salt)}${b64(stored)}:{b64(server)}\n"
+
+
+def wait_for(condition, what, timeout=15):
+    """Poll CONDITION until it is true; its value. An exception counts as not yet."""
+    end = time.monotonic() + timeout
+    last = None
+    while time.monotonic() < end:
+        try:
+            value = condition()
+            if value:
+                return value
+        except (OSError, imaplib.IMAP4.error, EOFError) as e:
+            last = e
+        time.sleep(0.02)
+    raise AssertionError(f"{what}: not within {timeout} s ({last})")
+
+
+class Daemon:
+    def __init__(self, directory, role, name, config):
+        self.name, self.role, self.directory = name, role, directory
+        self.config = os.path.join(directory, name + ".conf")
+        self.log = os.path.join(directory, name + ".log")
+        self.values = dict(config)
+        self.process = None
+
+    def write(self):
+        with open(self.config, "w") as f:
+            for key, value in self.values.items():
+                f.write(f"{key}: {value}\n")
+
+    def start(self):
+        self.write()
+        self.process = subprocess.Popen([ROOST, self.role, "-C", self.config], stdout=subprocess.DEVNULL,
+                                        stderr=open(self.log, "ab"), cwd=self.directory)
+        return self
+
+    def kill(self, signo=signal.SIGKILL):
+        self.process.send_signal(signo)
+        self.process.wait()
+        self.process = None
+
+    def stop(self, timeout=15):
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        try:
+            rc = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            raise AssertionError(f"{self.name} does not stop:\n{self.tail()}")
+        self.process = None
+        return rc
+
+    def text(self):
+        with open(self.log, errors="replace") as f:
+            return f.read()
+
+    def tail(self, lines=30):
+        return "\n".join(self.text().splitlines()[-lines:])
+
+
+class Murder:
+    """A mupdate server and backends. BACKENDS: {"backenda": ["backenda1"]}: members by server."""
+
+    def __init__(self, users=("fred", "bob"), backends=None, limits=None, loops=2):
+        self.dir = tempfile.mkdtemp(prefix="roost-test.")
+        self.expected = set()
+        backends = backends or {"backenda": ["backenda1"]}
+        self.users = os.path.join(self.dir, "users")
+        accounts = ["admin", "frontend", *backends, *users]
+        with open(self.users, "w") as f:
+            os.fchmod(f.fileno(), 0o600)
+            for a in accounts:
+                f.write(scram_line(a, PASSWORD))
+        self.mupdate_port = free_port()
+        self.mupdate = Daemon(self.dir, "mupdate", "mupdate", {
+            "configdirectory": self.dir + "/mupdate", "mupdate_listen": f"127.0.0.1:{self.mupdate_port}",
+            "users_file": self.users, "admins": "admin", "proxyservers": "frontend", "log_level": "debug",
+            "index_map_size": "64M"})
+        os.mkdir(self.dir + "/mupdate")
+        self.members = {}
+        for server, names in backends.items():
+            ports = {n: {k: free_port() for k in ("imap", "lmtp", "sync", "admin")} for n in names}
+            peers = " ".join(f"{n}=127.0.0.1:{p['sync']}" for n, p in ports.items())
+            for n, p in ports.items():
+                config = {"servername": server, "member": n, "configdirectory": f"{self.dir}/{n}",
+                          "partition-default": f"{self.dir}/{n}/mail", "users_file": self.users, "admins": "admin",
+                          "proxyservers": "frontend", "mupdate_server": "127.0.0.1", "mupdate_port": self.mupdate_port,
+                          "mupdate_authname": server, "mupdate_password": PASSWORD, "sync_peers": peers,
+                          "log_level": "debug", "loops": loops, "index_map_size": "256M"}
+                config.update({k + "_listen": f"127.0.0.1:{v}" for k, v in p.items()})
+                config.update(limits or {})
+                d = Daemon(self.dir, "backend", n, config)
+                d.imap, d.lmtp, d.admin = p["imap"], p["lmtp"], p["admin"]
+                self.members[n] = d
+        self.first = next(iter(self.members.values()))
+
+    def start(self):
+        self.mupdate.start()
+        for m in self.members.values():
+            m.start()
+        try:
+            wait_for(lambda: self.imap("admin"), "the backend serves").logout()
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.first.tail()}\n{self.mupdate.tail()}") from None
+        return self
+
+    def imap(self, user, password=PASSWORD, member=None, mailbox=None):
+        c = imaplib.IMAP4("127.0.0.1", (member or self.first).imap, timeout=20)
+        c.login(user, password)
+        if mailbox:
+            typ, data = c.select(mailbox)
+            assert typ == "OK", data
+        return c
+
+    def create_user(self, name):
+        c = self.imap("admin")
+        typ, data = c.create("user/" + name)
+        assert typ == "OK", data
+        c.logout()
+
+    def raw(self, port=None):
+        return Raw(port or self.first.imap)
+
+    def expect_event(self, name):
+        self.expected.add(name)
+
+    def stop(self):
+        problems = []
+        for d in [*self.members.values(), self.mupdate]:
+            if d.process is None:
+                continue
+            if d.process.poll() is not None:
+                problems.append(f"{d.name} died: {d.process.returncode}\n{d.tail()}")
+                d.process = None
+                continue
+            rc = d.stop()
+            if rc != 0:
+                problems.append(f"{d.name} ended with {rc}\n{d.tail()}")
+        for d in [*self.members.values(), self.mupdate]:
+            for line in d.text().splitlines() if os.path.exists(d.log) else []:
+                m = re.match(r"\S+ error (\S+)", line)
+                if (m and m.group(1) not in self.expected) or "ERROR: AddressSanitizer" in line or "runtime error" in line:
+                    problems.append(f"{d.name}: {line}")
+        assert not problems, "\n".join(problems)
+
+
+class Raw:
+    """A socket that speaks lines."""
+
+    def __init__(self, port, timeout=20):
+        self.s = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        self.f = self.s.makefile("rb")
+        self.tags = 0
+
+    def send(self, data):
+        self.s.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def line(self):
+        return self.f.readline().decode("utf-8", "replace").rstrip("\r\n")
+
+    def read(self, n):
+        return self.f.read(n)
+
+    def cmd(self, text):
+        """Send an IMAP command under a tag of its own; the untagged lines and the tagged one (without its tag)."""
+        self.tags += 1
+        tag = f"x{self.tags}"
+        self.send(tag.encode() + b" " + (text if isinstance(text, bytes) else text.encode()) + b"\r\n")
+        return self.until(tag)
+
+    def until(self, tag):
+        lines = []
+        while True:
+            line = self.line()
+            if line == "":
+                raise EOFError(lines)
+            if line.startswith(tag + " "):
+                return lines, line[len(tag) + 1:]
+            lines.append(line)
+
+    def login(self, user, password=PASSWORD):
+        self.line()
+        lines, done = self.cmd(f"LOGIN {user} {password}")
+        assert done.startswith("OK"), done
+        return self
+
+    def reply(self):
+        """One LMTP reply: code and text of all its lines."""
+        text = []
+        while True:
+            line = self.line()
+            text.append(line[4:])
+            if len(line) < 4 or line[3] != "-":
+                return (int(line[:3]) if line[:3].isdigit() else 0), text
+
+    def close(self):
+        self.f.close()
+        self.s.close()

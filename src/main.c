@@ -8,8 +8,7 @@
 #include "directory.h"
 #include "frontend.h"
 #include "log.h"
-
-#define USAGE 2
+#include "verbs.h"
 
 typedef bool role_fn(const struct config *config, struct fault *why);
 
@@ -35,21 +34,31 @@ static bool role_frontend(const struct config *config, struct fault *why)
 
 static const struct verb {
 	const char *name;
-	role_fn *role;
+	role_fn *role;                       /* a role, run in the foreground; or */
+	int (*run)(int argc, char **argv);   /* a verb that does one thing */
 	const char *arguments;
 	const char *help;
 } verbs[] = {
-	{ "backend", role_backend, "-C FILE", "run one member of a backend in the foreground" },
-	{ "frontend", role_frontend, "-C FILE", "run one frontend in the foreground" },
-	{ "mupdate", role_mupdate, "-C FILE", "run the mupdate server in the foreground" },
+	{ "murder", NULL, verb_murder, "--dir DIR [OPTION...]", "run a whole murder on this machine" },
+	{ "mupdate", role_mupdate, NULL, "-C FILE", "run the mupdate server in the foreground" },
+	{ "backend", role_backend, NULL, "-C FILE", "run one member of a server in the foreground" },
+	{ "frontend", role_frontend, NULL, "-C FILE", "run one frontend in the foreground" },
+	{ "status", NULL, verb_status, "[-C FILE | --murder DIR] [--json]", "servers, members, roles, frontends" },
+	{ "promote", NULL, verb_promote, "SERVER MEMBER", "make MEMBER the master, in order" },
+	{ "failover", NULL, verb_failover, "SERVER", "make another member the master, in order" },
+	{ "mailbox", NULL, verb_mailbox, "list [SERVER] | find NAME | check", "the directory as seen from here" },
+	{ "user", NULL, verb_user, "add|passwd|del NAME -C FILE", "the credential file" },
+	{ "dump", NULL, verb_dump, "-C FILE", "print a member's logical content" },
+	{ "verify", NULL, verb_verify, "-C FILE", "check every checksum and invariant of a member" },
+	{ "rebuild", NULL, verb_rebuild, "-C FILE", "make a member's index anew from its journal" },
 };
 
 static int usage(FILE *to)
 {
 	(void)fprintf(to, "usage: roost VERB ...\n");
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		(void)fprintf(to, "  roost %-10s %-40s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
-	return USAGE;
+		(void)fprintf(to, "  roost %-9s %-36s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
+	return EXIT_USAGE;
 }
 
 static int run_role(const struct verb *verb, int argc, char **argv)
@@ -61,7 +70,7 @@ static int run_role(const struct verb *verb, int argc, char **argv)
 
 	if (argc != 4 || strcmp(argv[2], "-C") != 0) {
 		(void)fprintf(stderr, "usage: roost %s %s\n", verb->name, verb->arguments);
-		return USAGE;
+		return EXIT_USAGE;
 	}
 	config = config_read(argv[3], &why);
 	if (config == NULL) {
@@ -89,7 +98,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; argc >= 2 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(argv[1], verbs[i].name) == 0)
-			return run_role(&verbs[i], argc, argv);
+			return verbs[i].run != NULL ? verbs[i].run(argc - 1, argv + 1) : run_role(&verbs[i], argc, argv);
 	}
 	return usage(stderr);
 }

@@ -115,8 +115,8 @@ static void publish(struct driver *d)
 
 	atomic_store(&d->act_until, serves ? replica_act_until(d->core) : 0);
 	atomic_store(&d->is_ready,
-	             d->is_joined && (serves || (replica_role(d->core) == REPLICA_FOLLOWER && replica_master(d->core) >= 0 &&
-	                                         replica_is_connected(d->core, (size_t)replica_master(d->core)))));
+	             serves || (replica_role(d->core) == REPLICA_FOLLOWER && replica_master(d->core) >= 0 &&
+	                        replica_is_connected(d->core, (size_t)replica_master(d->core))));
 	if (serves == d->was_serving)
 		return;
 	d->was_serving = serves;
@@ -197,6 +197,7 @@ static void refresh_status(struct driver *d)
 	json_key_u64(&s, "turns", atomic_load(&d->turns));
 	json_key_u64(&s, "syncs", st.flushes);
 	json_key_u64(&s, "journal_bytes", st.journal_bytes);
+	json_key_u64(&s, "mailboxes", st.mailboxes);
 	json_key_u64(&s, "conflicts", atomic_load(&d->conflicts));
 	json_key_string(&s, "directory", bytes_of(d->directory == NULL ? "" : mupdate_client_problem(d->directory)));
 	json_key(&s, "peers");

@@ -18,7 +18,7 @@ static size_t utf8_length(struct bytes b)
 	return n;
 }
 
-void json_string(struct buffer *to, struct bytes s)
+void json_add_text(struct buffer *to, struct bytes s)
 {
 	buffer_add_u8(to, '"');
 	while (s.n > 0) {
@@ -52,14 +52,14 @@ void json_sep(struct buffer *to)
 void json_key(struct buffer *to, const char *key)
 {
 	json_sep(to);
-	json_string(to, bytes_of(key));
+	json_add_text(to, bytes_of(key));
 	buffer_add_u8(to, ':');
 }
 
 void json_key_string(struct buffer *to, const char *key, struct bytes value)
 {
 	json_key(to, key);
-	json_string(to, value);
+	json_add_text(to, value);
 }
 
 void json_key_u64(struct buffer *to, const char *key, uint64_t value)

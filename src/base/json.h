@@ -5,7 +5,7 @@
 #include "buffer.h"
 
 /* A quoted string; octets that are not valid UTF-8 are taken for Latin-1. */
-void json_string(struct buffer *to, struct bytes s);
+void json_add_text(struct buffer *to, struct bytes s);
 /* A comma unless the last octet is '{', '[', ':' or ',' or the buffer is empty. */
 void json_sep(struct buffer *to);
 /* ,"KEY": in front of a value, ,"KEY":"VALUE", ,"KEY":N, ,"KEY":true; each with json_sep(). KEY is plain text. */

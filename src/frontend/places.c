@@ -476,9 +476,9 @@ void places_status_json(struct places *p, struct buffer *to)
 		struct known_server *s = value;
 
 		json_sep(to);
-		json_string(to, name);
+		json_add_text(to, name);
 		buffer_add_u8(to, ':');
-		json_string(to, bytes_of(s->master));
+		json_add_text(to, bytes_of(s->master));
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	buffer_add_u8(to, '}');

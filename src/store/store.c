@@ -278,6 +278,9 @@ bool store_reign(const struct store *s, struct store_reign *reign_r)
 
 void store_get_stats(struct store *s, struct store_stats *st)
 {
+	struct fault why;
+	struct kv_txn *t = kv_read(s->kv, &why);
+
 	*st = (struct store_stats){ .last = s->journal.last,
 		                    .durable = s->journal.durable,
 		                    .applied = store_applied_lsn(s),
@@ -287,5 +290,7 @@ void store_get_stats(struct store *s, struct store_stats *st)
 		                    .flushes = s->journal.flushes,
 		                    .flushed_bytes = s->journal.flushed_bytes,
 		                    .entries = s->journal.entries,
-		                    .flush_ns = s->journal.flush_ns };
+		                    .flush_ns = s->journal.flush_ns,
+		                    .mailboxes = t == NULL ? 0 : kv_count(t, T_MAILBOX) };
+	kv_end(&t);
 }

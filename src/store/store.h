@@ -146,7 +146,7 @@ struct store_stats {
 	epoch_t epoch;             /* of the newest entry */
 	uint64_t segments;
 	uint64_t journal_bytes;    /* in use */
-	uint64_t index_used, index_size;
+	uint64_t mailboxes;        /* in the index */
 	uint64_t flushes, flushed_bytes, entries; /* since the store was opened */
 	uint64_t flush_ns;         /* spent in write and sync, in all */
 };

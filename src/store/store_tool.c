@@ -143,6 +143,32 @@ bool store_dump(const struct store_options *options, FILE *out, struct fault *wh
 	return ok;
 }
 
+bool store_each_mailbox(const struct store_options *options, store_mailbox_fn *fn, void *arg, struct fault *why)
+{
+	struct store *s = open_reader(options, why);
+	struct store_view *v = s == NULL ? NULL : store_view_open(s, why);
+	struct view_names it;
+	struct bytes name;
+	mailbox_id_t id;
+	bool ok = v != NULL;
+
+	if (ok) {
+		store_view_names(v, BYTES_NONE, &it);
+		while (ok && view_names_next(&it, &name, &id)) {
+			struct mailbox m;
+
+			ok = store_view_mailbox_by_id(v, id, &m, why) == STORE_OK;
+			if (ok)
+				fn(arg, m.name, m.partition, m.acl);
+		}
+		view_names_end(&it);
+	}
+	store_view_close(&v);
+	if (s != NULL)
+		close_reader(s);
+	return ok;
+}
+
 /* Counters of a mailbox against its messages, and references of bodies. */
 struct verify {
 	struct store *s;

@@ -12,6 +12,10 @@ bool store_dump(const struct store_options *options, FILE *out, struct fault *wh
 /* The same of an open store. Any thread. */
 bool store_dump_open(struct store *s, FILE *out, struct fault *why);
 
+/* Call FN with every mailbox of the partition in the order of names; also while a daemon has it open. false with WHY set. */
+typedef void store_mailbox_fn(void *arg, struct bytes name, struct bytes partition, struct bytes acl);
+bool store_each_mailbox(const struct store_options *options, store_mailbox_fn *fn, void *arg, struct fault *why);
+
 /* Check every checksum of the journal and every invariant of the index; each finding is a line on OUT. Also while a daemon
  * has it open (then up to the last commit). *problems_r is the number of findings; "ok: ..." with counts is printed where
  * there is none. false with WHY set: it could not be checked at all. */

@@ -1,0 +1,85 @@
+/* verb_args.c - reading what follows a verb. */
+#include "verb_args.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "log.h"
+#include "verbs.h"
+
+int verb_failed(const char *verb, const struct fault *why)
+{
+	(void)fflush(stdout);
+	(void)fprintf(stderr, "roost %s: %s\n", verb, why->what);
+	return 1;
+}
+
+static int usage_error(const char *verb, const char *usage)
+{
+	(void)fprintf(stderr, "usage: roost %s %s\n", verb, usage);
+	return EXIT_USAGE;
+}
+
+/* The configuration file meant where none is named. */
+static char *default_path(void)
+{
+	const char *home = getenv("HOME");
+
+	if (home != NULL) {
+		char *path = must_printf("%s/roost-murder/cli.conf", home);
+
+		if (access(path, R_OK) == 0)
+			return path;
+		free(path);
+	}
+	return must_strdup("/etc/roost.conf");
+}
+
+/* Take ARGV apart; false: it is not what the verb takes. */
+static bool take(struct verb_args *a, int argc, char **argv, unsigned takes, size_t most, char **path)
+{
+	for (int i = 1; i < argc; i++) {
+		bool is_config = (takes & VERB_CONFIG) != 0 && strcmp(argv[i], "-C") == 0;
+		bool is_murder = (takes & VERB_MURDER) != 0 && strcmp(argv[i], "--murder") == 0;
+
+		if (is_config || is_murder) {
+			if (++i == argc || *path != NULL)
+				return false;
+			*path = is_config ? must_strdup(argv[i]) : must_printf("%s/cli.conf", argv[i]);
+		} else if ((takes & VERB_JSON) != 0 && strcmp(argv[i], "--json") == 0) {
+			a->is_json = true;
+		} else if (argv[i][0] == '-' || a->count == most) {
+			return false;
+		} else {
+			a->words[a->count++] = argv[i];
+		}
+	}
+	return true;
+}
+
+int verb_args_read(struct verb_args *a, int argc, char **argv, unsigned takes, size_t least, size_t most,
+                   const char *usage)
+{
+	char *path = NULL;
+	struct fault why;
+
+	*a = (struct verb_args){ .verb = argv[0] };
+	log_set_level(LOG_WARNING); /* a verb speaks for itself */
+	if (!take(a, argc, argv, takes, most, &path) || a->count < least) {
+		free(path);
+		return usage_error(argv[0], usage);
+	}
+	if (path == NULL)
+		path = default_path();
+	a->config = config_read(path, &why);
+	free(path);
+	return a->config == NULL ? verb_failed(argv[0], &why) : 0;
+}
+
+void verb_args_fini(struct verb_args *a)
+{
+	config_free(&a->config);
+}

@@ -1,0 +1,32 @@
+/* verb_args.h - what follows a verb: -C FILE or --murder DIR, --json, and plain words. */
+#ifndef ROOST_VERB_ARGS_H
+#define ROOST_VERB_ARGS_H
+
+#include "config.h"
+
+#define VERB_WORDS_MAX 4
+
+struct verb_args {
+	const char *verb;
+	const char *words[VERB_WORDS_MAX];
+	size_t count;
+	bool is_json;
+	struct config *config; /* owned */
+};
+
+/* What a verb takes beside its words. */
+enum verb_takes {
+	VERB_CONFIG = 1, /* -C FILE */
+	VERB_MURDER = 2, /* --murder DIR: DIR/cli.conf; the default where neither is given is ~/roost-murder, else /etc/roost.conf */
+	VERB_JSON = 4,
+};
+
+/* Read ARGV and the configuration it leads to. LEAST..MOST: how many words. Returns 0, or the exit status after printing
+ * why; USAGE is printed behind "usage: roost VERB ". The caller ends with verb_args_fini() in either case. */
+int verb_args_read(struct verb_args *a, int argc, char **argv, unsigned takes, size_t least, size_t most,
+                   const char *usage);
+void verb_args_fini(struct verb_args *a);
+/* Print "roost VERB: WHY" on standard error; returns 1. */
+int verb_failed(const char *verb, const struct fault *why);
+
+#endif

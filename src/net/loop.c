@@ -250,9 +250,9 @@ void loop_join(struct loop **lp)
 
 	if (l == NULL)
 		return;
-	*lp = NULL;
 	if (l->has_thread)
-		(void)pthread_join(l->thread, NULL);
+		(void)pthread_join(l->thread, NULL); /* until here the loop's own thread may read *LP */
+	*lp = NULL;
 	uv_close((uv_handle_t *)&l->async, NULL);
 	uv_close((uv_handle_t *)&l->prepare, NULL);
 	uv_close((uv_handle_t *)&l->idle, NULL);

@@ -3,14 +3,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "clock.h"
 #include "cluster.h"
+#include "http_get.h"
 #include "verb_args.h"
 #include "verbs.h"
 
 /* A little longer than the mupdate server itself waits. */
 #define PROMOTE_MS 35000
+#define SERVING_MS 10000
+#define ASK_MS 1000
 
 static const struct cluster_server *find(const struct cluster *c, const char *name)
 {
@@ -19,6 +23,22 @@ static const struct cluster_server *find(const struct cluster *c, const char *na
 			return &c->servers[i];
 	}
 	return NULL;
+}
+
+/* The directory's word is given before the new master has taken it up: wait until it says so itself. */
+static void wait_serving(const struct cluster *c, const struct cluster_server *s)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	uint64_t end = clock_mono_ms() + SERVING_MS;
+
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct cluster_member *m = &c->members[i];
+
+		if (strcmp(m->server, s->name) != 0 || strcmp(m->name, s->master) != 0 || m->admin[0] == '\0')
+			continue;
+		while (http_get(m->admin, "/role", ASK_MS, NULL) != 200 && clock_mono_ms() < end)
+			(void)nanosleep(&pause, NULL);
+	}
 }
 
 static int tell(const struct verb_args *a, const char *before, uint64_t began_ms)
@@ -30,6 +50,8 @@ static int tell(const struct verb_args *a, const char *before, uint64_t began_ms
 	if (!cluster_read(a->config, &c, &why))
 		return verb_failed(a->verb, &why);
 	s = find(&c, a->words[0]);
+	if (s != NULL)
+		wait_serving(&c, s);
 	if (s != NULL && before != NULL && strcmp(before, s->master) == 0)
 		(void)printf("%s: %s is the master already (epoch %llu)\n", s->name, s->master, (unsigned long long)s->epoch);
 	else if (s != NULL)

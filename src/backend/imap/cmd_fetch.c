@@ -181,11 +181,8 @@ static void write_item(struct output *o, const struct fetch_item *item)
 {
 	switch (item->type) {
 	case FETCH_UID:
-		buffer_addf(&o->line, "UID %u", o->msg->uid);
-		break;
 	case FETCH_FLAGS:
-		write_flags(o);
-		break;
+		break; /* written before the others */
 	case FETCH_INTERNALDATE:
 		buffer_add_str(&o->line, "INTERNALDATE ");
 		imap_datetime_write(&o->line, o->msg->internaldate);
@@ -213,24 +210,32 @@ static void write_item(struct output *o, const struct fetch_item *item)
 	}
 }
 
-/* False: the body could not be read; part of the answer may be out already, so the session has to end. */
+/* What is short goes first, so that a client knows which message it is before the body comes: UID and FLAGS. False: the body
+ * could not be read; part of the answer may be out already, so the session has to end. */
 static bool write_message(struct session *s, struct command *cmd, struct output *o, uint32_t number)
 {
 	const struct fetching *f = cmd->state;
-	bool has_uid = false;
+	bool has_uid = cmd->c.is_uid, has_flags = f->wants_flags || was_set_seen(f, o->msg->uid);
+	const char *blank = "";
 
-	buffer_addf(&o->line, "* %u FETCH (", number);
-	for (size_t i = 0; i < cmd->c.item_count; i++) {
-		if (i > 0)
-			buffer_add_u8(&o->line, ' ');
+	for (size_t i = 0; i < cmd->c.item_count; i++)
 		has_uid = has_uid || cmd->c.items[i].type == FETCH_UID;
-		write_item(o, &cmd->c.items[i]);
+	buffer_addf(&o->line, "* %u FETCH (", number);
+	if (has_uid) {
+		buffer_addf(&o->line, "UID %u", o->msg->uid);
+		blank = " ";
 	}
-	if (cmd->c.is_uid && !has_uid)
-		buffer_addf(&o->line, " UID %u", o->msg->uid);
-	if (!f->wants_flags && was_set_seen(f, o->msg->uid)) {
-		buffer_add_u8(&o->line, ' ');
+	if (has_flags) {
+		buffer_add_str(&o->line, blank);
 		write_flags(o);
+		blank = " ";
+	}
+	for (size_t i = 0; i < cmd->c.item_count; i++) {
+		if (cmd->c.items[i].type == FETCH_UID || cmd->c.items[i].type == FETCH_FLAGS)
+			continue;
+		buffer_add_str(&o->line, blank);
+		write_item(o, &cmd->c.items[i]);
+		blank = " ";
 	}
 	buffer_add_str(&o->line, ")\r\n");
 	if (!o->is_broken)

@@ -1,0 +1,5 @@
+"""What every test finds: tests/lib on the path."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))

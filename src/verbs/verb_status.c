@@ -121,11 +121,11 @@ static void print_server(const json_t *s)
 		char lag[24];
 
 		lag_text(members, text(m, "name"), lag, sizeof(lag));
-		(void)printf("%-12.12s %5" JSON_INTEGER_FORMAT " %-13.13s %-8s %-5s %-8s %9s %10" JSON_INTEGER_FORMAT
-		             " %9" JSON_INTEGER_FORMAT "  %s\n",
-		             text(s, "name"), number(s, "epoch"), text(m, "name"), text(m, "role"), is_set(m, "up") ? "up" : "down",
-		             is_set(m, "in_sync") ? "in-sync" : "behind", lag, number(own, "applied"), number(own, "mailboxes"),
-		             text(m, "imap"));
+		(void)printf("%-12.12s %5" JSON_INTEGER_FORMAT " %-13.13s %-7s %-7s %7s %10" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT
+		             " %.21s\n",
+		             text(s, "name"), number(s, "epoch"), text(m, "name"), text(m, "role"),
+		             !is_set(m, "up") ? "down" : is_set(m, "in_sync") ? "in-sync" : "behind", lag, number(own, "applied"),
+		             number(own, "mailboxes"), text(m, "imap"));
 	}
 }
 
@@ -136,15 +136,15 @@ static void print_all(const json_t *all)
 	size_t i;
 
 	(void)printf("mupdate server %s, port %" JSON_INTEGER_FORMAT "\n\n", text(directory, "server"), number(directory, "port"));
-	(void)printf("%-12s %5s %-13s %-8s %-5s %-8s %9s %10s %9s  %s\n", "SERVER", "EPOCH", "MEMBER", "ROLE", "STATE", "SYNC", "LAG",
-	             "LSN", "MAILBOXES", "IMAP");
+	(void)printf("%-12s %5s %-13s %-7s %-7s %7s %10s %9s %s\n", "SERVER", "EPOCH", "MEMBER", "ROLE", "STATE", "LAG", "LSN",
+	             "MAILBOXES", "IMAP");
 	json_array_foreach(servers, i, at)
 		print_server(at);
-	(void)printf("\n%-26s %-6s %9s %9s %9s  %s\n", "FRONTEND", "STATE", "SESSIONS", "DELIVERED", "MAILBOXES", "IMAP, LMTP");
+	(void)printf("\n%-15s %-5s %8s %9s %9s  %s\n", "FRONTEND", "STATE", "SESSIONS", "DELIVERED", "MAILBOXES", "IMAP, LMTP");
 	json_array_foreach(fronts, i, at) {
 		json_t *own = json_object_get(at, "status");
 
-		(void)printf("%-26.26s %-6s %9" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT "  %s, %s\n",
+		(void)printf("%-15.15s %-5s %8" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT "  %.21s, %.21s\n",
 		             text(at, "name"), is_set(at, "up") ? "up" : "down", number(own, "imap_sessions"), number(own, "accepted"),
 		             number(own, "mailboxes"), text(at, "imap"), text(at, "lmtp"));
 	}

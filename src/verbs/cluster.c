@@ -74,6 +74,14 @@ static void answered(void *arg, enum mupdate_outcome outcome, struct bytes text)
 	loop_post(v->loop, over_posted, v);
 }
 
+static void on_record(void *arg, struct bytes name, struct bytes location, bool is_active, struct bytes acl)
+{
+	struct visit *v = arg;
+
+	if (v->record != NULL)
+		v->record(v->arg, name, location, is_active, acl);
+}
+
 static void on_up(void *arg, bool is_roost)
 {
 	struct visit *v = arg;
@@ -88,7 +96,7 @@ static void on_up(void *arg, bool is_roost)
 	}
 	v->is_asked = true;
 	timer_start(v->deadline, v->timeout_ms, 0);
-	(void)mupdate_client_send(v->client, v->verb, v->args, v->count, v->record, answered, v);
+	(void)mupdate_client_send(v->client, v->verb, v->args, v->count, on_record, answered, v);
 }
 
 static int member_order(const void *a, const void *b)

@@ -1,0 +1,12 @@
+"""One murder for all stock clients of this folder; each test has users of its own."""
+import pytest
+
+from local import LocalMurder
+
+USERS = ["fred", "mary", "ann", "bob", "cleo", "dave", "eve", "gus"]
+
+
+@pytest.fixture(scope="session")
+def murder():
+    with LocalMurder(USERS) as m:
+        yield m

@@ -149,6 +149,9 @@ bool entry_header_read(struct bytes raw, struct entry_header *h_r)
 	    !cursor_u64le(&c, &h_r->checksum))
 		return false;
 	h_r->type = (enum entry_type)type;
+	/* What a later version may mean by these is not known here. */
+	if (flags != 0 || zero != 0)
+		return false;
 	return h_r->head_size >= ENTRY_HEADER && h_r->head_size <= ENTRY_HEAD_MAX && h_r->body_size <= ENTRY_BODY_MAX &&
 	       type >= ENTRY_EPOCH && type <= ENTRY_SUBSCRIBE && h_r->lsn > 0;
 }
@@ -200,12 +203,29 @@ static bool read_one(struct cursor *c, struct entry *e, size_t i)
 	}
 }
 
+/* The least octets that one member of a list takes. */
+static size_t least_size(enum entry_type type)
+{
+	switch (type) {
+	case ENTRY_APPEND:
+		return 8 + 4 + 8 + 8 + 1 + 8;
+	case ENTRY_FLAGS:
+		return 4 + 1 + 8;
+	case ENTRY_COPY:
+		return 4 + 4 + 8 + 4 + 8 + 1 + 8;
+	case ENTRY_RENAME:
+		return 8 + 4;
+	default:
+		return 4;
+	}
+}
+
 static bool read_list(struct cursor *c, struct arena *a, struct entry *e)
 {
 	uint32_t count;
 
-	/* Every member takes at least four octets: a count beyond that is a lie. */
-	if (!cursor_u32le(c, &count) || count > LIST_MAX || count > cursor_left(c) / 4)
+	/* A count of more members than there is room for is a lie, and must not become memory. */
+	if (!cursor_u32le(c, &count) || count > LIST_MAX || count > cursor_left(c) / least_size(e->type))
 		return false;
 	e->count = count;
 	e->deliveries = e->type == ENTRY_APPEND ? arena_array(a, count, sizeof(*e->deliveries)) : NULL;
@@ -250,7 +270,7 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e)
 		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && cursor_u64le(c, &e->source) &&
 		       cursor_u64le(c, &e->source_modseq) && read_list(c, a, e);
 	case ENTRY_SUBSCRIBE:
-		if (!cursor_u8(c, &on))
+		if (!cursor_u8(c, &on) || on > 1)
 			return false;
 		e->is_on = on != 0;
 		return cursor_bytes32(c, MAILBOX_NAME_MAX, &e->user) && cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name);

@@ -4,6 +4,8 @@
 
 #define OTHERS "Other Users"
 #define SHARED "Shared Folders"
+/* By so much the external form may be longer than the internal one. */
+#define PREFIX_MAX 16
 
 struct names names_of(const struct config *config, struct bytes user, bool is_admin)
 {
@@ -101,7 +103,7 @@ static bool check_levels(const struct names *n, struct bytes external, struct fa
 {
 	struct bytes rest = external;
 
-	if (external.n == 0 || external.n > NAMES_MAX)
+	if (external.n == 0 || external.n > NAMES_MAX + PREFIX_MAX)
 		return fault_set(why, FAULT_CLIENT, "a mailbox name has 1 to %d octets", NAMES_MAX);
 	if (!names_is_mutf7(external))
 		return fault_set(why, FAULT_CLIENT, "the mailbox name is not modified UTF-7");
@@ -202,7 +204,16 @@ static bool personal(const struct names *n, struct bytes external, struct buffer
 	return true;
 }
 
-static bool as_admin(const struct names *n, struct bytes external, struct buffer *to)
+static bool is_domain(struct bytes text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		if (!ascii_is_alnum(text.p[i]) && text.p[i] != '-' && text.p[i] != '.')
+			return false;
+	}
+	return text.n > 0;
+}
+
+static bool as_admin(const struct names *n, struct bytes external, struct buffer *to, struct fault *why)
 {
 	size_t at = n->virt ? bytes_rfind(external, '@') : external.n;
 
@@ -211,32 +222,12 @@ static bool as_admin(const struct names *n, struct bytes external, struct buffer
 		return true;
 	}
 	if (at < external.n) {
-		buffer_add(to, bytes_from(external, at + 1));
-		buffer_add_u8(to, '!');
+		if (at == 0 || external.p[at - 1] == (uint8_t)n->sep || !is_domain(bytes_from(external, at + 1)))
+			return fault_set(why, FAULT_CLIENT, "behind '@' stands no domain, or nothing before it");
+		(void)add_domain(n, external, to);
 	}
 	add_levels(n, to, bytes_sub(external, 0, at));
 	return true;
-}
-
-bool names_to_internal(const struct names *n, struct bytes external, struct buffer *to, struct fault *why)
-{
-	size_t start = to->n;
-	struct bytes made;
-	bool ok;
-
-	if (external.n > 1 && external.p[external.n - 1] == (uint8_t)n->sep)
-		external.n--;
-	if (!check_levels(n, external, why))
-		return false;
-	ok = n->is_admin ? as_admin(n, external, to) : personal(n, external, to, why);
-	made = bytes_from(buffer_bytes(to), start);
-	if (ok && made.n > NAMES_MAX)
-		ok = fault_set(why, FAULT_CLIENT, "the mailbox name is too long");
-	if (ok && bytes_equal_str(made, "user"))
-		ok = fault_set(why, FAULT_CLIENT, "\"user\" is not a mailbox");
-	if (!ok)
-		to->n = start;
-	return ok;
 }
 
 /* INTERNAL without its domain; the domain (without '!') in *domain_r. */
@@ -250,6 +241,57 @@ static struct bytes split_domain(struct bytes internal, struct bytes *domain_r)
 	}
 	*domain_r = bytes_sub(internal, 0, mark);
 	return bytes_from(internal, mark + 1);
+}
+
+/* With virtual domains "user.fred@example.com" would be taken for the mailbox of a user whose real one is
+ * "example.com!user.fred". */
+static bool has_false_owner(const struct names *n, struct bytes internal)
+{
+	struct bytes domain, local = split_domain(internal, &domain);
+
+	if (!n->virt || !bytes_starts(local, BYTES_LIT("user.")))
+		return false;
+	local = bytes_from(local, 5);
+	return bytes_find(bytes_sub(local, 0, bytes_find(local, '.')), '@') < bytes_find(local, '.');
+}
+
+/* Whether what INTERNAL is shown as leads back to it: "Other Users/fred/INBOX" does not, as Fred has it as INBOX. */
+static bool leads_back(const struct names *n, struct bytes internal)
+{
+	struct buffer shown = { 0 }, again = { 0 };
+	struct fault why;
+	bool ok;
+
+	names_to_external(n, internal, &shown);
+	ok = personal(n, buffer_bytes(&shown), &again, &why) && bytes_equal(buffer_bytes(&again), internal);
+	buffer_fini(&shown);
+	buffer_fini(&again);
+	return ok;
+}
+
+bool names_to_internal(const struct names *n, struct bytes external, struct buffer *to, struct fault *why)
+{
+	size_t start = to->n;
+	struct bytes made;
+	bool ok;
+
+	if (external.n > 1 && external.p[external.n - 1] == (uint8_t)n->sep)
+		external.n--;
+	if (!check_levels(n, external, why))
+		return false;
+	ok = n->is_admin ? as_admin(n, external, to, why) : personal(n, external, to, why);
+	made = bytes_from(buffer_bytes(to), start);
+	if (ok && made.n > NAMES_MAX)
+		ok = fault_set(why, FAULT_CLIENT, "the mailbox name is too long");
+	if (ok && bytes_equal_str(made, "user"))
+		ok = fault_set(why, FAULT_CLIENT, "\"user\" is not a mailbox");
+	if (ok && has_false_owner(n, made))
+		ok = fault_set(why, FAULT_CLIENT, "'@' does not belong in that level of the mailbox name");
+	if (ok && !n->is_admin && !leads_back(n, made))
+		ok = fault_set(why, FAULT_CLIENT, "the mailbox would be shown under another one's name");
+	if (!ok)
+		to->n = start;
+	return ok;
 }
 
 bool names_is_below(struct bytes child, struct bytes parent)

@@ -25,9 +25,10 @@ struct names {
 
 struct names names_of(const struct config *config, struct bytes user, bool is_admin);
 
-/* Append the internal form of EXTERNAL (a trailing separator is dropped). False with WHY (FAULT_CLIENT), TO as before:
- * empty or over-long, an empty level, bad modified UTF-7, a character that no name may hold, the root of a namespace, or
- * a name that would be another user's tree root ("Other Users"). */
+/* Append the internal form of EXTERNAL (a trailing separator is dropped). What is taken is shown under a name that leads
+ * back to it. False with WHY (FAULT_CLIENT), TO as before: empty or over-long, an empty level, bad modified UTF-7, a
+ * character that no name may hold, the root of a namespace, or a name that would be another user's tree root ("Other
+ * Users"). */
 bool names_to_internal(const struct names *n, struct bytes external, struct buffer *to, struct fault *why);
 /* Append the external form of INTERNAL, as N's user sees it. */
 void names_to_external(const struct names *n, struct bytes internal, struct buffer *to);

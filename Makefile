@@ -30,6 +30,7 @@ test: deps-test
 	@tests/run-all
 
 bench: deps-test all
+	@packaging/install-deps bench
 	@bench/run
 
 clean:

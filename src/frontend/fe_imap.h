@@ -51,6 +51,7 @@ struct fe_imap {
 	uint64_t id;
 	struct imap_framer framer;
 	struct imap_frame_limits limits;
+	size_t held; /* octets of a large command counted against max_inflight */
 	struct arena arena; /* of the command at hand */
 	unsigned failures;
 

@@ -12,6 +12,12 @@
 #include "policy.h"
 
 #define FAILURES_MAX 10
+/* A command of so many octets is not counted against max_inflight. */
+#define SMALL_COMMAND (64 * 1024)
+#define TAG_MAX 64
+#define LINE_BEFORE_LOGIN 16384
+#define LITERAL_BEFORE_LOGIN 4096
+#define COMMAND_BEFORE_LOGIN 32768
 
 struct frontend *fe_imap_frontend(const struct fe_imap *s)
 {
@@ -90,8 +96,20 @@ static void write_capability(struct fe_imap *s, struct buffer *out)
 	buffer_add_str(out, " IDLE UIDPLUS MOVE UNSELECT NAMESPACE CHILDREN SPECIAL-USE ACL RIGHTS=kxte");
 }
 
+/* Count what a large command holds, N octets, against what all may hold together. False: it is too much now. */
+static bool hold(struct fe_imap *s, size_t n)
+{
+	if (n > s->held && !fe_inflight(fe_imap_frontend(s), (int64_t)(n - s->held)))
+		return false;
+	if (n < s->held)
+		(void)fe_inflight(fe_imap_frontend(s), -(int64_t)(s->held - n));
+	s->held = n;
+	return true;
+}
+
 void fe_imap_op_done(struct fe_imap *s)
 {
+	(void)hold(s, 0);
 	timer_free(&s->retry);
 	fe_copy_free(s);
 	buffer_fini(&s->raw);
@@ -452,21 +470,45 @@ static bool take_line(struct fe_imap *s)
 	return true;
 }
 
+/* A command of NEED octets comes: let it in, or answer NO [LIMIT] and skip it. False: more input is needed. */
+static bool make_room(struct fe_imap *s, struct bytes in, size_t need)
+{
+	size_t n;
+
+	if (need <= SMALL_COMMAND || hold(s, need)) {
+		conn_want(s->conn, need);
+		return false;
+	}
+	n = bytes_find(in, ' ');
+	answer(s, n > 0 && n < TAG_MAX ? bytes_sub(in, 0, n) : BYTES_LIT("*"), "NO [LIMIT]", "too many messages at once, try later");
+	/* What is missing is the rest of a literal, and the end of its line. */
+	s->framer = (struct imap_framer){ .skip = need >= 2 && need - 2 > in.n ? need - 2 - in.n : 0, .is_skipping = true };
+	conn_consume(s->conn, in.n);
+	conn_want(s->conn, 0);
+	return true;
+}
+
 /* False: nothing more can be done now. */
 static bool take(struct fe_imap *s)
 {
 	struct bytes in = conn_input(s->conn), tag;
 	struct fault why;
+	struct imap_frame_limits limits = s->limits;
 	size_t n;
 
 	if (s->sasl != NULL || s->is_idling)
 		return take_line(s);
 	if (s->has_op)
 		return false;
-	switch (imap_framer_next(&s->framer, in, &s->limits, &n, &tag, &why)) {
+	if (s->user == NULL)
+		limits = (struct imap_frame_limits){ LINE_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN, COMMAND_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN };
+	switch (imap_framer_next(&s->framer, in, &limits, &n, &tag, &why)) {
 	case FRAME_MORE:
-		conn_want(s->conn, n);
-		return false;
+		return make_room(s, in, n);
+	case FRAME_TOO_BIG:
+		answer(s, tag, "NO [TOOBIG]", why.what);
+		conn_consume(s->conn, n);
+		return true;
 	case FRAME_CONTINUE:
 		fe_imap_say(s, "+ go ahead");
 		return true;
@@ -535,6 +577,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 		imap_link_drop(LIST_OBJECT(m, struct imap_link, in_session));
 	list_remove(&s->base.in_shard);
 	(void)atomic_fetch_sub(&fe_imap_frontend(s)->imap_sessions, 1);
+	(void)hold(s, 0);
 	sasl_server_free(&s->sasl);
 	buffer_fini(&s->raw);
 	buffer_fini(&s->final);

@@ -89,10 +89,12 @@ static enum imap_frame on_literal(struct imap_framer *f, struct bytes in, uint64
 	size_t limit = is_message ? limits->message : is_append(in) && f->message == 0 ? limits->message : limits->literal;
 
 	if (n > limit || (!is_message && n > limits->command - f->literals)) {
-		(void)fault_set(why, FAULT_LIMIT, "a literal of more than %zu octets", limit);
+		bool is_too_big = is_append(in) && f->message == 0 && n > limit;
+
+		(void)fault_set(why, FAULT_LIMIT, "a %s of more than %zu octets", is_too_big ? "message" : "literal", limit);
 		if (!is_sync && n / SKIP_TIMES > limits->message)
 			return FRAME_FATAL;
-		return refuse(f, in, n, is_sync, n_r, tag_r);
+		return refuse(f, in, n, is_sync, n_r, tag_r) == FRAME_REFUSED && is_too_big ? FRAME_TOO_BIG : FRAME_REFUSED;
 	}
 	if (is_sync && !f->is_continued) {
 		f->is_continued = true;

@@ -30,6 +30,7 @@ enum imap_frame {
 	FRAME_CONTINUE, /* send "+ ", then call again: a synchronising literal is accepted */
 	FRAME_SKIP,     /* consume *n_r octets (of a refused command), then call again */
 	FRAME_REFUSED,  /* answer *tag_r ("*" if it has none) with BAD or NO and WHY; consume *n_r; the rest is skipped */
+	FRAME_TOO_BIG,  /* as FRAME_REFUSED: the message of an APPEND is over its limit, NO [TOOBIG] (RFC 7889) */
 	FRAME_FATAL,    /* hopeless: say BYE with WHY and close */
 };
 

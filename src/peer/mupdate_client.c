@@ -54,10 +54,14 @@ static void on_closed(struct conn *conn, void *arg, const struct fault *why)
 	buffer_fini(&c->mechanisms);
 	if (c->problem[0] == '\0')
 		(void)snprintf(c->problem, sizeof(c->problem), "%s", why != NULL ? why->what : "closed by the mupdate server");
-	if (was_up)
+	if (was_up) {
 		log_event(LOG_WARNING, "peer.mupdate.lost", LOG_STR("why", c->problem));
-	else
-		log_event(LOG_DEBUG, "peer.mupdate.unreachable", LOG_STR("why", c->problem));
+		c->told[0] = '\0';
+	} else if (strcmp(c->told, c->problem) != 0) {
+		/* Once a problem, however often it is tried. */
+		log_event(LOG_WARNING, "peer.mupdate.unreachable", LOG_STR("why", c->problem));
+		(void)snprintf(c->told, sizeof(c->told), "%s", c->problem);
+	}
 	timer_start(c->again, c->pause_ms, 0);
 	c->pause_ms = c->pause_ms * 2 > LAST_PAUSE_MS ? LAST_PAUSE_MS : c->pause_ms * 2;
 	drop_commands(c);

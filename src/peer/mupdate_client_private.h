@@ -33,6 +33,7 @@ struct mupdate_client {
 	uint64_t pause_ms;
 	size_t next_address;
 	char problem[FAULT_WHAT_MAX];
+	char told[FAULT_WHAT_MAX]; /* the problem that was logged last since it was up */
 
 	struct buffer mechanisms; /* offered, separated by blanks */
 	bool offers_tls, offers_roost;

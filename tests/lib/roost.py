@@ -112,7 +112,7 @@ class Murder:
         self.mupdate = Daemon(self.dir, "mupdate", "mupdate", {
             "configdirectory": self.dir + "/mupdate", "mupdate_listen": f"127.0.0.1:{self.mupdate_port}",
             "users_file": self.users, "admins": "admin", "proxyservers": "frontend", "log_level": "debug",
-            "index_map_size": "64M"})
+            "servers": " ".join(backends), "index_map_size": "64M"})
         os.mkdir(self.dir + "/mupdate")
         self.members = {}
         for server, names in backends.items():

@@ -172,6 +172,7 @@ static void frames(struct bytes in, struct buffer *out)
 			start += n;
 			break;
 		case FRAME_REFUSED:
+		case FRAME_TOO_BIG:
 			buffer_addf(out, "R:%.*s ", BYTES_FMT(tag));
 			start += n;
 			break;

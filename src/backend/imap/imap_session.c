@@ -427,13 +427,15 @@ static bool take_frame(struct session *s)
 	struct fault why = { 0 };
 	size_t n = 0;
 	struct imap_frame_limits limits = s->client.backend->frame_limits;
+	enum imap_frame found;
 
 	if (s->state == SESSION_NOT_AUTHED) {
 		limits.line = limits.line < 16384 ? limits.line : 16384;
 		limits.literal = limits.message = limits.literal < 4096 ? limits.literal : 4096;
 		limits.command = limits.command < 32768 ? limits.command : 32768;
 	}
-	switch (imap_framer_next(&s->framer, in, &limits, &n, &tag, &why)) {
+	found = imap_framer_next(&s->framer, in, &limits, &n, &tag, &why);
+	switch (found) {
 	case FRAME_MORE:
 		(void)make_room(s, n);
 		return false;
@@ -448,7 +450,8 @@ static bool take_frame(struct session *s)
 		conn_consume(s->client.conn, n);
 		return true;
 	case FRAME_REFUSED:
-		refuse(s, tag, "BAD", &why);
+	case FRAME_TOO_BIG:
+		refuse(s, tag, found == FRAME_TOO_BIG ? "NO [TOOBIG]" : "BAD", &why);
 		conn_consume(s->client.conn, n);
 		if (s->bad >= IMAP_BAD_MAX)
 			session_bye(s, "too many bad commands");

@@ -214,6 +214,7 @@ static void frame(struct bytes all, size_t chunk, bool do_parse, struct cuts *cu
 			FUZZ_CHECK(n > 0 && n <= in.n);
 			break;
 		case FRAME_REFUSED:
+		case FRAME_TOO_BIG:
 			FUZZ_CHECK(n > 0 && n <= in.n && tag.n > 0 && why.kind != FAULT_NONE);
 			fuzz_touch(tag);
 			cuts->has_refusal = true;

@@ -278,6 +278,7 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 bool store_rebuild(const struct store_options *options, FILE *out, struct fault *why)
 {
 	char *boot = must_printf("%s/index.boot", options->dir);
+	uint64_t problems;
 	struct store *s;
 
 	/* Without its mark the index is of another boot: store_open() makes it anew. */
@@ -289,5 +290,11 @@ bool store_rebuild(const struct store_options *options, FILE *out, struct fault 
 	(void)fprintf(out, "rebuilt: %llu entries in the journal, applied up to %llu\n", (unsigned long long)store_last_lsn(s),
 	              (unsigned long long)store_applied_lsn(s));
 	store_close(&s);
-	return true;
+	/* The index needs no body: what is wrong with one is found only by looking. */
+	if (!store_verify(options, out, &problems, why))
+		return false;
+	return problems == 0 || fault_set(why, FAULT_OPERATOR,
+	                                  "%s: the index is made, but the journal has %llu problems (above): restore this member from "
+	                                  "the other",
+	                                  options->dir, (unsigned long long)problems);
 }

@@ -22,7 +22,7 @@ bool store_each_mailbox(const struct store_options *options, store_mailbox_fn *f
 bool store_verify(const struct store_options *options, FILE *out, uint64_t *problems_r, struct fault *why);
 
 /* Throw the index away and make it anew from the journal, up to the last entry known committed; prints what it did.
- * No daemon has the partition open. false with WHY set. */
+ * Then verify. No daemon has the partition open. false with WHY set, also where it is made but something is wrong. */
 bool store_rebuild(const struct store_options *options, FILE *out, struct fault *why);
 
 #endif

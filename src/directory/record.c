@@ -52,7 +52,7 @@ static struct record_change deactivate(const struct record *now, struct bytes lo
 	if (!location_equal(now->location, location))
 		return answer(false, "mailbox is elsewhere");
 	if (now->state == RECORD_RESERVED)
-		return answer(true, "done");
+		return answer(false, "mailbox is not active");
 	return become(RECORD_RESERVED, fuller(location, now->location), BYTES_NONE);
 }
 

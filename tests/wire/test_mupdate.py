@@ -1,0 +1,298 @@
+"""The mupdate server, raw: RFC 3656, the table of states, many followers, members and reigns."""
+import base64
+import re
+import time
+
+import pytest
+
+from roost import PASSWORD, Murder, Raw, wait_for
+
+
+@pytest.fixture(scope="module")
+def server():
+    m = Murder(users=["fred"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]})
+    m.mupdate.start()
+    wait_for(lambda: Raw(m.mupdate_port).close() or True, "it listens")
+    yield m
+    m.mupdate.stop()
+    assert not re.findall(r"^\S+ error .*", m.mupdate.text(), re.M)
+
+
+class Mupdate(Raw):
+    def __init__(self, m, user=None, authzid=""):
+        super().__init__(m.mupdate_port)
+        self.banner = []
+        while True:
+            line = self.line()
+            self.banner.append(line)
+            if line.startswith("* OK"):
+                break
+        if user:
+            assert self.auth(user, authzid)[1].startswith("OK")
+
+    def auth(self, user, authzid="", password=PASSWORD):
+        words = base64.b64encode(f"{authzid}\0{user}\0{password}".encode()).decode()
+        return self.cmd(f'AUTHENTICATE "PLAIN" {{{len(words)}+}}\r\n{words}')
+
+    def do(self, verb, *args):
+        """Arguments as literals, as Cyrus sends them. The untagged lines, and the tagged one."""
+        text = verb + "".join(f" {{{len(a.encode())}+}}\r\n{a}" for a in args)
+        return self.cmd(text)
+
+    def ok(self, verb, *args):
+        lines, done = self.do(verb, *args)
+        assert done.startswith("OK"), (verb, args, done)
+        return lines
+
+    def no(self, verb, *args):
+        done = self.do(verb, *args)[1]
+        assert done.startswith("NO"), (verb, args, done)
+
+    def record(self):
+        """The next line of records, with its literals in it."""
+        text = self.line()
+        while True:
+            m = re.search(r"\{(\d+)\+?\}$", text)
+            if not m:
+                return text
+            text = text[:m.start()] + '"' + self.read(int(m.group(1))).decode() + '"' + self.line()
+
+    def until(self, tag):
+        lines = []
+        while True:
+            line = self.record()
+            if line == "":
+                raise EOFError(lines)
+            if line.startswith(tag + " ") and not re.match(rf"{tag} (MAILBOX|RESERVE|DELETE) ", line):
+                return lines, line[len(tag) + 1:]
+            lines.append(line)
+
+
+@pytest.fixture
+def c(server):
+    c = Mupdate(server, "admin")
+    yield c
+    c.close()
+
+
+n = 0
+
+
+@pytest.fixture
+def name():
+    global n
+    n += 1
+    return f"user.test{n}"
+
+
+def state(c, name):
+    lines, done = c.do("FIND", name)
+    assert done.startswith("OK")
+    if not lines:
+        return None
+    word, where = re.match(r'\S+ (MAILBOX|RESERVE) "[^"]*" "([^"]*)"', lines[0]).groups()
+    return word, where
+
+
+def test_banner_and_authentication(server):
+    c = Mupdate(server)
+    text = "\n".join(c.banner)
+    assert '* AUTH' in text and '"PLAIN"' in text and '* OK MUPDATE' in text
+    assert c.cmd('FIND "x"')[1].startswith(("NO", "BAD"))
+    assert c.cmd('UPDATE')[1].startswith(("NO", "BAD"))
+    assert c.auth("admin", password="wrong")[1].startswith("NO")
+    assert c.auth("fred")[1].startswith("NO"), "fred has no business here"
+    assert c.auth("admin")[1].startswith("OK")
+    assert c.auth("admin")[1].startswith(("NO", "BAD"))
+    assert c.cmd("NOOP")[1].startswith("OK")
+    assert c.cmd("LOGOUT")[1].startswith("OK") or True
+    c.close()
+
+
+def test_the_table_of_states(c, name):
+    a, b = "backenda!default", "backendb!default"
+    c.no("DEACTIVATE", name, a)
+    c.no("DELETE", name)
+    c.ok("RESERVE", name, a)
+    assert state(c, name) == ("RESERVE", a)
+    c.ok("RESERVE", name, a)
+    c.ok("RESERVE", name, "BACKENDA!default")
+    c.no("RESERVE", name, b)
+    c.no("DEACTIVATE", name, a)
+    c.ok("ACTIVATE", name, a, "fred lr")
+    assert state(c, name) == ("MAILBOX", a)
+    c.ok("RESERVE", name, a)
+    assert state(c, name) == ("MAILBOX", a), "a second reservation leaves it active"
+    c.ok("RESERVE", name, "backenda!")
+    c.no("RESERVE", name, b)
+    c.ok("ACTIVATE", name, a, "fred lrs")
+    c.no("DEACTIVATE", name, b)
+    c.ok("ACTIVATE", name, b, "fred lrs")
+    assert state(c, name) == ("MAILBOX", b), "RFC 3656 lets ACTIVATE move it"
+    c.ok("DEACTIVATE", name, b)
+    assert state(c, name) == ("RESERVE", b)
+    c.ok("DELETE", name)
+    assert state(c, name) is None
+
+
+def test_the_pair_deletes_twice(server, name):
+    c = Mupdate(server, "backenda")
+    c.ok("ACTIVATE", name, "backenda!default", "fred lr")
+    c.ok("DELETE", name)
+    c.ok("DELETE", name)
+    other = Mupdate(server, "backendb")
+    other.no("DELETE", name)
+    c.close()
+    other.close()
+
+
+def test_a_server_writes_only_its_own(server, name):
+    c = Mupdate(server, "backenda")
+    c.no("RESERVE", name, "backendb!default")
+    c.no("ACTIVATE", name, "backendb!default", "x lr")
+    c.close()
+
+
+def test_list(c, name):
+    for i in range(3):
+        c.ok("ACTIVATE", f"{name}.{i}", "backenda!default", "fred lr")
+    everything = c.ok("LIST")
+    assert sum(name + "." in x for x in everything) == 3
+    assert sum(name + "." in x for x in c.ok("LIST", "backenda")) == 3
+    assert sum(name + "." in x for x in c.ok("LIST", "backendb")) == 0
+
+
+@pytest.mark.parametrize("line", [
+    b"", b" ", b"x", b"a1", b"a1 NOSUCH", b'a1 RESERVE', b'a1 RESERVE "x"', b'a1 RESERVE "x" "y" "z"', b'a1 ACTIVATE "x" "y"', b'a1 FIND', b'a1 FIND "x" "y"',
+    b'a1 FIND x', b'a1 FIND "x', b'a1 DELETE', b'a1 DEACTIVATE "x"', b'a1 LIST "a" "b"', b'a1 FIND {x}', b'a1 FIND {99999999999999999999}', b'a1 FIND {-1}', b"\0\0\0",
+    b'a1 XJOIN "a"', b'a1 XREIGN "a" "b" "c" "d"', b"a1 STARTTLS", b"\xff\xfe\xfd", b"a" * 3000 + b" NOOP",
+])
+def test_wrong_lines(server, line):
+    c = Mupdate(server, "admin")
+    c.send(line + b"\r\n")
+    assert re.search(r"\b(BAD|NO)\b", c.record())
+    c.send(b"z NOOP\r\n")
+    assert c.record().startswith("z OK") or c.record().startswith("z OK")
+    c.close()
+
+
+def test_limits(server, c):
+    try:
+        c.send(b"a FIND {200000+}\r\n" + b"x" * 200000 + b"\r\n")
+        answer = c.record()
+    except OSError:
+        answer = ""
+    assert answer == "" or "BAD" in answer or "BYE" in answer
+    again = Mupdate(server, "admin")
+    again.ok("NOOP")
+    again.close()
+
+
+def test_updates_reach_every_follower_and_a_slow_one_delays_none(server, name):
+    c = Mupdate(server, "admin")
+    followers = [Mupdate(server, "frontend") for _ in range(20)]
+    slow = Mupdate(server, "frontend")
+    slow.send("u UPDATE\r\n")
+    for f in followers:
+        f.send("u UPDATE\r\n")
+    for f in followers:
+        while not re.match(r"u OK", f.record()):
+            pass
+    big = "fred lrswipkxtea\t" * 20
+    c.send(b"".join(b'p%d ACTIVATE "%s.%d" "backenda!default" "%s"\r\n' % (i, name.encode(), i, big.encode()) for i in range(5000)))
+    for i in range(5000):
+        assert c.record().startswith(f"p{i} OK")
+    began = time.monotonic()
+    for f in followers:
+        while f"{name}.4999" not in f.record():
+            pass
+    assert time.monotonic() - began < 20
+    c.ok("DELETE", name + ".0")
+    for f in followers:
+        assert re.match(rf'u DELETE "{name}\.0"', f.record())
+        f.close()
+    slow.close()
+    c.close()
+
+
+def test_nothing_is_told_twice(server, name):
+    f = Mupdate(server, "frontend")
+    f.send("u UPDATE\r\n")
+    while not f.record().startswith("u OK"):
+        pass
+    c = Mupdate(server, "admin")
+    c.ok("RESERVE", name, "backenda!default")
+    c.ok("ACTIVATE", name, "backenda!default", "fred lr")
+    c.ok("RESERVE", name, "backenda!default")
+    c.ok("ACTIVATE", name, "backenda!default", "fred lr")
+    c.ok("DELETE", name)
+    f.send("n NOOP\r\n")
+    seen = []
+    while not seen or not seen[-1].startswith("n OK"):
+        seen.append(f.record())
+    words = [x.split()[1] for x in seen[:-1] if name in x]
+    assert words in (["RESERVE", "MAILBOX", "DELETE"], ["MAILBOX", "DELETE"]), seen
+    f.close()
+    c.close()
+
+
+def test_records_survive_a_kill(server, c, name):
+    c.send(b"".join(b'k%d RESERVE "%s.%d" "backenda!default"\r\n' % (i, name.encode(), i) for i in range(2000)))
+    answered = [c.record().split()[0] for _ in range(500)]
+    server.mupdate.kill()
+    server.mupdate.start()
+    wait_for(lambda: Raw(server.mupdate_port).close() or True, "it listens")
+    again = Mupdate(server, "admin")
+    for tag in answered:
+        assert state(again, f"{name}.{tag[1:]}") == ("RESERVE", "backenda!default")
+    again.close()
+
+
+def join(server, account, member, name="backenda", epoch="0", master="", in_sync=""):
+    c = Mupdate(server, account, member)
+    return c, c.do("XJOIN", name, member, "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4", epoch, master, in_sync)
+
+
+def test_members_and_reigns(server):
+    one, (lines, done) = join(server, "backenda", "backenda1")
+    assert done.startswith("OK"), done
+    wait_for(lambda: "XSERVER" in one.record(), "the first reign")
+    assert join(server, "backenda", "backendb1", "backendb")[1][1].startswith("NO"), "another server's name"
+    assert join(server, "frontend", "backenda1")[1][1].startswith("NO"), "no member's account"
+    two, (lines, done) = join(server, "backenda", "backenda2")
+    assert done.startswith("OK") and any('XSERVER "backenda" "1" "backenda1" "backenda1"' in x for x in lines), lines
+    # Not in sync: it may not rule.
+    assert two.do("XREIGN", "backenda", "1", "backenda2", "backenda2")[1].startswith("NO")
+    # The master takes it in; an old epoch is refused.
+    assert one.do("XREIGN", "backenda", "1", "backenda1", "backenda1 backenda2")[1].startswith("OK")
+    assert one.do("XREIGN", "backenda", "1", "backenda1", "backenda1")[1].startswith("NO")
+    # Both ask for epoch 2's successor: one wins.
+    assert two.do("XREIGN", "backenda", "2", "backenda2", "backenda2")[1].startswith("OK")
+    assert one.do("XREIGN", "backenda", "2", "backenda1", "backenda1")[1].startswith("NO")
+    # Who is not master is answered OK and changes nothing.
+    two.ok("ACTIVATE", "user.reign", "backenda!default", "x lr")
+    one.ok("DELETE", "user.reign")
+    assert state(two, "user.reign") == ("MAILBOX", "backenda!default")
+    two.ok("DELETE", "user.reign")
+    assert state(two, "user.reign") is None
+    one.close()
+    two.close()
+
+
+def test_promotion_is_passed_on(server):
+    master, (lines, done) = join(server, "backendb", "backendb1", "backendb")
+    assert done.startswith("OK")
+    wait_for(lambda: "XSERVER" in master.record(), "the reign")
+    other, _ = join(server, "backendb", "backendb2", "backendb")
+    assert master.do("XREIGN", "backendb", "1", "backendb1", "backendb1 backendb2")[1].startswith("OK")
+    admin = Mupdate(server, "admin")
+    admin.no("XPROMOTE", "nosuch", "")
+    admin.no("XPROMOTE", "backendb", "nobody")
+    admin.send('p XPROMOTE "backendb" "backendb2"\r\n')
+    wait_for(lambda: 'XPROMOTE "backendb" "backendb2"' in master.record(), "the master is asked")
+    assert master.do("XREIGN", "backendb", "2", "backendb2", "backendb1 backendb2")[1].startswith("OK")
+    assert admin.until("p")[1].startswith("OK")
+    front = Mupdate(server, "frontend")
+    front.no("XPROMOTE", "backendb", "backendb1")
+    for x in (master, other, admin, front):
+        x.close()

@@ -2,6 +2,9 @@
 
 /* A refused literal longer than so many times the largest message is not worth waiting for. */
 #define SKIP_TIMES 4
+/* The longest end of a line that announces a literal, without its LF: "{", digits, "+}", CR. */
+#define DIGITS_MAX 20
+#define ANNOUNCEMENT_MAX (DIGITS_MAX + 4)
 
 static struct bytes tag_of(struct bytes in)
 {
@@ -12,10 +15,11 @@ static struct bytes tag_of(struct bytes in)
 	return n > 0 && n < in.n && in.p[n] == ' ' ? bytes_sub(in, 0, n) : BYTES_LIT("*");
 }
 
-/* Whether the command is APPEND, by its second word. */
+/* Whether the command is APPEND, by the second word of its first line. */
 static bool is_append(struct bytes in)
 {
-	struct bytes rest = bytes_from(in, bytes_find(in, ' ') + 1);
+	struct bytes line = bytes_sub(in, 0, bytes_find(in, '\n'));
+	struct bytes rest = bytes_from(line, bytes_find(line, ' ') + 1);
 
 	return bytes_starts_nocase(rest, BYTES_LIT("APPEND ")) || bytes_starts_nocase(rest, BYTES_LIT("LOCALAPPEND "));
 }
@@ -32,7 +36,7 @@ static bool announces(struct bytes line, uint64_t *n_r, bool *is_sync_r)
 	if (!*is_sync_r)
 		line.n--;
 	open = bytes_rfind(line, '{');
-	return open < line.n && bytes_to_u64(bytes_from(line, open + 1), UINT64_MAX / 2, n_r);
+	return open < line.n && line.n - open - 1 <= DIGITS_MAX && bytes_to_u64(bytes_from(line, open + 1), UINT64_MAX / 2, n_r);
 }
 
 static enum imap_frame refuse(struct imap_framer *f, struct bytes in, uint64_t skip, bool is_sync, size_t *n_r,
@@ -121,6 +125,8 @@ enum imap_frame imap_framer_next(struct imap_framer *f, struct bytes in, const s
 	if (f->is_skipping)
 		return skip(f, in, limits, n_r, why);
 	for (;;) {
+		struct bytes line;
+		bool is_announced;
 		size_t scan = f->is_continued || (f->at > f->segment && f->at > 0 && in.p[f->at - 1] == '\n') ? f->at - 1 : f->at;
 		size_t n = scan + bytes_find(bytes_from(in, scan), '\n');
 		size_t end;
@@ -132,7 +138,8 @@ enum imap_frame imap_framer_next(struct imap_framer *f, struct bytes in, const s
 			f->at = in.n;
 			if (in.n - f->literals - f->message > limits->line) {
 				(void)fault_set(why, FAULT_LIMIT, "a line of more than %zu octets", limits->line);
-				*n_r = in.n;
+				/* The end may turn out to be that of an announcement. */
+				*n_r = in.n - f->segment > ANNOUNCEMENT_MAX ? in.n - ANNOUNCEMENT_MAX : f->segment;
 				*tag_r = tag_of(in);
 				*f = (struct imap_framer){ .is_skipping = true };
 				return FRAME_REFUSED;
@@ -141,12 +148,15 @@ enum imap_frame imap_framer_next(struct imap_framer *f, struct bytes in, const s
 			return FRAME_MORE;
 		}
 		f->at = n + 1;
+		end = n > f->segment && in.p[n - 1] == '\r' ? n - 1 : n;
+		line = bytes_sub(in, f->segment, end - f->segment);
+		is_announced = announces(line, &literal, &is_sync);
 		if (f->at - f->literals - f->message > limits->line) {
 			(void)fault_set(why, FAULT_LIMIT, "a line of more than %zu octets", limits->line);
-			return refuse(f, in, 0, true, n_r, tag_r);
+			/* A literal that it announces is on its way, and is no command. */
+			return is_announced && !is_sync ? refuse(f, in, literal, false, n_r, tag_r) : refuse(f, in, 0, true, n_r, tag_r);
 		}
-		end = n > f->segment && in.p[n - 1] == '\r' ? n - 1 : n;
-		if (!announces(bytes_sub(in, f->segment, end - f->segment), &literal, &is_sync)) {
+		if (!is_announced) {
 			*n_r = f->at;
 			*f = (struct imap_framer){ 0 };
 			return FRAME_COMMAND;

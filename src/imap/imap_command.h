@@ -106,7 +106,7 @@ struct fetch_item {
 	size_t field_count;
 	bool has_partial;
 	uint32_t offset, length; /* of <offset.length> */
-	struct bytes text;       /* the section as the client wrote it, "BODY[...]" without PEEK and partial: for the answer */
+	struct bytes text;       /* the section as it stands in the answer, "BODY[...]" without PEEK and partial */
 };
 
 /* SEARCH: a tree. */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "imap_parse_private.h"
+#include "imap_writer.h"
 
 #define PARTS_MAX 100
 
@@ -92,8 +93,7 @@ static bool take_partial(struct imap_parser *p, struct fetch_item *item)
 static bool take_section(struct imap_parser *p, struct fetch_item *item)
 {
 	const uint8_t *start = p->c.p;
-	uint8_t *text;
-	size_t n;
+	struct buffer text = { 0 };
 	bool ends_in_dot;
 
 	if (!take_parts(p, item))
@@ -117,11 +117,20 @@ static bool take_section(struct imap_parser *p, struct fetch_item *item)
 		return false;
 	if (!cursor_take(&p->c, ']'))
 		return imap_expected(&p->c, "']'", p->why);
-	n = (size_t)(p->c.p - start);
-	text = arena_alloc(p->a, n + 5);
-	memcpy(text, "BODY[", 5);
-	memcpy(text + 5, start, n);
-	item->text = bytes_make(text, n + 5);
+	buffer_add_str(&text, "BODY[");
+	if (item->field_count > 0) {
+		/* The client's own octets up to the list; in that, a literal may stand as a server must not write it. */
+		buffer_add(&text, bytes_make(start, bytes_find(bytes_make(start, (size_t)(p->c.p - start)), '(')));
+		for (size_t i = 0; i < item->field_count; i++) {
+			buffer_add_u8(&text, i == 0 ? '(' : ' ');
+			imap_write_astring(&text, item->fields[i], false);
+		}
+		buffer_add_str(&text, ")]");
+	} else {
+		buffer_add(&text, bytes_make(start, (size_t)(p->c.p - start)));
+	}
+	item->text = arena_copy(p->a, buffer_bytes(&text));
+	buffer_fini(&text);
 	return take_partial(p, item);
 }
 

@@ -88,7 +88,7 @@ static bool each(void *arg, struct bytes name, struct bytes location, struct byt
 	struct buffer external = { 0 };
 
 	(void)location;
-	if ((fe_imap_rights(l->s, name, acl) & ACL_LOOKUP) == 0)
+	if (!names_is_visible(&l->s->names, name) || (fe_imap_rights(l->s, name, acl) & ACL_LOOKUP) == 0)
 		return true;
 	flush_held(l, l->has_held && names_is_below(name, buffer_bytes(&l->held_internal)));
 	names_to_external(&l->s->names, name, &external);

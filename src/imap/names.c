@@ -296,7 +296,25 @@ bool names_to_internal(const struct names *n, struct bytes external, struct buff
 
 bool names_is_below(struct bytes child, struct bytes parent)
 {
-	return child.n > parent.n && bytes_starts(child, parent) && child.p[parent.n] == '.';
+	/* A '!' behind it would make PARENT the beginning of a domain: "user.fred.org!x" is not Fred's. */
+	return child.n > parent.n && bytes_starts(child, parent) && child.p[parent.n] == '.' &&
+	       bytes_find(bytes_from(child, parent.n), '!') == child.n - parent.n;
+}
+
+bool names_is_visible(const struct names *n, struct bytes internal)
+{
+	struct buffer own = { 0 };
+	struct bytes domain;
+	bool is_same;
+
+	if (n->is_admin)
+		return true;
+	(void)split_domain(internal, &domain);
+	(void)add_domain(n, n->user, &own);
+	own.n -= own.n > 0;
+	is_same = bytes_equal_nocase(domain, buffer_bytes(&own));
+	buffer_fini(&own);
+	return is_same;
 }
 
 bool names_is_inbox(const struct names *n, struct bytes internal, struct bytes user)

@@ -33,6 +33,10 @@ bool names_to_internal(const struct names *n, struct bytes external, struct buff
 /* Append the external form of INTERNAL, as N's user sees it. */
 void names_to_external(const struct names *n, struct bytes internal, struct buffer *to);
 
+/* Whether N's user can name INTERNAL at all: other domains than his own only an administrator can. What is not visible is
+ * not listed: the external form leaves the domain out. */
+bool names_is_visible(const struct names *n, struct bytes internal);
+
 /* Append the internal name of USER's INBOX. */
 void names_inbox(const struct names *n, struct bytes user, struct buffer *to);
 /* Whether INTERNAL is USER's: his INBOX or below it. */

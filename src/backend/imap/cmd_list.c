@@ -110,6 +110,8 @@ static void list_one(struct listing *l, struct bytes internal, mailbox_id_t id)
 	bool is_subscribed = false;
 	char attributes[128];
 
+	if (!names_is_visible(&s->names, internal))
+		return;
 	buffer_clear(&l->name);
 	names_to_external(&s->names, internal, &l->name);
 	if (!s->identity.is_admin && !names_is_owner(&s->names, internal, user) &&

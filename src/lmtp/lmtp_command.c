@@ -211,7 +211,7 @@ bool lmtp_address_write(struct buffer *to, struct bytes address)
 	for (size_t i = 0; i < address.n; i++) {
 		uint8_t c = address.p[i];
 
-		if (c < ' ' || c == 0x7f || (i > at && (c == '>' || c == '<' || c == ' ')))
+		if (c < ' ' || c == 0x7f || (i > at && (c == '>' || c == '<' || c == ' ' || c == '"' || c == '\\')))
 			return false;
 		if (i < at && !is_atext(c))
 			needs_quotes = true;

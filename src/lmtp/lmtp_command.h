@@ -55,7 +55,7 @@ enum lmtp_parse lmtp_command_parse(struct bytes line, struct arena *a, struct lm
 #define LMTP_MAX_LINE 4096
 
 /* Write an address as it stands between < and >: the local part is quoted where it needs to be. Octets that no address
- * may hold (controls) are refused: false, nothing written. */
+ * may hold (controls, in a domain also blanks, quotes and brackets) are refused: false, nothing written. */
 struct buffer;
 bool lmtp_address_write(struct buffer *to, struct bytes address);
 

@@ -8,6 +8,8 @@
 #include "mime_private.h"
 
 #define CHARSET_MAX 64
+/* An encoded word has at most 75 octets (RFC 2047 section 2). Some write longer ones, but not beyond a line. */
+#define ENCODED_WORD_MAX 1000
 
 static iconv_t open_charset(struct bytes charset)
 {
@@ -45,13 +47,33 @@ static void add_latin1(struct buffer *to, uint8_t c)
 	}
 }
 
-void charset_to_utf8(struct bytes charset, struct bytes in, struct buffer *to)
+/* What is not UTF-8 is taken for Latin-1, octet by octet. */
+static void add_utf8(struct buffer *to, struct bytes in)
 {
-	iconv_t cd = charset.n == 0 ? open_charset(BYTES_LIT("UTF-8")) : open_charset(charset);
+	size_t i = 0;
+
+	while (i < in.n) {
+		size_t start = i;
+		utf8proc_int32_t cp;
+		utf8proc_ssize_t n = 1;
+
+		while (i < in.n && n > 0) {
+			n = in.p[i] < 0x80 ? 1 : utf8proc_iterate(in.p + i, (utf8proc_ssize_t)(in.n - i), &cp);
+			i += n > 0 ? (size_t)n : 0;
+		}
+		buffer_add(to, bytes_sub(in, start, i - start));
+		if (i < in.n)
+			add_latin1(to, in.p[i++]);
+	}
+}
+
+/* iconv takes code points for UTF-8 that are none, so what comes from it is looked at, too. */
+static void convert(iconv_t cd, struct bytes in, struct buffer *to)
+{
 	char *from = (char *)(uintptr_t)in.p;
 	size_t left = in.n;
 
-	while (left > 0 && cd != (iconv_t)-1) {
+	while (left > 0) {
 		size_t room = left * 2 + 16;
 		char *out = (char *)buffer_reserve(to, room);
 		size_t before = room;
@@ -67,12 +89,41 @@ void charset_to_utf8(struct bytes charset, struct bytes in, struct buffer *to)
 		from++;
 		left--;
 	}
-	if (cd != (iconv_t)-1) {
-		(void)iconv_close(cd);
+	/* Some charsets hold the last character back, as another one might join it. */
+	{
+		size_t room = 16, before = room;
+		char *out = (char *)buffer_reserve(to, room);
+
+		(void)iconv(cd, NULL, NULL, &out, &room);
+		to->n += before - room;
+	}
+}
+
+static bool is_utf8(struct bytes charset)
+{
+	return charset.n == 0 || bytes_equal_nocase_str(charset, "UTF-8") || bytes_equal_nocase_str(charset, "UTF8") ||
+	       bytes_equal_nocase_str(charset, "US-ASCII");
+}
+
+void charset_to_utf8(struct bytes charset, struct bytes in, struct buffer *to)
+{
+	struct buffer made = { 0 };
+	iconv_t cd;
+
+	if (is_utf8(charset)) {
+		add_utf8(to, in);
 		return;
 	}
-	for (size_t i = 0; i < in.n; i++)
-		add_latin1(to, in.p[i]);
+	cd = open_charset(charset);
+	if (cd == (iconv_t)-1) {
+		for (size_t i = 0; i < in.n; i++)
+			add_latin1(to, in.p[i]);
+		return;
+	}
+	convert(cd, in, &made);
+	(void)iconv_close(cd);
+	add_utf8(to, buffer_bytes(&made));
+	buffer_fini(&made);
 }
 
 void charset_fold(struct bytes utf8, struct buffer *to)
@@ -159,7 +210,7 @@ void mime_decode_base64(struct bytes in, struct buffer *to)
 /* "=?charset?Q?text?=" at the start of IN (RFC 2047 section 2); *n_r octets long. */
 static bool encoded_word(struct bytes in, size_t *n_r, struct buffer *to)
 {
-	struct bytes rest = bytes_from(in, 2), charset, text;
+	struct bytes rest = bytes_sub(in, 2, ENCODED_WORD_MAX), charset, text;
 	struct buffer raw = { 0 };
 	size_t n = bytes_find(rest, '?');
 	uint8_t encoding;
@@ -187,6 +238,7 @@ static bool encoded_word(struct bytes in, size_t *n_r, struct buffer *to)
 
 void charset_decode_header(struct bytes body, struct buffer *to)
 {
+	struct buffer word = { 0 };
 	size_t i = 0, plain = 0;
 	bool was_encoded = false;
 
@@ -194,22 +246,21 @@ void charset_decode_header(struct bytes body, struct buffer *to)
 		struct bytes rest = bytes_from(body, i);
 		size_t n;
 
-		if (bytes_starts(rest, BYTES_LIT("=?"))) {
-			size_t kept = to->n;
+		buffer_clear(&word);
+		if (bytes_starts(rest, BYTES_LIT("=?")) && encoded_word(rest, &n, &word)) {
 			struct bytes between = bytes_sub(body, plain, i - plain);
 
 			/* Blanks between two encoded words are not part of the text. */
 			if (!was_encoded || bytes_trim(between).n > 0)
 				charset_to_utf8(BYTES_NONE, between, to);
-			if (encoded_word(rest, &n, to)) {
-				i += n;
-				plain = i;
-				was_encoded = true;
-				continue;
-			}
-			to->n = kept;
+			buffer_add(to, buffer_bytes(&word));
+			i += n;
+			plain = i;
+			was_encoded = true;
+			continue;
 		}
 		i++;
 	}
 	charset_to_utf8(BYTES_NONE, bytes_from(body, plain), to);
+	buffer_fini(&word);
 }

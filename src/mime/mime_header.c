@@ -130,12 +130,16 @@ struct bytes mime_take_token(struct cursor *c)
 
 bool mime_take_quoted(struct cursor *c, struct arena *a, struct bytes *s_r)
 {
+	const uint8_t *end;
 	uint8_t *to;
 	size_t n = 0;
 
 	if (!cursor_take(c, '"'))
 		return false;
-	to = arena_alloc(a, cursor_left(c));
+	/* No more memory than the string has octets: a header may hold a great many of them. */
+	for (end = c->p; end < c->end && *end != '"'; end++)
+		end += *end == '\\' && end + 1 < c->end;
+	to = arena_alloc(a, (size_t)(end - c->p));
 	while (!cursor_at_end(c)) {
 		uint8_t o = *c->p++;
 

@@ -94,16 +94,19 @@ static bool part_contains(struct bytes message, const struct mime_part *part, st
 	return found;
 }
 
-static bool tree_contains(struct bytes message, const struct mime_part *part, struct bytes key, bool with_headers)
+static bool tree_contains(struct bytes message, const struct mime_limits *limits, const struct mime_part *part,
+                          struct bytes key, bool with_headers)
 {
-	if (with_headers && any_field_contains(bytes_sub(message, part->header_off, part->header_len), key))
+	struct bytes header = bytes_sub(message, part->header_off, part->header_len);
+
+	if (with_headers && any_field_contains(bytes_sub(header, 0, limits->header), key))
 		return true;
 	if (!part->is_multipart && !part->is_message && bytes_equal_nocase_str(part->type, "text") &&
 	    part_contains(message, part, key))
 		return true;
 	for (const struct mime_part *c = part->children; c != NULL; c = c->next) {
 		/* The header of a message within a message is text to whoever reads it. */
-		if (tree_contains(message, c, key, with_headers || part->is_message))
+		if (tree_contains(message, limits, c, key, with_headers || part->is_message))
 			return true;
 	}
 	return false;
@@ -112,7 +115,7 @@ static bool tree_contains(struct bytes message, const struct mime_part *part, st
 bool mime_text_contains(struct bytes message, const struct mime_limits *limits, struct bytes key, bool with_headers)
 {
 	struct arena a = { 0 };
-	bool found = tree_contains(message, mime_parse(message, limits, &a), key, with_headers);
+	bool found = tree_contains(message, limits, mime_parse(message, limits, &a), key, with_headers);
 
 	arena_fini(&a);
 	return found;

@@ -1,8 +1,7 @@
 /* fuzz_imap_command.c - a client's stream, cut into commands by the framer, each parsed. Input: an octet that says in which
  * pieces the stream arrives, then the stream.
  *
- * Where the stream is cut into commands does not depend on how it arrives (unless a limit is hit: a line is refused as
- * soon as it is too long); the framer always moves; what is parsed stays within its limits and can be written again. */
+ * Where the stream is cut into commands does not depend on how it arrives; the framer always moves; what is parsed stays within its limits and can be written again. */
 #include "buffer.h"
 #include "fuzz.h"
 #include "imap_command.h"
@@ -164,7 +163,7 @@ static void parse(struct bytes command)
 struct cuts {
 	size_t at[256]; /* where commands ended */
 	size_t count;
-	bool has_refusal;
+	bool is_over; /* FRAME_FATAL: how soon depends on what has come */
 };
 
 /* Give the framer ALL in pieces of CHUNK, as a session does. */
@@ -217,11 +216,10 @@ static void frame(struct bytes all, size_t chunk, bool do_parse, struct cuts *cu
 		case FRAME_TOO_BIG:
 			FUZZ_CHECK(n > 0 && n <= in.n && tag.n > 0 && why.kind != FAULT_NONE);
 			fuzz_touch(tag);
-			cuts->has_refusal = true;
 			break;
 		case FRAME_FATAL:
 			FUZZ_CHECK(why.kind != FAULT_NONE);
-			cuts->has_refusal = true;
+			cuts->is_over = true;
 			free(exact);
 			return;
 		}
@@ -238,7 +236,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	frame(in, SIZE_MAX, true, &whole);
 	frame(in, chunk, false, &pieces);
-	if (!whole.has_refusal && !pieces.has_refusal) {
+	if (!whole.is_over && !pieces.is_over) {
 		FUZZ_CHECK(whole.count == pieces.count);
 		FUZZ_CHECK(memcmp(whole.at, pieces.at, whole.count * sizeof(whole.at[0])) == 0);
 	}

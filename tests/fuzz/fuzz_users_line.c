@@ -4,12 +4,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct bytes in = bytes_make(data, size);
 	struct users_line line, again;
 	struct buffer text = { 0 };
 	struct fault why = { 0 };
 	struct bytes written;
 
-	if (!users_line_parse(bytes_make(data, size), &line, &why)) {
+	if (!users_line_parse(fuzz_take_line(&in), &line, &why)) {
 		FUZZ_CHECK(why.kind == FAULT_OPERATOR);
 		return 0;
 	}

@@ -1,3 +1,4 @@
+/* status_page.c - the page's text: HTML, style and script in one string, so that nothing is fetched from elsewhere. */
 #include "status_page.h"
 
 const char status_page[] =

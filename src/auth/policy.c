@@ -1,3 +1,4 @@
+/* policy.c - the rules of authentication, each read from the configuration when asked. */
 #include "policy.h"
 
 bool auth_may_send_plain(const struct config *c, bool is_tls, bool is_loopback)

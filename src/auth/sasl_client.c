@@ -1,3 +1,4 @@
+/* sasl_client.c - the client's side by GNU SASL: all properties are set at the start, the steps only pass octets on. */
 #include <gsasl.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* sasl_server.c - the server's side by GNU SASL: its callback asks the credential store for a password's verdict
+ * (PLAIN, LOGIN) or for the stored keys (SCRAM). A wrong user takes as long as a wrong password. */
 #include <gsasl.h>
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* inflight.c - one counter for all, a share for each holder: a share grows only if the sum stays under the limit. */
 #include "inflight.h"
 
 bool inflight_set(struct inflight *f, struct inflight_share *s, uint64_t n)

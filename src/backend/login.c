@@ -1,3 +1,5 @@
+/* login.c - the lines of an exchange to and from base64, and the identity that comes out of it: an account may act
+ * as another user only where policy.h lets it. */
 #include "login.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* recent.c - a table of claimed UIDs by mailbox, under one lock. */
 #include "recent.h"
 
 #include <stdlib.h>

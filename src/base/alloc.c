@@ -1,3 +1,4 @@
+/* alloc.c - malloc and its kin, with the process's end for a failure. */
 #include "alloc.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* arena.c - blocks that double in size up to ARENA_MAX_BLOCK; a larger request gets a block of its own. */
 #include "arena.h"
 
 #include <stdarg.h>

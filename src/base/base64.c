@@ -1,3 +1,4 @@
+/* base64.c - four characters for three octets, strict when reading: there is one encoding of each text. */
 #include "base64.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

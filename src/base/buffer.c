@@ -1,3 +1,4 @@
+/* buffer.c - octets that double their room when they need more. */
 #include "buffer.h"
 
 #include <assert.h>

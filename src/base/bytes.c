@@ -1,3 +1,4 @@
+/* bytes.c - comparing, searching and cutting views. None reads beyond n, and an empty view may have a NULL pointer. */
 #include "bytes.h"
 
 #include <limits.h>

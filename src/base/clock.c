@@ -1,3 +1,4 @@
+/* clock.c - clock_gettime() in the units that are wanted. */
 #include "clock.h"
 
 #include <assert.h>

@@ -1,3 +1,5 @@
+/* config.c - reads a file line by line against the table of keys: each value is checked when it is read, so that
+ * asking for it later cannot fail. The nearest known key for a misspelt one is that of the least edit distance. */
 #include "config.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* cursor.c - each reader looks whether all of it is there before it moves. */
 #include "cursor.h"
 
 struct cursor cursor_of(struct bytes b)

@@ -1,3 +1,4 @@
+/* fault.c - the one line of text that says what is wrong. */
 #include "fault.h"
 
 #include <stdarg.h>

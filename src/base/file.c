@@ -1,3 +1,5 @@
+/* file.c - system calls in loops until all is done, with the path in every fault. A file is replaced by writing
+ * beside it and renaming, with both the file and its directory synced. */
 #include "file.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* json.c - text with JSON's escapes, and commas where they belong. */
 #include "json.h"
 
 /* Length of the valid UTF-8 sequence at the start of B; 0 if there is none. */

@@ -1,3 +1,5 @@
+/* log.c - the line is put together in a buffer and written by one write(). Warnings and errors are counted by event
+ * and second in a small table; two events that share a slot only make each other's count begin again. */
 #include "log.h"
 
 #include <pthread.h>

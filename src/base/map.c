@@ -1,3 +1,4 @@
+/* map.c - chains in a table of a power of two, which doubles when it holds as many keys as slots. */
 #include "map.h"
 
 #include <assert.h>

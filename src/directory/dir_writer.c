@@ -1,3 +1,5 @@
+/* dir_writer.c - the writer's thread: the list of waiting changes is taken whole, made in one transaction, and
+ * handed back to the loop in its order. A change decides inside the transaction, so two that meet see each other. */
 #include "dir_writer.h"
 
 #include <pthread.h>

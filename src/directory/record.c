@@ -1,3 +1,4 @@
+/* record.c - the directory's state table, as one function per command. */
 #include "record.h"
 
 #include "location.h"

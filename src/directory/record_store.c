@@ -1,3 +1,5 @@
+/* record_store.c - records to and from octets, and the tables they are in. Who deleted a name last is kept for a
+ * bounded number of names, the oldest is forgotten first. */
 #include "record_store.h"
 
 #include "buffer.h"

@@ -1,3 +1,4 @@
+/* reign.c - the arbiter's decisions as functions of the present reign and a claim. */
 #include "reign.h"
 
 static bool next_word(struct bytes *words, struct bytes *word_r)

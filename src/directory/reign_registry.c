@@ -1,3 +1,4 @@
+/* reign_registry.c - maps of servers, their members, and frontends by name; and how each is told to others. */
 #include "reign_registry.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* fe_lmtp_link.c - the connection to one backend: greeting, LHLO, STARTTLS and AUTH if offered, then deliveries one
+ * after the other. What fails before a delivery's first octet is sent may be tried elsewhere by whoever asked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,6 @@
+/* places.c - the update stream into LMDB, many records a transaction. A list that begins anew gets a new generation
+ * number; when it is complete, what still has the old one is dropped. Servers and their masters are in memory, under
+ * a lock. */
 #include "places.h"
 
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* acl.c - a walk over "identifier TAB rights TAB" pairs, on which everything else is built. */
 #include "acl.h"
 
 static const char letters[] = "lrswipkxtean";

@@ -1,3 +1,5 @@
+/* imap_command.c - the table of commands, and the part of the grammar that all have: tag, UID, name. Arguments are
+ * read in imap_args.c, imap_parse_fetch.c and imap_parse_search.c. */
 #include "imap_command.h"
 
 #include "imap_parse_private.h"

@@ -1,3 +1,4 @@
+/* imap_date.c - days by Howard Hinnant's algorithms, and the two forms that IMAP writes dates in. */
 #include "imap_date.h"
 
 #include "cursor.h"

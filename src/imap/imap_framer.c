@@ -1,3 +1,6 @@
+/* imap_framer.c - looks for line ends and for announcements of literals before them; what is between is not looked
+ * at. A refused command is gone through to its end by the same rules, so that nothing of it is taken for another
+ * command. */
 #include "imap_framer.h"
 
 /* A refused literal longer than so many times the largest message is not worth waiting for. */

@@ -1,3 +1,5 @@
+/* imap_lex.c - atoms, strings and numbers. Each taker works on the cursor and puts it back where it does not find
+ * its part. */
 #include "imap_lex.h"
 
 #include <string.h>

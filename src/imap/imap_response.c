@@ -1,3 +1,4 @@
+/* imap_response.c - a response by its first words only: the rest goes through a proxy unread. */
 #include "imap_response.h"
 
 static bool announced(struct bytes line, uint64_t *n_r)

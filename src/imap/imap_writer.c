@@ -1,3 +1,4 @@
+/* imap_writer.c - picks the plainest form that can carry the octets. */
 #include "imap_writer.h"
 
 #include <string.h>

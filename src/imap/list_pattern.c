@@ -1,3 +1,5 @@
+/* list_pattern.c - all places in the pattern that the name read so far could have reached, kept side by side: no
+ * backtracking, and so no pattern that takes long. */
 #include "list_pattern.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* names.c - the two forms of a name, by namespace, separator and domain. Each way has one function per namespace;
+ * what one makes is tried the other way before it is taken, so that both stay inverse to each other. */
 #include "names.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* seqset.c - sets as sorted, merged ranges. */
 #include "seqset.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* kv.c - LMDB's calls with the map's growth, stale readers and errors taken care of in one place. */
 #include "kv.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* lmtp_command.c - a word, then what that word takes: a path with parameters, a name, a mechanism, or nothing. */
 #include "lmtp_command.h"
 
 #include <string.h>

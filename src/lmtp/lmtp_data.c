@@ -1,3 +1,4 @@
+/* lmtp_data.c - five states at the lines' starts and ends; what is between goes over in one copy. */
 #include "lmtp_data.h"
 
 static void keep(struct buffer *to, struct bytes b, size_t limit, bool *over)

@@ -1,3 +1,4 @@
+/* lmtp_reply.c - three digits, a separator, text. */
 #include "lmtp_reply.h"
 
 bool lmtp_reply_parse(struct bytes line, struct lmtp_reply *reply_r)

@@ -1,3 +1,4 @@
+/* location.c - a cut at the first '!', and what counts as equal. */
 #include "location.h"
 
 struct location location_of(struct bytes text)

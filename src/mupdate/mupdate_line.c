@@ -1,3 +1,5 @@
+/* mupdate_line.c - the line is read from its start each time, until all of it is there: it is short, but for its
+ * strings, and those are skipped by their length. */
 #include "mupdate_line.h"
 
 #include "cursor.h"

@@ -1,3 +1,4 @@
+/* net_address.c - the port stands behind the last ':', brackets go around a host that has ':' itself. */
 #include "net_address.h"
 
 #include <string.h>

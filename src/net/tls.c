@@ -1,3 +1,4 @@
+/* tls.c - a context is made anew from its files when they are read again; connections keep the one they began with. */
 #include "tls.h"
 
 #include <openssl/err.h>

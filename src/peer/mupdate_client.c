@@ -1,3 +1,5 @@
+/* mupdate_client.c - the connection's life and the queue of commands that wait for answers. Logging in is
+ * mupdate_login.c, the update stream mupdate_follow.c. */
 #include "mupdate_client.h"
 
 #include <stdarg.h>

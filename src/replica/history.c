@@ -1,3 +1,4 @@
+/* history.c - a short list of rows, searched from its new end. */
 #include "history.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* message.c - all messages have the same five fields; two have something behind them. */
 #include "message.h"
 
 #include "cursor.h"

@@ -1,3 +1,6 @@
+/* replica.c - what all events share: the rules that follow from the state alone (who must have an entry, whether the
+ * lease holds, what is committed), and the step that calls the event's own file. Those are on_directory.c,
+ * on_local.c, on_peer.c, on_tick.c. */
 #include "replica.h"
 
 #include <assert.h>

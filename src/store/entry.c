@@ -1,3 +1,5 @@
+/* entry.c - a fixed header, then the fields of the type in a fixed order; one writer and one reader, side by side.
+ * There is one form of each entry: what is read and written again is the same octets. */
 #include "entry.h"
 
 #include <xxhash.h>

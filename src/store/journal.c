@@ -1,3 +1,5 @@
+/* journal.c - a batch is collected in memory, written and synced by another thread, and then found durable, in three
+ * steps that the writer's turn calls. Opening and recovery are journal_open.c. */
 #include "journal.h"
 
 #include <assert.h>

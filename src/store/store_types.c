@@ -1,3 +1,4 @@
+/* store_types.c - results by name, and the list of what a commit changed. */
 #include "store_types.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* test_auth.c - the credential file, SASL exchanges against each other, and who may act as whom. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

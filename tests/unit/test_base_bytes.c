@@ -1,3 +1,4 @@
+/* test_base_bytes.c - views, cursors and what both are used for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

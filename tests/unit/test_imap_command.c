@@ -1,3 +1,4 @@
+/* test_imap_command.c - the framer and the commands' grammar, as tables of what comes in and what it means. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* test_imap_names.c - mailbox names both ways, patterns, access control lists. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* test_lmtp.c - commands, addresses, dots and replies of LMTP. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

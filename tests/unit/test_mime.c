@@ -1,3 +1,4 @@
+/* test_mime.c - structures, envelopes, sections, dates and searched text of small messages. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

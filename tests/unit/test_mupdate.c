@@ -1,3 +1,4 @@
+/* test_mupdate.c - lines of MUPDATE in whole and in pieces, and locations. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

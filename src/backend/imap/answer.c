@@ -1,3 +1,5 @@
+/* answer.c - what a command will be answered is kept in it until it ends, so that the last word counts; a fault is
+ * worded here, and an operator's fault is logged here and told to the client as [SERVERBUG] without its text. */
 #include "answer.h"
 
 #include "imap_writer.h"

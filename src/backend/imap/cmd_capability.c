@@ -1,3 +1,4 @@
+/* cmd_capability.c - CAPABILITY (RFC 3501 section 6.1.1): what is served in the session's present state. */
 #include "answer.h"
 #include "dispatch.h"
 

@@ -1,3 +1,4 @@
+/* cmd_logout.c - LOGOUT (RFC 3501 section 6.1.3): BYE, then the tagged OK; the session ends when both are sent. */
 #include "answer.h"
 #include "dispatch.h"
 

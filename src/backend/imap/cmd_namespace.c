@@ -1,3 +1,4 @@
+/* cmd_namespace.c - NAMESPACE (RFC 2342): the prefixes that names.h maps. */
 #include "answer.h"
 #include "dispatch.h"
 

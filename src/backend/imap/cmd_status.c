@@ -1,3 +1,5 @@
+/* cmd_status.c - STATUS (RFC 3501 section 6.3.10): counters of a mailbox that need not be selected, from one
+ * snapshot. */
 #include "answer.h"
 #include "dispatch.h"
 #include "imap_writer.h"

@@ -1,3 +1,5 @@
+/* dispatch.c - which function serves which verb. Where a verb is legal and what it means for others stands in the
+ * grammar's table (imap_command.c). */
 #include "dispatch.h"
 
 static cmd_fn *const handlers[IMAP_VERB_COUNT] = {

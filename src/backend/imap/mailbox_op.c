@@ -1,3 +1,6 @@
+/* mailbox_op.c - the steps of a change, each started by the answer to the one before: names are reserved at the
+ * directory, the intents are committed, the directory is told the outcome. What fails before the commit is undone at
+ * the directory; what fails after it is logged and left to the comparison of both lists. */
 #include "mailbox_op.h"
 
 #include <assert.h>

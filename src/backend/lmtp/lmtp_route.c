@@ -1,3 +1,5 @@
+/* lmtp_route.c - a recipient's address to a mailbox: "user+folder" to the user's folder if anyone may post there,
+ * else to the user's INBOX. */
 #include "lmtp_route.h"
 
 #include "acl.h"

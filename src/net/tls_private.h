@@ -1,4 +1,4 @@
-/* tls_private.h - a new session of a context, for conn.c. */
+/* tls_private.h - what conn.c needs of a TLS context: a connection's own state made from it. */
 #ifndef ROOST_NET_TLS_PRIVATE_H
 #define ROOST_NET_TLS_PRIVATE_H
 

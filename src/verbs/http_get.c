@@ -1,4 +1,4 @@
-/* http_get.c - over libcurl. */
+/* http_get.c - one request by libcurl, with its answer's size and time bounded. */
 #include "http_get.h"
 
 #include <curl/curl.h>

@@ -53,19 +53,28 @@ static bool is_ready(void *arg)
 	return d != NULL && driver_is_ready(d);
 }
 
+static void count_sessions(struct backend *b, uint64_t *imap_r, uint64_t *lmtp_r)
+{
+	(void)pthread_rwlock_rdlock(&b->driver_lock);
+	*imap_r = (b->imap != NULL ? listener_count(b->imap) : 0) + (b->imaps != NULL ? listener_count(b->imaps) : 0);
+	*lmtp_r = b->lmtp != NULL ? listener_count(b->lmtp) : 0;
+	(void)pthread_rwlock_unlock(&b->driver_lock);
+}
+
 static void status_json(void *arg, struct buffer *to)
 {
 	struct backend *b = arg;
 	struct driver *d = atomic_load(&b->driver);
+	uint64_t imap, lmtp;
 
 	buffer_add_u8(to, '{');
 	json_key_string(to, "role", bytes_of(role(b)));
 	json_key_bool(to, "ready", is_ready(b));
 	if (d != NULL)
 		driver_status_json(d, to);
-	json_key_u64(to, "imap_sessions",
-	             (b->imap != NULL ? listener_count(b->imap) : 0) + (b->imaps != NULL ? listener_count(b->imaps) : 0));
-	json_key_u64(to, "lmtp_sessions", b->lmtp != NULL ? listener_count(b->lmtp) : 0);
+	count_sessions(b, &imap, &lmtp);
+	json_key_u64(to, "imap_sessions", imap);
+	json_key_u64(to, "lmtp_sessions", lmtp);
 	json_key_u64(to, "lmtp_accepted", atomic_load(&b->counters.lmtp_accepted));
 	json_key_u64(to, "lmtp_refused", atomic_load(&b->counters.lmtp_refused));
 	json_key_u64(to, "inflight_octets", atomic_load(&b->inflight.now));
@@ -81,12 +90,13 @@ static void metrics(void *arg, struct buffer *to)
 {
 	struct backend *b = arg;
 	struct driver *d = atomic_load(&b->driver);
+	uint64_t imap, lmtp;
 
 	if (d != NULL)
 		driver_metrics(d, to);
-	metric(to, "roost_imap_sessions", "gauge",
-	       (b->imap != NULL ? listener_count(b->imap) : 0) + (b->imaps != NULL ? listener_count(b->imaps) : 0));
-	metric(to, "roost_lmtp_sessions", "gauge", b->lmtp != NULL ? listener_count(b->lmtp) : 0);
+	count_sessions(b, &imap, &lmtp);
+	metric(to, "roost_imap_sessions", "gauge", imap);
+	metric(to, "roost_lmtp_sessions", "gauge", lmtp);
 	metric(to, "roost_imap_commands_total", "counter", atomic_load(&b->counters.imap_commands));
 	metric(to, "roost_logins_total", "counter", atomic_load(&b->counters.logins));
 	metric(to, "roost_login_failures_total", "counter", atomic_load(&b->counters.login_failures));
@@ -213,9 +223,11 @@ static void stop(void *arg)
 		return;
 	b->is_stopping = true;
 	log_event(LOG_INFO, "backend.role.stopping");
+	(void)pthread_rwlock_wrlock(&b->driver_lock);
 	listener_close(&b->imap);
 	listener_close(&b->imaps);
 	listener_close(&b->lmtp);
+	(void)pthread_rwlock_unlock(&b->driver_lock);
 	for (size_t i = 0; i < b->loops.count; i++)
 		shard_farewell(&b->shards[i], FAREWELL_STOPPING);
 	loop_stop(b->home);

@@ -73,7 +73,7 @@ struct backend {
 	const char *partition;
 	struct store *store;
 	struct driver *_Atomic driver; /* NULL before it started, and once it is being stopped; for client.c and status */
-	pthread_rwlock_t driver_lock;  /* held reading while a request is handed in, writing to set DRIVER to NULL */
+	pthread_rwlock_t driver_lock;  /* held reading while a request is handed in or sessions are counted, writing to set DRIVER or a listener to NULL */
 	struct users *users;
 	struct tls_context *tls; /* NULL without a certificate */
 	struct loops loops;

@@ -438,6 +438,8 @@ static void free_driver(struct driver *d)
 	(void)pthread_mutex_destroy(&d->lock);
 	free(d->queue);
 	free(d->location);
+	for (size_t i = 0; i < sizeof(d->addresses) / sizeof(d->addresses[0]); i++)
+		free(d->addresses[i]);
 	free(d);
 }
 
@@ -447,6 +449,10 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	struct replica_options ro = { 0 };
 
 	d->o = *options;
+	/* The listeners whose addresses these are go before the driver does. */
+	d->o.imap_address = d->addresses[0] = must_strdup(options->imap_address);
+	d->o.lmtp_address = d->addresses[1] = must_strdup(options->lmtp_address);
+	d->o.admin_address = d->addresses[2] = must_strdup(options->admin_address);
 	d->server = config_string(options->config, "servername");
 	d->member = config_string(options->config, "member");
 	d->partition = config_string(options->config, "defaultpartition");

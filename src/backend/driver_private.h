@@ -31,6 +31,7 @@ struct flusher {
 };
 
 struct driver {
+	char *addresses[3]; /* of the options: copies */
 	struct driver_options o;
 	const char *server, *member, *partition;
 	char *location; /* "server!partition" */

@@ -182,12 +182,12 @@ void journal_flush_run(struct journal *j)
 	uint64_t start = clock_mono_ns();
 	struct fault why;
 
-	/* Only the flusher looks at these two until journal_flush_done(). */
+	/* Only the flusher looks at these until journal_flush_done(). */
 	if (!write_batch(j, &why)) {
 		j->failure = why;
 		j->is_failed = true;
 	}
-	j->flush_ns += clock_mono_ns() - start;
+	j->flushing_ns = clock_mono_ns() - start;
 }
 
 bool journal_flush_done(struct journal *j, struct fault *why)
@@ -202,6 +202,7 @@ bool journal_flush_done(struct journal *j, struct fault *why)
 	s->used += BATCH_HEADER + j->flushing.bytes;
 	j->durable = j->flushing.entries[j->flushing.count - 1].lsn;
 	j->flushes++;
+	j->flush_ns += j->flushing_ns;
 	j->flushed_bytes += j->flushing.bytes;
 	j->entries += j->flushing.count;
 	clear_batch(&j->flushing);

@@ -53,6 +53,7 @@ struct journal {
 	bool is_flushing, is_failed;
 	struct fault failure;
 	uint64_t flushes, flushed_bytes, flush_ns, entries;
+	uint64_t flushing_ns; /* of the flush under way, written by the flusher */
 	pthread_mutex_t lock; /* guards segments, count, and the offsets, against views */
 };
 

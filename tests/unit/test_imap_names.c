@@ -29,6 +29,11 @@ static void names_go_both_ways_as_the_table_says(void **state)
 		{ "", "fred", false, "Other Users/fred/x", "user.fred.x", "x" },
 		{ "", "fred", false, "Shared Folders/news", "news", NULL },
 		{ "", "fred", false, "Other Users", NULL, NULL },
+		/* Shown to Fred these would be another mailbox. */
+		{ "", "fred", false, "Other Users/fred/INBOX", NULL, NULL },
+		{ "", "fred", false, "Other Users/fred/Other Users/bob", NULL, NULL },
+		{ "", "fred", false, "Shared Folders/user/fred/Shared Folders/x", NULL, NULL },
+		{ "", "fred", false, "Shared Folders/user/fred/x", "user.fred.x", "x" },
 		{ "", "fred", false, "a//b", NULL, NULL },
 		{ "", "fred", false, "/a", NULL, NULL },
 		{ "", "fred", false, "", NULL, NULL },
@@ -49,6 +54,12 @@ static void names_go_both_ways_as_the_table_says(void **state)
 		{ "virtdomains: yes", "fred@Example.com", false, "INBOX", "example.com!user.fred", NULL },
 		{ "virtdomains: yes", "fred@example.com", false, "Work", "example.com!user.fred.Work", NULL },
 		{ "virtdomains: yes", "admin", true, "user/fred@example.com", "example.com!user.fred", NULL },
+		{ "virtdomains: yes", "admin", true, "user/fred@Example.COM", "example.com!user.fred", "user/fred@example.com" },
+		{ "virtdomains: yes", "admin", true, "user/fred@", NULL, NULL },
+		{ "virtdomains: yes", "admin", true, "@example.com", NULL, NULL },
+		{ "virtdomains: yes", "admin", true, "user/fred@a b", NULL, NULL },
+		{ "virtdomains: yes", "admin", true, "user/fred@example.com/x", NULL, NULL },
+		{ "virtdomains: yes", "bob", false, "Other Users/fred@example.com/x", NULL, NULL },
 	};
 
 	(void)state;
@@ -72,6 +83,27 @@ static void names_go_both_ways_as_the_table_says(void **state)
 		buffer_fini(&back);
 		config_free(&c);
 	}
+}
+
+static void a_domain_that_begins_like_a_user_is_not_his(void **state)
+{
+	struct fault why;
+	struct config *c = config_parse(BYTES_LIT("virtdomains: yes"), "test", &why);
+	struct names local = names_of(c, BYTES_LIT("fred"), false);
+	struct names far = names_of(c, BYTES_LIT("fred@Example.com"), false);
+	struct names admin = names_of(c, BYTES_LIT("admin"), true);
+
+	(void)state;
+	assert_false(names_is_owner(&local, BYTES_LIT("user.fred.org!x"), BYTES_LIT("fred")));
+	assert_true(names_is_owner(&local, BYTES_LIT("user.fred.org"), BYTES_LIT("fred")));
+	assert_false(names_is_below(BYTES_LIT("a.b!x"), BYTES_LIT("a")));
+	assert_true(names_is_below(BYTES_LIT("b!a.x"), BYTES_LIT("b!a")));
+	assert_false(names_is_visible(&local, BYTES_LIT("example.com!user.bob")));
+	assert_true(names_is_visible(&local, BYTES_LIT("user.bob")));
+	assert_true(names_is_visible(&far, BYTES_LIT("example.com!user.bob")));
+	assert_false(names_is_visible(&far, BYTES_LIT("user.bob")));
+	assert_true(names_is_visible(&admin, BYTES_LIT("example.com!user.bob")));
+	config_free(&c);
 }
 
 static void patterns_match_as_the_table_says(void **state)
@@ -128,6 +160,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_go_both_ways_as_the_table_says),
+		cmocka_unit_test(a_domain_that_begins_like_a_user_is_not_his),
 		cmocka_unit_test(patterns_match_as_the_table_says),
 		cmocka_unit_test(rights_come_from_entries_negatives_and_ownership),
 	};

@@ -207,6 +207,36 @@ static void dates_are_read_as_people_write_them(void **state)
 	assert_false(mime_date(BYTES_LIT(""), &t, &day));
 }
 
+static struct bytes repeat(struct buffer *to, const char *head, const char *text, size_t n)
+{
+	buffer_clear(to);
+	buffer_add_str(to, head);
+	while (to->n < n)
+		buffer_add_str(to, text);
+	buffer_add_str(to, "\r\n\r\n");
+	return buffer_bytes(to);
+}
+
+/* Each took memory or time by the square of the header's length: these would not end. */
+static void long_headers_take_time_and_memory_by_their_length(void **state)
+{
+	static const char *const texts[] = { "\"\" ", "\"\",", "<@", "=?a?q?x", "=?utf-8?q?", "(", "[", "\\", "a@b," };
+	struct buffer header = { 0 }, out = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct bytes h = repeat(&header, "To: ", texts[i], 1 << 19);
+
+		buffer_clear(&out);
+		mime_write_envelope(&out, h);
+		assert_true(out.n > 0);
+		assert_false(mime_header_contains(h, BYTES_LIT("To"), BYTES_LIT("not there")));
+		assert_false(mime_text_contains(h, &limits, BYTES_LIT("not there"), true));
+	}
+	buffer_fini(&header);
+	buffer_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +246,7 @@ int main(void)
 		cmocka_unit_test(broken_messages_of_any_length_are_parsed),
 		cmocka_unit_test(header_fields_keep_order_and_folding),
 		cmocka_unit_test(texts_are_searched_decoded_and_folded),
+		cmocka_unit_test(long_headers_take_time_and_memory_by_their_length),
 		cmocka_unit_test(dates_are_read_as_people_write_them),
 	};
 

@@ -362,36 +362,6 @@ static unsigned state_of(const struct fe_imap *s)
 	return s->user == NULL ? IMAP_ST_NOT_AUTHED : s->selected != NULL ? IMAP_ST_SELECTED : IMAP_ST_AUTHED;
 }
 
-/* Copy COMMAND with its literals made such that the backend need not say "+" (RFC 7888). */
-static void add_non_sync(struct buffer *to, struct bytes command)
-{
-	while (command.n > 0) {
-		size_t n;
-		bool has_literal;
-		uint64_t literal;
-
-		if (!imap_response_segment(command, &n, &has_literal, &literal)) {
-			buffer_add(to, command);
-			return;
-		}
-		if (!has_literal) {
-			buffer_add(to, bytes_sub(command, 0, n));
-			command = bytes_from(command, n);
-			continue;
-		}
-		{
-			size_t close = bytes_rfind(bytes_sub(command, 0, n), '}');
-
-			buffer_add(to, bytes_sub(command, 0, close));
-			if (close > 0 && command.p[close - 1] != '+')
-				buffer_add_u8(to, '+');
-			buffer_add_str(to, "}\r\n");
-			buffer_add(to, bytes_sub(command, n, (size_t)literal));
-			command = bytes_from(command, n + (size_t)literal);
-		}
-	}
-}
-
 static void take_command(struct fe_imap *s, struct bytes octets)
 {
 	const struct config *cfg = fe_imap_frontend(s)->config;
@@ -402,7 +372,7 @@ static void take_command(struct fe_imap *s, struct bytes octets)
 
 	(void)atomic_fetch_add(&fe_imap_frontend(s)->commands, 1);
 	/* The command outlives the input buffer: its octets are copied first, then parsed where they stay. */
-	add_non_sync(&s->raw, octets);
+	imap_framer_add_non_sync(&s->raw, octets);
 	switch (imap_command_parse(buffer_bytes(&s->raw), &limits, &s->arena, &s->cmd, &why)) {
 	case IMAP_PARSE_OK:
 		break;

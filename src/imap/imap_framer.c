@@ -169,3 +169,25 @@ enum imap_frame imap_framer_next(struct imap_framer *f, struct bytes in, const s
 			return result;
 	}
 }
+
+void imap_framer_add_non_sync(struct buffer *to, struct bytes command)
+{
+	for (;;) {
+		size_t n = bytes_find(command, '\n');
+		size_t end = n > 0 && n < command.n && command.p[n - 1] == '\r' ? n - 1 : n;
+		struct bytes line = bytes_sub(command, 0, end);
+		uint64_t literal;
+		bool is_sync;
+
+		if (n == command.n || !announces(line, &literal, &is_sync))
+			break;
+		buffer_add(to, bytes_sub(line, 0, line.n - 1));
+		buffer_add_str(to, is_sync ? "+}\r\n" : "}\r\n");
+		command = bytes_from(command, n + 1);
+		/* What is found by its octets must not be looked at for line ends. */
+		n = literal < command.n ? (size_t)literal : command.n;
+		buffer_add(to, bytes_sub(command, 0, n));
+		command = bytes_from(command, n);
+	}
+	buffer_add(to, command);
+}

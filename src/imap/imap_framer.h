@@ -3,7 +3,7 @@
 #ifndef ROOST_IMAP_FRAMER_H
 #define ROOST_IMAP_FRAMER_H
 
-#include "bytes.h"
+#include "buffer.h"
 #include "fault.h"
 
 struct imap_frame_limits {
@@ -37,5 +37,9 @@ enum imap_frame {
 /* Look at IN, which begins where the last command ended. */
 enum imap_frame imap_framer_next(struct imap_framer *f, struct bytes in, const struct imap_frame_limits *limits, size_t *n_r,
                                  struct bytes *tag_r, struct fault *why);
+
+/* Append COMMAND, one whole command as it was found, with its literals made such that a server need not say "+" (RFC 7888):
+ * the same command to whoever parses it. */
+void imap_framer_add_non_sync(struct buffer *to, struct bytes command);
 
 #endif

@@ -141,7 +141,30 @@ static void check_command(const struct imap_command *c)
 	}
 }
 
-static void parse(struct bytes command)
+/* As a proxy passes it on it is the same command, and one that a server need not ask to go on with. */
+static void check_passed_on(struct bytes command, const struct imap_command *is)
+{
+	static const struct imap_frame_limits wide = { 8192, 8192, 8192, 8192 };
+	struct buffer passed = { 0 };
+	struct imap_framer f = { 0 };
+	struct arena a = { 0 };
+	struct imap_command c;
+	struct bytes tag;
+	struct fault why;
+	size_t n = 0;
+
+	imap_framer_add_non_sync(&passed, command);
+	FUZZ_CHECK(imap_framer_next(&f, buffer_bytes(&passed), &wide, &n, &tag, &why) == FRAME_COMMAND && n == passed.n);
+	if (is != NULL) {
+		FUZZ_CHECK(imap_command_parse(buffer_bytes(&passed), &limits, &a, &c, &why) == IMAP_PARSE_OK);
+		FUZZ_CHECK(c.verb == is->verb && bytes_equal(c.tag, is->tag) && bytes_equal(c.mailbox, is->mailbox) &&
+		           bytes_equal(c.message, is->message) && bytes_equal(c.password, is->password));
+	}
+	arena_fini(&a);
+	buffer_fini(&passed);
+}
+
+static void parse(struct bytes command, bool is_framed)
 {
 	struct arena a = { 0 };
 	struct imap_command c;
@@ -150,10 +173,14 @@ static void parse(struct bytes command)
 	switch (imap_command_parse(command, &limits, &a, &c, &why)) {
 	case IMAP_PARSE_OK:
 		check_command(&c);
+		if (is_framed)
+			check_passed_on(command, &c);
 		break;
 	case IMAP_PARSE_UNKNOWN:
 	case IMAP_PARSE_BAD:
 		FUZZ_CHECK(why.kind != FAULT_NONE && c.tag.n > 0);
+		if (is_framed)
+			check_passed_on(command, NULL);
 		break;
 	}
 	fuzz_touch(bytes_of(imap_command_name(&c)));
@@ -202,7 +229,7 @@ static void frame(struct bytes all, size_t chunk, bool do_parse, struct cuts *cu
 			FUZZ_CHECK(n > 0 && n <= in.n && in.p[n - 1] == '\n');
 			FUZZ_CHECK(n <= frame_limits.line + frame_limits.command + frame_limits.message);
 			if (do_parse)
-				parse(bytes_sub(in, 0, n));
+				parse(bytes_sub(in, 0, n), true);
 			if (cuts->count < sizeof(cuts->at) / sizeof(cuts->at[0]))
 				cuts->at[cuts->count++] = taken + n;
 			break;
@@ -240,6 +267,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(whole.count == pieces.count);
 		FUZZ_CHECK(memcmp(whole.at, pieces.at, whole.count * sizeof(whole.at[0])) == 0);
 	}
-	parse(in);
+	parse(in, false);
 	return 0;
 }

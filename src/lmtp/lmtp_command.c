@@ -121,6 +121,16 @@ static enum lmtp_parse parse_mail_parameter(struct bytes word, struct lmtp_comma
 	return LMTP_PARSE_BAD_PARAMETER;
 }
 
+/* Whether the address could be passed on: quotes around a domain, for one, are not of an address. */
+static bool is_writable(struct bytes address)
+{
+	struct buffer text = { 0 };
+	bool ok = lmtp_address_write(&text, address);
+
+	buffer_fini(&text);
+	return ok;
+}
+
 /* "FROM:<address> parameter ..." or "TO:<address> parameter ..." */
 static enum lmtp_parse parse_path_command(struct bytes rest, struct bytes keyword, struct arena *a,
                                           struct lmtp_command *cmd, struct fault *why)
@@ -131,7 +141,7 @@ static enum lmtp_parse parse_path_command(struct bytes rest, struct bytes keywor
 		return syntax(why, cmd->verb == LMTP_MAIL ? "MAIL wants FROM:<address>" : "RCPT wants TO:<address>");
 	while (cursor_take(&c, ' '))
 		;
-	if (!take_path(&c, a, &cmd->address))
+	if (!take_path(&c, a, &cmd->address) || !is_writable(cmd->address))
 		return syntax(why, "the address is not of the form <local@domain>");
 	if (!cursor_at_end(&c) && cursor_peek(&c) != ' ')
 		return syntax(why, "text follows the address");

@@ -30,7 +30,8 @@ struct lmtp_command {
 	struct bytes word;
 	/* AUTH: the initial response in base64, "=" for an empty one; n 0 with p NULL where none was given. */
 	struct bytes initial;
-	/* MAIL, RCPT: the address between < and >, unquoted, without a source route; empty for <>. In the arena. */
+	/* MAIL, RCPT: the address between < and >, unquoted, without a source route; empty for <>. lmtp_address_write() can
+	 * write it. In the arena. */
 	struct bytes address;
 	/* MAIL: SIZE=, 0 where not given. */
 	uint64_t size;

@@ -32,6 +32,7 @@ static void commands_are_read_as_the_table_says(void **state)
 		{ "MAIL FROM:<a@b> XROOST-OP=00112233445566778899aabbccddeeff", LMTP_PARSE_OK, LMTP_MAIL, "a@b", 0 },
 		{ "RCPT TO:<@x,@y:u+f@d>", LMTP_PARSE_OK, LMTP_RCPT, "u+f@d", 0 },
 		{ "RCPT TO:<\"a b\\\"\"@d>", LMTP_PARSE_OK, LMTP_RCPT, "a b\"@d", 0 },
+		{ "RCPT TO:<u@\"a b\">", LMTP_PARSE_SYNTAX, LMTP_RCPT, "", 0 },
 		{ "RCPT TO:<u> SIZE=1", LMTP_PARSE_BAD_PARAMETER, LMTP_RCPT, "", 0 },
 		{ "RCPT", LMTP_PARSE_SYNTAX, LMTP_RCPT, "", 0 },
 		{ "DATA", LMTP_PARSE_OK, LMTP_DATA, "", 0 },

@@ -17,6 +17,9 @@
 #define MAGIC "ROOSTSY1"
 #define MAGIC_SIZE 8
 #define REDIAL_MS 50
+/* A follower without room stays away for so long, then looks whether there is some. */
+#define REFUSED_MS 3000
+#define REFUSED_ROOM (1u << 20)
 #define DIAL_MS 3000
 #define AUTH_MS 10000
 #define AUTH_FRAME_MAX 4096
@@ -265,7 +268,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	sasl_client_free(&l->client);
 	free(l);
 	if (!d->is_closed && d->connect_to >= 0 && d->dialled == NULL && d->peers[d->connect_to].link == NULL)
-		timer_start(d->redial, REDIAL_MS, 0);
+		timer_start(d->redial, d->has_refused ? REFUSED_MS : REDIAL_MS, 0);
 }
 
 static void pump(struct link *l);
@@ -318,10 +321,17 @@ static void called(struct conn *c, void *arg)
 static void redial(void *arg)
 {
 	struct driver *d = arg;
+	struct fault why;
 	struct link *l;
 
 	if (d->connect_to < 0 || d->dialled != NULL || d->peers[d->connect_to].link != NULL || d->is_closed)
 		return;
+	/* While it stays away its lease at the master runs out, and the master goes on without it. */
+	if (d->has_refused && (d->is_flushing || store_reserve_space(d->o.store, REFUSED_ROOM, &why) != STORE_OK)) {
+		timer_start(d->redial, REFUSED_MS, 0);
+		return;
+	}
+	d->has_refused = false;
 	l = must_calloc(1, sizeof(*l));
 	l->driver = d;
 	l->peer = (size_t)d->connect_to;

@@ -282,33 +282,62 @@ void driver_turn_abort(struct driver *d)
 
 /* A follower. */
 
+/* Append one entry; false: the connection was dropped. */
+static bool follow_one(struct driver *d, struct bytes raw, lsn_t lsn, epoch_t epoch, lsn_t *untold)
+{
+	struct fault why;
+	enum store_follow result;
+
+	/* BUSY at most twice: what is being flushed, and what was appended since. */
+	while ((result = store_follow_append(d->o.store, raw, &why)) == STORE_FOLLOW_BUSY) {
+		if (*untold != 0)
+			driver_tell(d, EVENT_FOLLOWED, *untold, store_epoch_at(d->o.store, *untold));
+		*untold = 0;
+		start_flush(d);
+		wait_flush(d);
+	}
+	if (result == STORE_FOLLOW_DUPLICATE)
+		return true;
+	if (result != STORE_FOLLOW_OK) {
+		log_event(result == STORE_FOLLOW_GAP ? LOG_WARNING : LOG_ERROR, "driver.follow.refused", LOG_U64("lsn", lsn),
+		          LOG_FAULT(&why));
+		d->has_refused = result == STORE_FOLLOW_NO_SPACE;
+		driver_sync_disconnect(d, d->message_peer);
+		return false;
+	}
+	/* The core must hear of the first entry of each epoch, and of the last of all. */
+	if (lsn == 1 || store_epoch_at(d->o.store, lsn - 1) != epoch) {
+		if (*untold != 0)
+			driver_tell(d, EVENT_FOLLOWED, *untold, store_epoch_at(d->o.store, *untold));
+		driver_tell(d, EVENT_FOLLOWED, lsn, epoch);
+		*untold = 0;
+	} else {
+		*untold = lsn;
+	}
+	return true;
+}
+
 void driver_follow(struct driver *d)
 {
 	struct bytes raw = d->message->raw;
-	struct fault why;
+	lsn_t untold = 0;
 
 	while (raw.n > 0) {
 		lsn_t lsn;
 		epoch_t epoch;
 		uint64_t n;
-		enum store_follow result;
 
 		if (!store_entry_peek(raw, &lsn, &epoch, &n) || n > raw.n) {
 			log_event(LOG_ERROR, "driver.follow.broken", LOG_STR("peer", d->peers[d->message_peer].name));
 			driver_sync_disconnect(d, d->message_peer);
-			return;
-		}
-		result = store_follow_append(d->o.store, bytes_sub(raw, 0, (size_t)n), &why);
-		if (result != STORE_FOLLOW_OK && result != STORE_FOLLOW_DUPLICATE) {
-			log_event(result == STORE_FOLLOW_GAP ? LOG_WARNING : LOG_ERROR, "driver.follow.refused", LOG_U64("lsn", lsn),
-			          LOG_FAULT(&why));
-			driver_sync_disconnect(d, d->message_peer);
 			break;
 		}
-		if (result == STORE_FOLLOW_OK)
-			driver_tell(d, EVENT_FOLLOWED, lsn, epoch);
+		if (!follow_one(d, bytes_sub(raw, 0, (size_t)n), lsn, epoch, &untold))
+			break;
 		raw = bytes_from(raw, (size_t)n);
 	}
+	if (untold != 0)
+		driver_tell(d, EVENT_FOLLOWED, untold, store_epoch_at(d->o.store, untold));
 	start_flush(d);
 }
 

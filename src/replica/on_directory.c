@@ -53,7 +53,7 @@ static void become_master(struct replica *r)
 			a = replica_act(r, ACTION_DISCONNECT);
 			a->peer = i;
 		}
-		*p = (struct replica_peer){ .lost_ms = r->now_ms };
+		*p = (struct replica_peer){ .lost_ms = r->now_ms, .progress_ms = r->now_ms };
 	}
 	a = replica_act(r, ACTION_ROLE);
 	a->epoch = r->epoch;

@@ -54,7 +54,7 @@ static void on_hello(struct replica *r, size_t peer, const struct peer_message *
 	answer.lsn = history_common(&r->history, r->last, theirs, m->lsn);
 	p->is_welcomed = true;
 	p->acked = answer.lsn;
-	p->lease_until = 0;
+	/* What it promised by its acknowledgements stands, in a new life, too: there it waits from its start. */
 	p->lost_ms = r->now_ms; /* it has a lease's time to acknowledge a beacon */
 	replica_send(r, peer, &answer);
 	a = replica_act(r, ACTION_STREAM);
@@ -120,8 +120,10 @@ static void on_ack(struct replica *r, size_t peer, const struct peer_message *m)
 
 	if (!p->is_welcomed || m->lsn > r->last)
 		return;
-	if (m->lsn > p->acked)
+	if (m->lsn > p->acked) {
 		p->acked = m->lsn;
+		p->progress_ms = r->now_ms;
+	}
 	if (m->type == MESSAGE_BEACON_ACK && m->time_ms <= r->now_ms && m->time_ms + r->o.lease_ms > p->lease_until)
 		p->lease_until = m->time_ms + r->o.lease_ms;
 	replica_advance(r);

@@ -1,6 +1,10 @@
 /* on_tick.c - what the passing of time, or any other event, makes due. */
 #include "replica_private.h"
 
+/* An in-sync member that lives but makes nothing durable for so many leases (its disk hangs, or is full) is dropped from the
+ * set, so that it does not stop the others for ever. */
+#define STALL_LEASES 10
+
 void replica_beacon(struct replica *r)
 {
 	const struct peer_message beacon = { .type = MESSAGE_BEACON, .epoch = r->epoch, .committed = r->committed,
@@ -22,6 +26,8 @@ static int find_lost(const struct replica *r)
 		if (i == r->o.self || (r->in_sync & MEMBER_BIT(i)) == 0)
 			continue;
 		if (!p->is_welcomed && r->now_ms >= p->lost_ms + r->o.lease_ms / 4 && p->lease_until != 0)
+			return (int)i;
+		if (p->acked < r->last && r->now_ms >= p->progress_ms + STALL_LEASES * r->o.lease_ms)
 			return (int)i;
 		/* Asked before the lease is over, so that a slow member costs the others no pause. */
 		if (r->now_ms + r->o.lease_ms / 4 >= p->lease_until && r->now_ms >= p->lost_ms + r->o.lease_ms)
@@ -59,6 +65,14 @@ static void hand_over(struct replica *r)
 		replica_ask(r, to, r->in_sync);
 }
 
+static void note_progress(struct replica *r)
+{
+	for (size_t i = 0; i < r->o.count; i++) {
+		if (r->peers[i].acked >= r->last)
+			r->peers[i].progress_ms = r->now_ms;
+	}
+}
+
 static void master_due(struct replica *r)
 {
 	int lost, ready;
@@ -66,6 +80,7 @@ static void master_due(struct replica *r)
 	/* One whose journal is broken beacons no more, so that an in-sync member takes over. */
 	if (r->opened_lsn == 0 || r->is_failed)
 		return;
+	note_progress(r);
 	if (r->now_ms >= r->beacon_ms + r->o.lease_ms / 5)
 		replica_beacon(r);
 	replica_advance(r);

@@ -9,6 +9,7 @@ struct replica_peer {
 	bool is_welcomed;      /* master: its journal is a prefix of ours, entries are streamed */
 	uint64_t acked;        /* master: durable there */
 	uint64_t lease_until;  /* master: lease_ms after the send time of the last beacon it acknowledged; 0: none */
+	uint64_t progress_ms;  /* master: when it last had all, or acknowledged more */
 	uint64_t lost_ms;      /* when its connection was lost, or the reign began without it */
 };
 

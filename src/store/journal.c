@@ -64,22 +64,36 @@ void segment_write_batch_header(uint8_t to[BATCH_HEADER], uint64_t bytes, lsn_t 
 	buffer_fini(&b);
 }
 
+/* Whether an entry of N padded octets can join what is pending, behind what is being flushed. */
+static bool fits(const struct journal *j, uint64_t n)
+{
+	const struct segment *s = j->count > 0 ? j->segments[j->count - 1] : NULL;
+	uint64_t before = BATCH_HEADER + j->pending.bytes;
+
+	if (j->is_flushing)
+		before += BATCH_HEADER + j->flushing.bytes;
+	return s != NULL && s->size - s->used >= before && s->size - s->used - before >= n;
+}
+
+bool journal_must_flush(const struct journal *j, uint64_t bytes)
+{
+	/* What is pending belongs to one batch, which stays in one segment: only an empty one may go to a new segment. */
+	return !fits(j, journal_padded(bytes)) && (j->pending.count > 0 || j->is_flushing);
+}
+
 enum store_result journal_reserve(struct journal *j, uint64_t bytes, struct fault *why)
 {
-	struct segment *s = j->count > 0 ? j->segments[j->count - 1] : NULL;
-	uint64_t need = journal_padded(bytes) + BATCH_HEADER;
-
 	if (j->is_failed) {
 		*why = j->failure;
 		return STORE_FAILED;
 	}
-	if (s != NULL && s->size - s->used >= need + j->pending.bytes)
+	if (fits(j, journal_padded(bytes)))
 		return STORE_OK;
-	/* What is pending belongs to one batch, which stays in one segment: only an empty one may go to a new segment. */
-	if (j->pending.count > 0 || j->is_flushing)
-		return s != NULL && s->size - s->used >= need + j->pending.bytes + j->flushing.bytes ? STORE_OK :
-		                                                                                     STORE_NO_SPACE;
-	return journal_new_segment(j, need, why) ? STORE_OK : STORE_NO_SPACE;
+	if (journal_must_flush(j, bytes)) {
+		(void)fault_set(why, FAULT_TRANSIENT, "%s: the segment is full, and not yet flushed", j->dir);
+		return STORE_NO_SPACE;
+	}
+	return journal_new_segment(j, journal_padded(bytes) + BATCH_HEADER, why) ? STORE_OK : STORE_NO_SPACE;
 }
 
 bool journal_append(struct journal *j, epoch_t epoch, struct bytes head, struct bytes body, bool copy_body)
@@ -90,7 +104,7 @@ bool journal_append(struct journal *j, epoch_t epoch, struct bytes head, struct 
 	/* The batch being flushed lies before this one. */
 	uint64_t base = s->used + (j->is_flushing ? BATCH_HEADER + j->flushing.bytes : 0) + BATCH_HEADER;
 
-	if (s->size - base < b->bytes + n || s->size < base)
+	if (!fits(j, n))
 		return false;
 	if (b->count == b->cap) {
 		b->cap = b->cap == 0 ? 64 : b->cap * 2;

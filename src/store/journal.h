@@ -62,6 +62,8 @@ bool journal_open(struct journal *j, const char *dir, uint64_t segment_size, boo
 void journal_close(struct journal *j);
 /* Make sure that a batch of BYTES fits the last segment, by beginning a new one if need be. STORE_OK, NO_SPACE, FAILED. */
 enum store_result journal_reserve(struct journal *j, uint64_t bytes, struct fault *why);
+/* Whether BYTES more have to wait until what is pending is flushed: the segment is full. */
+bool journal_must_flush(const struct journal *j, uint64_t bytes);
 /* Append the next entry: HEAD and BODY as they are (BODY is lent until the flush is done, or copied if COPY_BODY). False:
  * it does not fit what was reserved. */
 bool journal_append(struct journal *j, epoch_t epoch, struct bytes head, struct bytes body, bool copy_body);

@@ -117,6 +117,7 @@ enum store_follow {
 	STORE_FOLLOW_GAP,       /* its LSN is beyond the next */
 	STORE_FOLLOW_DIFFERS,   /* another entry has that LSN: store_truncate_after() first */
 	STORE_FOLLOW_CORRUPT,   /* not an entry, or its checksum is wrong; or a lower epoch than the last */
+	STORE_FOLLOW_BUSY,      /* the segment is full: flush what was appended to its end, then again */
 	STORE_FOLLOW_NO_SPACE,
 	STORE_FOLLOW_FAILED,
 };

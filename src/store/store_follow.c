@@ -49,6 +49,8 @@ enum store_follow store_follow_append(struct store *s, struct bytes raw, struct 
 		return no(STORE_FOLLOW_GAP, why, "is beyond the next", h.lsn);
 	if (j->last > 0 && h.epoch < journal_epoch_at(j, j->last))
 		return no(STORE_FOLLOW_CORRUPT, why, "is of an earlier epoch", h.lsn);
+	if (journal_must_flush(j, raw.n + 64))
+		return no(STORE_FOLLOW_BUSY, why, "must wait for a flush", h.lsn);
 	head = bytes_sub(raw, 0, h.head_size);
 	body = bytes_from(raw, h.head_size);
 	ok = entry_read(head, body, true, &a, &e, why);

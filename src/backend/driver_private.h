@@ -53,6 +53,7 @@ struct driver {
 	int connect_to; /* -1: nobody */
 	struct link *dialled; /* being set up */
 	struct timer *redial;
+	uint64_t redial_ms;
 	bool has_refused; /* an entry of the master's, for want of room */
 
 	struct list waiting; /* struct driver_request */

@@ -16,6 +16,8 @@
 
 #define MAGIC "ROOSTSY1"
 #define MAGIC_SIZE 8
+/* Between two tries; the first come quickly, since a new master needs its partner at once. */
+#define REDIAL_FIRST_MS 2
 #define REDIAL_MS 50
 /* A follower without room stays away for so long, then looks whether there is some. */
 #define REFUSED_MS 3000
@@ -249,6 +251,14 @@ static void on_input(struct conn *c, void *arg)
 
 static void redial(void *arg);
 
+static uint64_t redial_pause(struct driver *d)
+{
+	uint64_t ms = d->redial_ms;
+
+	d->redial_ms = ms * 2 > REDIAL_MS ? REDIAL_MS : ms * 2;
+	return d->has_refused ? REFUSED_MS : ms;
+}
+
 static void on_closed(struct conn *c, void *arg, const struct fault *why)
 {
 	struct link *l = arg;
@@ -268,7 +278,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	sasl_client_free(&l->client);
 	free(l);
 	if (!d->is_closed && d->connect_to >= 0 && d->dialled == NULL && d->peers[d->connect_to].link == NULL)
-		timer_start(d->redial, d->has_refused ? REFUSED_MS : REDIAL_MS, 0);
+		timer_start(d->redial, redial_pause(d), 0);
 }
 
 static void pump(struct link *l);
@@ -349,6 +359,7 @@ void driver_sync_connect(struct driver *d, int peer)
 		conn_abort(l->conn);
 	}
 	d->connect_to = peer;
+	d->redial_ms = REDIAL_FIRST_MS;
 	timer_start(d->redial, 0, 0);
 }
 

@@ -209,7 +209,7 @@ static bool personal(const struct names *n, struct bytes external, struct buffer
 static bool is_domain(struct bytes text)
 {
 	for (size_t i = 0; i < text.n; i++) {
-		if (!ascii_is_alnum(text.p[i]) && text.p[i] != '-' && text.p[i] != '.')
+		if (!ascii_is_alnum(text.p[i]) && text.p[i] != '-' && text.p[i] != '.' && text.p[i] != '_')
 			return false;
 	}
 	return text.n > 0;

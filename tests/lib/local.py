@@ -119,7 +119,7 @@ class LocalMurder:
 
     def imap(self, user, frontend=0, mailbox=None):
         host, port = self.info["frontends"][frontend]["imap"].rsplit(":", 1)
-        c = imaplib.IMAP4(host, int(port), timeout=30)
+        c = imaplib.IMAP4(host, int(port), timeout=60)
         c.login(user, ADMIN if user == "admin" else password_of(user))
         if mailbox:
             typ, data = c.select(mailbox)

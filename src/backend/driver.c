@@ -52,8 +52,10 @@ static void role_changed(struct driver *d, uint64_t epoch)
 
 	log_event(LOG_INFO, "driver.role.changed", LOG_STR("role", is_master ? "master" : "replica"), LOG_U64("epoch", epoch),
 	          LOG_STR("master", master < 0 ? "" : d->peers[master].name));
-	if (is_master)
+	if (is_master) {
+		driver_sync_connect(d, -1); /* the others dial us now */
 		return;
+	}
 	driver_turn_abort(d);
 	driver_fail_waiting(d);
 	d->wants_epoch = false;

@@ -352,7 +352,7 @@ static void redial(void *arg)
 
 void driver_sync_connect(struct driver *d, int peer)
 {
-	if (d->dialled != NULL && d->dialled->peer != (size_t)peer) {
+	if (d->dialled != NULL && (peer < 0 || d->dialled->peer != (size_t)peer)) {
 		struct link *l = d->dialled;
 
 		d->dialled = NULL;
@@ -360,7 +360,10 @@ void driver_sync_connect(struct driver *d, int peer)
 	}
 	d->connect_to = peer;
 	d->redial_ms = REDIAL_FIRST_MS;
-	timer_start(d->redial, 0, 0);
+	if (peer < 0)
+		timer_stop(d->redial);
+	else
+		timer_start(d->redial, 0, 0);
 }
 
 void driver_sync_disconnect(struct driver *d, size_t peer)

@@ -96,6 +96,10 @@ void replica_on_config(struct replica *r, const struct replica_event *ev)
 
 	if (ev->reign.epoch < r->epoch || ev->reign.epoch == 0 || (ev->reign.epoch == r->epoch && r->role != REPLICA_WAITING))
 		return;
+	/* Old news: a reign that was over before the master that we have heard since began. Taking it up would put entries of
+	 * an old epoch behind those of a newer one. What is in force now will follow. */
+	if (ev->reign.epoch < r->seen_epoch)
+		return;
 	r->epoch = ev->reign.epoch;
 	r->master = number_of(r, ev->reign.master);
 	r->in_sync = set_of(r, ev->reign.in_sync);

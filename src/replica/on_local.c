@@ -7,6 +7,7 @@ void replica_on_start(struct replica *r, const struct replica_event *ev)
 	r->last = ev->start.last;
 	r->durable = ev->start.durable;
 	r->applied = r->committed = ev->start.applied;
+	r->seen_epoch = history_epoch(&r->history, r->last);
 	r->heard_ms = r->now_ms;
 }
 
@@ -30,6 +31,10 @@ void replica_on_followed(struct replica *r, const struct replica_event *ev)
 
 void replica_on_durable(struct replica *r, uint64_t lsn)
 {
+	/* A flush that ended while the journal was being cut speaks of entries that are gone: acknowledging them would let the
+	 * master commit what this member has not. */
+	if (lsn > r->last)
+		lsn = r->last;
 	if (lsn <= r->durable)
 		return;
 	r->durable = lsn;

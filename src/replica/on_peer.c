@@ -20,6 +20,8 @@ void replica_on_peer_up(struct replica *r, size_t peer)
 
 	p->is_connected = true;
 	p->is_welcomed = false;
+	if ((int)peer == r->master)
+		r->has_missed = false;
 	if (r->role == REPLICA_FOLLOWER && (int)peer == r->master) {
 		r->is_welcome = false;
 		say_hello(r, peer);
@@ -134,13 +136,17 @@ static void from_master(struct replica *r, const struct replica_event *ev)
 	const struct peer_message *m = ev->message;
 
 	/* Having asked for the reign we no longer listen: an acknowledged beacon would let the old master act on. */
-	if (r->ask.is_open)
+	if (r->ask.is_open) {
+		r->has_missed = true;
 		return;
-	if (m->epoch < r->epoch) {
+	}
+	if (m->epoch < r->epoch || r->has_missed) {
 		disconnect(r, ev->peer);
 		return;
 	}
 	r->heard_ms = r->now_ms;
+	if (m->epoch > r->seen_epoch)
+		r->seen_epoch = m->epoch;
 	if (m->type == MESSAGE_WELCOME) {
 		on_welcome(r, ev->peer, m);
 	} else if (!r->is_welcome) {

@@ -28,6 +28,7 @@ struct replica {
 	uint64_t now_ms;
 
 	uint64_t epoch;
+	uint64_t seen_epoch; /* the newest that a master or the journal spoke of; the directory may lag behind */
 	int master; /* -1: none */
 	member_set_t in_sync;
 
@@ -49,6 +50,7 @@ struct replica {
 	/* Follower. */
 	uint64_t heard_ms;    /* last word of the master */
 	bool is_welcome;      /* the master streams to us */
+	bool has_missed;      /* what the master said while we asked for its reign: the stream has a hole */
 	uint64_t heard_committed; /* by the master's last word; may be beyond what is durable here */
 	bool is_stuck;        /* our applied entries are not the master's: an operator must look */
 	uint64_t last_ask_ms;

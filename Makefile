@@ -12,7 +12,7 @@ PYTEST = /usr/bin/python3 -m pytest
 
 all: deps-build
 	@test -f build/build.ninja || meson setup build $(MESON_FLAGS) -Dtests=false >/dev/null
-	@ninja -C build
+	@ninja -C build --quiet
 	@ln -sf src/roost build/roost
 
 deps: deps-build deps-test

@@ -137,12 +137,15 @@ static void block_signals(void)
 
 static bool run(struct murder *m, struct fault *why)
 {
-	char *json;
+	char *json = must_printf("%s/murder.json", m->dir);
 	bool ok;
 
 	block_signals();
-	if (!murder_prepare(m, why) || !murder_check_ports(m, why))
+	(void)unlink(json); /* of a supervisor that was killed: it is there only while all serves */
+	if (!murder_prepare(m, why) || !murder_check_ports(m, why)) {
+		free(json);
 		return false;
+	}
 	(void)printf("Starting %zu daemons in %s ...\n", m->count, m->dir);
 	(void)fflush(stdout);
 	ok = start_all(m, why);
@@ -153,7 +156,6 @@ static bool run(struct murder *m, struct fault *why)
 		(void)fflush(stdout);
 	}
 	murder_stop(m);
-	json = must_printf("%s/murder.json", m->dir);
 	(void)unlink(json);
 	free(json);
 	return ok;
@@ -185,7 +187,7 @@ int verb_murder(int argc, char **argv)
 	struct fault why;
 	int lock = -1, status;
 
-	log_set_level(LOG_WARNING);
+	log_set_level(LOG_ERROR);
 	m->is_restarting = true;
 	m->port_base = DEFAULT_PORT_BASE;
 	status = take_arguments(m, argc, argv, &why);

@@ -67,7 +67,7 @@ int verb_args_read(struct verb_args *a, int argc, char **argv, unsigned takes, s
 	struct fault why;
 
 	*a = (struct verb_args){ .verb = argv[0] };
-	log_set_level(LOG_WARNING); /* a verb speaks for itself */
+	log_set_level(LOG_ERROR); /* a verb speaks for itself */
 	if (!take(a, argc, argv, takes, most, &path) || a->count < least) {
 		free(path);
 		return usage_error(argv[0], usage);

@@ -42,6 +42,8 @@ class LocalMurder:
             argv += ["--user", f"{u}:{password_of(u)}"]
         if not self.restart:
             argv.append("--no-restart")
+        if os.path.exists(os.path.join(self.dir, "murder.json")):
+            os.unlink(os.path.join(self.dir, "murder.json"))  # of one that was killed
         self.output = open(os.path.join(self.dir, "supervisor.out"), "ab")
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
                                         start_new_session=True)

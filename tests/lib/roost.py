@@ -138,6 +138,8 @@ class Murder:
         try:
             wait_for(lambda: self.imap("admin"), "the backend serves").logout()
         except AssertionError as e:
+            for d in [*self.members.values(), self.mupdate]:
+                d.kill()
             raise AssertionError(f"{e}\n{self.first.tail()}\n{self.mupdate.tail()}") from None
         return self
 

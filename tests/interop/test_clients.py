@@ -185,7 +185,7 @@ set folder=imap://{address(murder)}/
 set spoolfile=imap://{address(murder)}/INBOX
 set ssl_starttls=no ssl_force_tls=no
 set imap_idle=no confirmcreate=no confirmappend=no delete=yes quit=yes move=no wait_key=no pager_stop
-set header_cache= message_cachedir=
+unset header_cache message_cachedir
 push "<first-entry><pipe-message>cat >{tmp_path}/read<enter><save-message>=Filed<enter><sync-mailbox><change-folder>=Filed<enter><flag-message><sync-mailbox><quit>"
 """)
     env = dict(os.environ, TERM="xterm", HOME=str(tmp_path), LINES="40", COLUMNS="120")

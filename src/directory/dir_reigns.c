@@ -147,9 +147,9 @@ void dir_reigns_load(struct directory *d)
 		if (s->epoch == 0 && all.n > 0) {
 			c = change_new(CHANGE_FIRST_REIGN);
 			c->server = arena_copy(&c->arena, bytes_of(s->name));
-			c->reign.epoch = 1;
-			c->reign.in_sync = arena_copy(&c->arena, buffer_bytes(&all));
-			c->reign.master = bytes_sub(c->reign.in_sync, 0, bytes_find(c->reign.in_sync, ' '));
+			c->wanted.epoch = 1;
+			c->wanted.in_sync = arena_copy(&c->arena, buffer_bytes(&all));
+			c->wanted.master = bytes_sub(c->wanted.in_sync, 0, bytes_find(c->wanted.in_sync, ' '));
 			dir_writer_submit(d->writer, c);
 		}
 		buffer_fini(&all);
@@ -167,9 +167,9 @@ static void try_first(struct directory *d, const struct server *s)
 		return;
 	c = change_new(CHANGE_FIRST_REIGN);
 	c->server = arena_copy(&c->arena, bytes_of(s->name));
-	c->reign.epoch = first.epoch;
-	c->reign.master = arena_copy(&c->arena, first.master);
-	c->reign.in_sync = arena_copy(&c->arena, first.in_sync);
+	c->wanted.epoch = first.epoch;
+	c->wanted.master = arena_copy(&c->arena, first.master);
+	c->wanted.in_sync = arena_copy(&c->arena, first.in_sync);
 	dir_writer_submit(d->writer, c);
 }
 
@@ -255,8 +255,8 @@ void dir_reign(struct dir_session *s, const struct mupdate_line *line)
 	c->server = arena_copy(&c->arena, bytes_of(s->server));
 	c->member = arena_copy(&c->arena, bytes_of(s->member));
 	c->asked_epoch = epoch;
-	c->reign.master = arena_copy(&c->arena, line->args[2]);
-	c->reign.in_sync = arena_copy(&c->arena, line->args[3]);
+	c->wanted.master = arena_copy(&c->arena, line->args[2]);
+	c->wanted.in_sync = arena_copy(&c->arena, line->args[3]);
 	dir_writer_submit(s->dir->writer, c);
 }
 
@@ -346,8 +346,8 @@ static void promote_foreign(struct dir_session *s, const struct mupdate_line *li
 	c->session = s->id;
 	c->tag = arena_copy(&c->arena, line->tag);
 	c->server = arena_copy(&c->arena, bytes_of(server->name));
-	c->reign.master = arena_copy(&c->arena, member);
-	c->reign.in_sync = arena_copy(&c->arena, bytes_of(server->in_sync));
+	c->wanted.master = arena_copy(&c->arena, member);
+	c->wanted.in_sync = arena_copy(&c->arena, bytes_of(server->in_sync));
 	dir_writer_submit(s->dir->writer, c);
 }
 

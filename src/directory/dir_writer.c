@@ -1,5 +1,4 @@
-/* dir_writer.c - the writer's thread: the list of waiting changes is taken whole, made in one transaction, and
- * handed back to the loop in its order. A change decides inside the transaction, so two that meet see each other. */
+/* dir_writer.c - the writer's thread: the list of waiting changes is taken whole and given to the store. */
 #include "dir_writer.h"
 
 #include <pthread.h>
@@ -7,13 +6,12 @@
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "log.h"
-#include "record_store.h"
 
 #define BATCH_MAX 4096
 
 struct dir_writer {
-	struct kv *kv;
+	write_batch_fn *batch;
+	void *batch_arg;
 	struct loop *loop;
 	changes_done_fn *done;
 	void *arg;
@@ -27,152 +25,10 @@ struct dir_writer {
 };
 
 struct batch {
-	struct dir_writer *writer;
 	changes_done_fn *done;
 	void *arg;
 	struct change *first;
 };
-
-struct change *change_new(enum change_kind kind)
-{
-	struct change *c = must_calloc(1, sizeof(*c));
-
-	c->kind = kind;
-	return c;
-}
-
-void change_free(struct change **cp)
-{
-	struct change *c = *cp;
-
-	if (c == NULL)
-		return;
-	*cp = NULL;
-	arena_fini(&c->arena);
-	free(c);
-}
-
-static enum kv_result refuse(struct change *c, const char *text)
-{
-	c->is_ok = false;
-	c->text = text;
-	return KV_OK;
-}
-
-/* A member that does not reign is answered positively and changes nothing: it only repeats, perhaps late, what the
- * master has done. */
-static enum kv_result may_write(struct kv_txn *t, const struct change *c, bool *may_r)
-{
-	struct reign reign;
-	enum kv_result result;
-
-	*may_r = true;
-	if (c->member.n == 0)
-		return KV_OK;
-	result = reign_get(t, c->server, &reign);
-	if (result == KV_OK)
-		*may_r = bytes_equal(reign.master, c->member);
-	return result;
-}
-
-static enum kv_result do_record(struct kv_txn *t, struct change *c)
-{
-	struct record now;
-	struct record_change decided;
-	struct bytes deleted_by = BYTES_NONE;
-	bool may;
-	enum kv_result result = may_write(t, c, &may);
-
-	if (result != KV_OK)
-		return result;
-	if (!may) {
-		c->is_ok = true;
-		c->text = "done";
-		return KV_OK;
-	}
-	result = record_get(t, c->name, &now);
-	if (result == KV_OK && c->command == RECORD_DELETE && now.state == RECORD_NONE)
-		result = record_deleted_by(t, c->name, &deleted_by);
-	if (result != KV_OK)
-		return result;
-	decided = record_decide(c->command, &now, c->location, c->acl, deleted_by, c->server);
-	c->is_ok = decided.is_ok;
-	c->text = decided.text;
-	if (!decided.is_changed)
-		return KV_OK;
-	c->is_changed = true;
-	c->is_move = decided.is_move;
-	/* What the decision borrows from the transaction ends with it. */
-	c->before = (struct record){ now.state, arena_copy(&c->arena, now.location), BYTES_NONE };
-	c->after = (struct record){ decided.next.state, arena_copy(&c->arena, decided.next.location),
-		                    arena_copy(&c->arena, decided.next.acl) };
-	result = record_put(t, c->name, &c->after);
-	if (result == KV_OK && c->command == RECORD_DELETE) {
-		struct bytes server = c->before.location;
-
-		server = bytes_sub(server, 0, bytes_find(server, '!'));
-		result = record_note_deleted(t, c->name, server);
-	}
-	return result;
-}
-
-static enum kv_result do_reign(struct kv_txn *t, struct change *c)
-{
-	struct reign now, wanted = c->reign;
-	const char *refusal = NULL;
-	enum kv_result result = reign_get(t, c->server, &now);
-
-	if (result != KV_OK)
-		return result;
-	c->reign = (struct reign){ now.epoch, arena_copy(&c->arena, now.master), arena_copy(&c->arena, now.in_sync) };
-	if (c->kind == CHANGE_REIGN)
-		refusal = reign_refusal(&now, c->member, c->asked_epoch, wanted.master, wanted.in_sync);
-	else if (c->kind == CHANGE_FIRST_REIGN && now.epoch > 0)
-		refusal = "the server has a configuration";
-	if (refusal != NULL)
-		return refuse(c, arena_printf(&c->arena, "%s: epoch is %llu", refusal, (unsigned long long)now.epoch));
-	if (c->kind != CHANGE_FIRST_REIGN)
-		wanted.epoch = now.epoch + 1;
-	c->is_ok = true;
-	c->is_changed = true;
-	c->text = "done";
-	c->reign = wanted;
-	return reign_put(t, c->server, &wanted);
-}
-
-static bool do_all(struct kv_txn *t, struct change *first)
-{
-	for (struct change *c = first; c != NULL; c = c->next) {
-		enum kv_result result = c->kind == CHANGE_RECORD ? do_record(t, c) : do_reign(t, c);
-
-		if (result != KV_OK)
-			return false;
-	}
-	return true;
-}
-
-static void do_batch(struct dir_writer *w, struct change *first)
-{
-	struct fault why;
-	struct kv_txn *t = kv_write(w->kv, &why);
-	bool ok = t != NULL;
-
-	if (ok && !do_all(t, first)) {
-		(void)fault_set(&why, FAULT_OPERATOR, "the directory's store cannot be written: see the line before");
-		ok = false;
-		kv_end(&t);
-	}
-	ok = ok && kv_commit(&t, &why);
-	if (ok) {
-		(void)atomic_fetch_add(&w->commits, 1);
-		return;
-	}
-	log_event(LOG_ERROR, "directory.write.failed", LOG_FAULT(&why));
-	for (struct change *c = first; c != NULL; c = c->next) {
-		c->is_changed = false;
-		(void)refuse(c, "the directory cannot write now");
-	}
-}
 
 static void deliver(void *arg)
 {
@@ -180,6 +36,19 @@ static void deliver(void *arg)
 
 	b->done(b->arg, b->first);
 	free(b);
+}
+
+void dir_writer_deliver(struct dir_writer *w, struct change *first)
+{
+	struct batch *b = must_alloc(sizeof(*b));
+
+	*b = (struct batch){ w->done, w->arg, first };
+	loop_post(w->loop, deliver, b);
+}
+
+void dir_writer_count(struct dir_writer *w, uint64_t commits)
+{
+	(void)atomic_fetch_add(&w->commits, commits);
 }
 
 /* Take up to BATCH_MAX waiting changes; NULL: stop. */
@@ -210,23 +79,21 @@ static void *run(void *arg)
 	struct change *first;
 
 	while ((first = take(w)) != NULL) {
-		struct batch *b = must_alloc(sizeof(*b));
-
-		do_batch(w, first);
 		for (struct change *c = first; c != NULL; c = c->next)
 			(void)atomic_fetch_add(&w->changes, 1);
-		*b = (struct batch){ w, w->done, w->arg, first };
-		loop_post(w->loop, deliver, b);
+		w->batch(w->batch_arg, w, first);
 	}
 	return NULL;
 }
 
-struct dir_writer *dir_writer_start(struct kv *kv, struct loop *l, changes_done_fn *done, void *arg, struct fault *why)
+struct dir_writer *dir_writer_start(write_batch_fn *batch, void *batch_arg, struct loop *l, changes_done_fn *done, void *arg,
+                                    struct fault *why)
 {
 	struct dir_writer *w = must_calloc(1, sizeof(*w));
 	int rc;
 
-	w->kv = kv;
+	w->batch = batch;
+	w->batch_arg = batch_arg;
 	w->loop = l;
 	w->done = done;
 	w->arg = arg;

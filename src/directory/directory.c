@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "dir_lmdb.h"
 #include "dir_session.h"
 #include "json.h"
 #include "log.h"
@@ -122,7 +123,7 @@ static bool open_all(struct directory *d, struct fault *why)
 	char *store = must_printf("%s/directory", config_string(c, "configdirectory"));
 	const char *cert = config_string(c, "tls_server_cert");
 
-	d->kv = record_store_open(store, (size_t)config_number(c, "index_map_size"), why);
+	d->kv = record_store_open(store, (size_t)config_number(c, "index_map_size"), true, why);
 	free(store);
 	if (d->kv == NULL)
 		return fault_context(why, "the directory's records");
@@ -131,7 +132,7 @@ static bool open_all(struct directory *d, struct fault *why)
 		return false;
 	if (cert != NULL && (d->tls = tls_server_new(cert, config_string(c, "tls_server_key"), why)) == NULL)
 		return false;
-	d->writer = dir_writer_start(d->kv, d->loop, dir_changes_done, d, why);
+	d->writer = dir_writer_start(dir_lmdb_batch, d->kv, d->loop, dir_changes_done, d, why);
 	if (d->writer == NULL)
 		return false;
 	dir_reigns_load(d);

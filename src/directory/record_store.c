@@ -6,13 +6,13 @@
 #include "cursor.h"
 #include "log.h"
 
-enum { TABLE_MAILBOX, TABLE_DELETED, TABLE_DELETED_ORDER, TABLE_SERVER, TABLE_COUNT };
+enum { TABLE_MAILBOX, TABLE_DELETED, TABLE_DELETED_ORDER, TABLE_SERVER, TABLE_SEEN, TABLE_COUNT };
 
-static const char *const tables[TABLE_COUNT] = { "mailbox", "deleted", "deleted-order", "server" };
+static const char *const tables[TABLE_COUNT] = { "mailbox", "deleted", "deleted-order", "server", "seen" };
 
-struct kv *record_store_open(const char *dir, size_t map_size, struct fault *why)
+struct kv *record_store_open(const char *dir, size_t map_size, bool is_durable, struct fault *why)
 {
-	return kv_open(dir, map_size, tables, TABLE_COUNT, true, false, why);
+	return kv_open(dir, map_size, tables, TABLE_COUNT, is_durable, false, why);
 }
 
 /* A record: u8 state, then location and ACL, each a u32 length and octets. */
@@ -179,6 +179,36 @@ enum kv_result record_note_deleted(struct kv_txn *t, struct bytes name, struct b
 		result = forget_oldest(t);
 	buffer_fini(&value);
 	return result;
+}
+
+enum kv_result record_forget_deleted(struct kv_txn *t, struct bytes name)
+{
+	struct bytes value;
+	uint8_t order[8];
+	enum kv_result result = kv_get(t, TABLE_DELETED, name, &value);
+
+	if (result == KV_NOT_FOUND || (result == KV_OK && value.n < 8))
+		return KV_OK;
+	for (size_t i = 0; result == KV_OK && i < 8; i++)
+		order[i] = value.p[i];
+	return result == KV_OK ? forget(t, bytes_make(order, 8), name) : result;
+}
+
+enum kv_result record_mark_seen(struct kv_txn *t, struct bytes name)
+{
+	return kv_put(t, TABLE_SEEN, name, BYTES_NONE);
+}
+
+bool record_was_seen(struct kv_txn *t, struct bytes name)
+{
+	struct bytes value;
+
+	return kv_get(t, TABLE_SEEN, name, &value) == KV_OK;
+}
+
+enum kv_result record_clear_seen(struct kv_txn *t)
+{
+	return kv_clear(t, TABLE_SEEN);
 }
 
 /* A server: u64 epoch, then master and in-sync set, each a u32 length and octets. */

@@ -11,7 +11,8 @@
 /* Longest mailbox name, octets. */
 #define RECORD_NAME_MAX KV_KEY_MAX
 
-struct kv *record_store_open(const char *dir, size_t map_size, struct fault *why);
+/* IS_DURABLE: see kv_open(); a copy of records that are elsewhere need not be. */
+struct kv *record_store_open(const char *dir, size_t map_size, bool is_durable, struct fault *why);
 
 /* Names order. *record_r borrows from the transaction. KV_OK or KV_FAILED; no record is RECORD_NONE. */
 enum kv_result record_get(struct kv_txn *t, struct bytes name, struct record *record_r);
@@ -37,6 +38,12 @@ void record_cursor_close(struct record_cursor *c);
 #define RECORD_DELETED_MAX 100000
 enum kv_result record_deleted_by(struct kv_txn *t, struct bytes name, struct bytes *server_r);
 enum kv_result record_note_deleted(struct kv_txn *t, struct bytes name, struct bytes server);
+enum kv_result record_forget_deleted(struct kv_txn *t, struct bytes name);
+
+/* Names marked while a list is copied, to find what was not in it. */
+enum kv_result record_mark_seen(struct kv_txn *t, struct bytes name);
+bool record_was_seen(struct kv_txn *t, struct bytes name);
+enum kv_result record_clear_seen(struct kv_txn *t);
 
 /* A server's configuration; epoch 0 where there is none. Borrows from the transaction. Names are lower-cased. */
 enum kv_result reign_get(struct kv_txn *t, struct bytes server, struct reign *reign_r);

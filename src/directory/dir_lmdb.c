@@ -1,0 +1,67 @@
+/* dir_lmdb.c - the records in LMDB. Changes decide inside the transaction, so two that meet see each other. */
+#include "dir_lmdb.h"
+
+#include "log.h"
+#include "record_store.h"
+
+static enum kv_result get_record(void *at, struct bytes name, struct record *record_r)
+{
+	return record_get(at, name, record_r);
+}
+
+static enum kv_result get_deleted_by(void *at, struct bytes name, struct bytes *server_r)
+{
+	return record_deleted_by(at, name, server_r);
+}
+
+static enum kv_result put_record(void *at, struct bytes name, const struct record *record, struct bytes deleted_by)
+{
+	enum kv_result result = record_put(at, name, record);
+
+	if (result == KV_OK && record->state == RECORD_NONE)
+		result = record_note_deleted(at, name, deleted_by);
+	return result;
+}
+
+static enum kv_result get_reign(void *at, struct bytes server, struct reign *reign_r)
+{
+	return reign_get(at, server, reign_r);
+}
+
+static enum kv_result put_reign(void *at, struct bytes server, const struct reign *reign)
+{
+	return reign_put(at, server, reign);
+}
+
+static const struct dir_view view = { get_record, get_deleted_by, put_record, get_reign, put_reign };
+
+static bool decide_all(struct kv_txn *t, struct change *first)
+{
+	for (struct change *c = first; c != NULL; c = c->next) {
+		if (change_decide(&view, t, c) != KV_OK)
+			return false;
+	}
+	return true;
+}
+
+void dir_lmdb_batch(void *kv, struct dir_writer *w, struct change *first)
+{
+	struct fault why;
+	struct kv_txn *t = kv_write(kv, &why);
+	bool ok = t != NULL;
+
+	if (ok && !decide_all(t, first)) {
+		(void)fault_set(&why, FAULT_OPERATOR, "the directory's store cannot be written: see the line before");
+		ok = false;
+		kv_end(&t);
+	}
+	ok = ok && kv_commit(&t, &why);
+	if (ok) {
+		dir_writer_count(w, 1);
+	} else {
+		log_event(LOG_ERROR, "directory.write.failed", LOG_FAULT(&why));
+		for (struct change *c = first; c != NULL; c = c->next)
+			change_refuse(c, "the directory cannot write now");
+	}
+	dir_writer_deliver(w, first);
+}

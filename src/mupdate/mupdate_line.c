@@ -79,7 +79,9 @@ static enum mupdate_parse take_quoted(struct cursor *c, size_t max, struct arena
 	return MUPDATE_OK;
 }
 
-static enum mupdate_parse take_literal(struct cursor *c, size_t max, struct bytes *s_r, struct fault *why)
+/* *missing_r: how many octets of it are not there yet, on MORE and GO_AHEAD. */
+static enum mupdate_parse take_literal(struct cursor *c, size_t max, struct bytes *s_r, size_t *missing_r,
+                                       struct fault *why)
 {
 	const uint8_t *start = ++c->p;
 	bool is_sync = true;
@@ -99,11 +101,18 @@ static enum mupdate_parse take_literal(struct cursor *c, size_t max, struct byte
 	end = take_end(c, why);
 	if (end != MUPDATE_OK)
 		return end;
-	if (n > max)
-		return over(why, "a literal is too long");
-	if (cursor_at_end(c) && n > 0)
-		return is_sync ? MUPDATE_GO_AHEAD : MUPDATE_MORE;
-	return cursor_bytes(c, (size_t)n, s_r) ? MUPDATE_OK : MUPDATE_MORE;
+	if (n > max) /* Who waits for a "+" does not send it and can be told; the other's octets are on their way. */
+		return is_sync ? bad(why, "a literal is too long") : over(why, "a literal is too long");
+	if (is_sync && cursor_at_end(c)) {
+		/* Also before one of no octets: the peer waits to be told to go on with the line. */
+		*missing_r = n > 0 ? (size_t)n : 1;
+		return MUPDATE_GO_AHEAD;
+	}
+	if (!cursor_bytes(c, (size_t)n, s_r)) {
+		*missing_r = (size_t)n - cursor_left(c);
+		return MUPDATE_MORE;
+	}
+	return bytes_find(*s_r, '\0') == s_r->n ? MUPDATE_OK : bad(why, "a literal holds NUL");
 }
 
 static struct bytes upper(struct arena *a, struct bytes word)
@@ -116,7 +125,7 @@ static struct bytes upper(struct arena *a, struct bytes word)
 }
 
 static enum mupdate_parse take_args(struct cursor *c, size_t max, struct arena *a, struct mupdate_line *line,
-                                    struct fault *why)
+                                    size_t *missing_r, struct fault *why)
 {
 	while (cursor_take(c, ' ')) {
 		enum mupdate_parse result = MUPDATE_OK;
@@ -132,7 +141,7 @@ static enum mupdate_parse take_args(struct cursor *c, size_t max, struct arena *
 		if (first == '"') {
 			result = take_quoted(c, max, a, arg, why);
 		} else if (first == '{') {
-			result = take_literal(c, max, arg, why);
+			result = take_literal(c, max, arg, missing_r, why);
 		} else {
 			*arg = take_atom(c);
 			line->has_atom = true;
@@ -146,7 +155,8 @@ static enum mupdate_parse take_args(struct cursor *c, size_t max, struct arena *
 	return take_end(c, why);
 }
 
-static enum mupdate_parse parse(struct cursor *c, size_t max, struct arena *a, struct mupdate_line *line, struct fault *why)
+static enum mupdate_parse parse(struct cursor *c, size_t max, struct arena *a, struct mupdate_line *line,
+                                size_t *missing_r, struct fault *why)
 {
 	struct bytes word;
 
@@ -165,7 +175,7 @@ static enum mupdate_parse parse(struct cursor *c, size_t max, struct arena *a, s
 	if (word.n == 0)
 		return bad(why, "a command follows the tag");
 	line->word = upper(a, word);
-	return take_args(c, max, a, line, why);
+	return take_args(c, max, a, line, missing_r, why);
 }
 
 enum mupdate_parse mupdate_line_parse(struct bytes in, size_t max_string, struct arena *a, struct mupdate_line *line_r,
@@ -173,11 +183,13 @@ enum mupdate_parse mupdate_line_parse(struct bytes in, size_t max_string, struct
 {
 	struct cursor c = cursor_of(in);
 	enum mupdate_parse result;
-	size_t end;
+	size_t end, missing = 1;
 
 	*line_r = (struct mupdate_line){ 0 };
-	result = parse(&c, max_string, a, line_r, why_r);
+	result = parse(&c, max_string, a, line_r, &missing, why_r);
 	*used_r = in.n - cursor_left(&c);
+	if (result == MUPDATE_MORE || result == MUPDATE_GO_AHEAD)
+		*used_r = in.n + missing;
 	if (result == MUPDATE_MORE && in.n > MUPDATE_LINE_MAX + MUPDATE_ARGS_MAX * (max_string + 64))
 		return over(why_r, "a line is too long");
 	if (result != MUPDATE_BAD)
@@ -186,8 +198,10 @@ enum mupdate_parse mupdate_line_parse(struct bytes in, size_t max_string, struct
 	if (*used_r > 0 && in.p[*used_r - 1] == '\n')
 		return MUPDATE_BAD;
 	end = bytes_find(cursor_rest(&c), '\n');
-	if (end == cursor_left(&c))
+	if (end == cursor_left(&c)) {
+		*used_r = in.n + 1;
 		return cursor_left(&c) > MUPDATE_LINE_MAX + max_string ? over(why_r, "a line is too long") : MUPDATE_MORE;
+	}
 	*used_r += end + 1;
 	return MUPDATE_BAD;
 }

@@ -23,7 +23,7 @@ struct mupdate_line {
 
 enum mupdate_parse {
 	MUPDATE_OK,
-	MUPDATE_MORE,     /* the line is not complete */
+	MUPDATE_MORE,     /* the line is not complete; *used_r octets are needed before that can change */
 	MUPDATE_GO_AHEAD, /* the input ends with a synchronising literal's announcement: the peer waits for "+" */
 	MUPDATE_BAD,      /* malformed; *used_r is what to skip (through the line's end); the tag is set if it could be read */
 	MUPDATE_LIMIT,    /* a string or line over its limit; the connection can only be closed */
@@ -32,7 +32,8 @@ enum mupdate_parse {
 /* Parse the first line of IN.
  *
  * max_string  longest string accepted
- * used_r      octets of the line with its end, on MUPDATE_OK and MUPDATE_BAD
+ * used_r      octets of the line with its end, on MUPDATE_OK and MUPDATE_BAD; octets that are needed at least, on
+ *             MUPDATE_MORE and MUPDATE_GO_AHEAD
  * why_r       set on MUPDATE_BAD and MUPDATE_LIMIT
  * Any thread. */
 enum mupdate_parse mupdate_line_parse(struct bytes in, size_t max_string, struct arena *a, struct mupdate_line *line_r,

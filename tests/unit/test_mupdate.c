@@ -28,11 +28,15 @@ static void lines_are_read_as_the_table_says(void **state)
 		{ "* OK MUPDATE \"h\" \"Cyrus IMAP\" \"v\" \"(master)\"\r\n", MUPDATE_OK, "*", "OK", 5, "MUPDATE", "(master)" },
 		{ "A1 FIND \"a\r\n", MUPDATE_BAD, "A1", "FIND", 0, NULL, NULL },
 		{ "A1 FIND {x}\r\n", MUPDATE_BAD, "A1", "FIND", 0, NULL, NULL },
-		{ "A1 FIND {99999}\r\n", MUPDATE_LIMIT, "A1", "FIND", 0, NULL, NULL },
+		{ "A1 FIND {99999+}\r\n", MUPDATE_LIMIT, "A1", "FIND", 0, NULL, NULL },
+		{ "A1 FIND {99999}\r\n", MUPDATE_BAD, "A1", "FIND", 0, NULL, NULL },
 		{ "A1\r\n", MUPDATE_BAD, "A1", "", 0, NULL, NULL },
 		{ "\r\n", MUPDATE_BAD, "", "", 0, NULL, NULL },
 		{ "A1 FIND {3}\r\n", MUPDATE_GO_AHEAD, "A1", "FIND", 0, NULL, NULL },
 		{ "A1 FIND {3+}\r\n", MUPDATE_MORE, "A1", "FIND", 0, NULL, NULL },
+		{ "A1 FIND {0}\r\n", MUPDATE_GO_AHEAD, "A1", "FIND", 0, NULL, NULL },
+		{ "A1 FIND \"a\\n\"\r\n", MUPDATE_BAD, "A1", "FIND", 0, NULL, NULL },
+		{ "A1 FIND \"a\"\"b\"\r\n", MUPDATE_BAD, "A1", "FIND", 1, "a", "a" },
 	};
 
 	(void)state;
@@ -61,6 +65,51 @@ static void lines_are_read_as_the_table_says(void **state)
 		}
 		arena_fini(&a);
 	}
+}
+
+/* Octets that must come before anything can change: a literal is not read again for each of its octets. */
+static void what_is_needed_is_told(void **state)
+{
+	static const struct {
+		const char *in;
+		size_t needed;
+	} rows[] = {
+		{ "A1 FI", 6 },
+		{ "A1 FIND \"a", 11 },
+		{ "A1 FIND {10+}\r\n", 25 },
+		{ "A1 FIND {10}\r\n", 24 },
+		{ "A1 FIND {10+}\r\n123", 25 },
+		{ "A1 FIND {2+}\r\n12", 17 },
+		{ "A1 FIND {x}", 12 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct arena a = { 0 };
+		struct mupdate_line line;
+		struct fault why;
+		size_t used = 0;
+		enum mupdate_parse r = mupdate_line_parse(bytes_of(rows[i].in), 1000, &a, &line, &used, &why);
+
+		assert_true(r == MUPDATE_MORE || r == MUPDATE_GO_AHEAD);
+		assert_int_equal(used, rows[i].needed);
+		arena_fini(&a);
+	}
+}
+
+static void a_literal_holds_no_nul(void **state)
+{
+	struct bytes in = BYTES_LIT("A1 FIND {3+}\r\na\0b\r\nA2 NOOP\r\n");
+	struct arena a = { 0 };
+	struct mupdate_line line;
+	struct fault why;
+	size_t used;
+
+	(void)state;
+	assert_int_equal(mupdate_line_parse(in, 1000, &a, &line, &used, &why), MUPDATE_BAD);
+	assert_true(bytes_equal_str(line.tag, "A1"));
+	assert_int_equal(used, in.n - 9);
+	arena_fini(&a);
 }
 
 static void endless_lines_hit_the_limit(void **state)
@@ -98,6 +147,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_are_read_as_the_table_says),
+		cmocka_unit_test(what_is_needed_is_told),
+		cmocka_unit_test(a_literal_holds_no_nul),
 		cmocka_unit_test(endless_lines_hit_the_limit),
 		cmocka_unit_test(locations_compare_as_the_table_says),
 	};

@@ -29,6 +29,7 @@ static bool cmd_noop(struct dir_session *s, const struct mupdate_line *line)
 static bool cmd_logout(struct dir_session *s, const struct mupdate_line *line)
 {
 	dir_answer(s, line->tag, "OK", "bye-bye");
+	s->is_over = true;
 	conn_close(s->conn);
 	return false;
 }
@@ -218,13 +219,7 @@ bool dir_command(struct dir_session *s, const struct mupdate_line *line)
 	if (complaint != NULL) {
 		if (s->writes > 0)
 			return false;
-		dir_answer(s, line->tag, "BAD", complaint);
-		if (++s->failures >= 10) {
-			dir_answer(s, BYTES_LIT("*"), "BYE", "too many errors");
-			conn_close(s->conn);
-			return false;
-		}
-		return true;
+		return dir_bad(s, line->tag, complaint);
 	}
 	s->failures = 0;
 	return row->fn(s, line);

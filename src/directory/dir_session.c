@@ -1,7 +1,8 @@
 /* dir_session.c - a connection to the mupdate server: banner, framing, authentication, STARTTLS.
  *
  * Path: banner; AUTHENTICATE (or STARTTLS, then the banner again); then each complete line goes to dir_command().
- * Malformed lines are answered BAD; ten in a row, or a string over the limit, end the connection with BYE. */
+ * Malformed lines are answered BAD; ten in a row, a string over the limit, or no authentication within
+ * mupdate_login_timeout_s, end the connection with BYE. Whoever has not authenticated gets little memory. */
 #include "dir_session.h"
 
 #include <stdlib.h>
@@ -14,8 +15,11 @@
 #include "policy.h"
 
 #define FAILURES_MAX 10
-#define LOGIN_MS 60000
 #define INPUT_PAUSE_AT CONN_OUTPUT_HIGH
+/* Longest line before authentication. */
+#define LOGIN_LINE_MAX (32 * 1024)
+/* A line whose end is not there is read again, to see if it has grown too long, whenever it has grown so much. */
+#define LOOK_AGAIN 4096
 
 struct dir_session *dir_session_find(struct directory *d, uint64_t id)
 {
@@ -66,14 +70,16 @@ static void send_banner(struct dir_session *s)
 static void end_with(struct dir_session *s, const char *text)
 {
 	dir_answer(s, BYTES_LIT("*"), "BYE", text);
+	s->is_over = true;
 	conn_close(s->conn);
 }
 
-static void bad(struct dir_session *s, struct bytes tag, const char *text)
+bool dir_bad(struct dir_session *s, struct bytes tag, const char *text)
 {
 	dir_answer(s, tag, "BAD", text);
 	if (++s->failures >= FAILURES_MAX)
 		end_with(s, "too many errors");
+	return !s->is_over;
 }
 
 static void set_identity(struct dir_session *s)
@@ -108,14 +114,15 @@ static void auth_over(struct dir_session *s, bool is_ok, const char *text)
 	if (is_ok) {
 		dir_answer(s, tag, "OK", "Authenticated");
 		(void)atomic_fetch_add(&s->dir->logins, 1);
-		conn_set_timeout(s->conn, 0);
+		timer_free(&s->login_deadline);
 		log_event(LOG_DEBUG, "directory.session.authenticated", LOG_U64("conn", s->id), LOG_STR("account", s->account),
 		          LOG_STR("as", s->authzid));
 	} else {
 		log_event(LOG_INFO, "directory.login.refused", LOG_U64("conn", s->id), LOG_STR("peer", conn_peer(s->conn)),
 		          LOG_STR("why", text));
 		free(s->account);
-		s->account = NULL;
+		free(s->authzid);
+		s->account = s->authzid = NULL;
 		dir_answer(s, tag, "NO", "authentication failed");
 		if (++s->failures >= FAILURES_MAX)
 			end_with(s, "too many errors");
@@ -148,7 +155,10 @@ static void auth_step(struct dir_session *s, bool has_response, struct bytes res
 	}
 	switch (sasl_server_step(s->sasl, has_response, response, &out, &why)) {
 	case SASL_MORE:
-		send_challenge(s, buffer_bytes(&out));
+		if (has_response && response.n == 0 && out.n == 0)
+			auth_over(s, false, "an empty answer"); /* asked again it would be no other */
+		else
+			send_challenge(s, buffer_bytes(&out));
 		break;
 	case SASL_OK:
 		if (out.n > 0) {
@@ -173,8 +183,8 @@ static void authenticate(struct dir_session *s, const struct mupdate_line *line)
 	struct buffer initial = { 0 };
 	struct bytes mechanism = line->args[0];
 
-	if (line->count < 1 || line->count > 2) {
-		bad(s, line->tag, "Missing arguments");
+	if (line->count < 1 || line->count > 2 || line->has_atom) {
+		(void)dir_bad(s, line->tag, line->count > 2 ? "Too many arguments" : "Missing arguments");
 		return;
 	}
 	if (!may_send_plain(s) && !bytes_equal_nocase_str(mechanism, "SCRAM-SHA-256")) {
@@ -194,6 +204,29 @@ static void authenticate(struct dir_session *s, const struct mupdate_line *line)
 	buffer_fini(&initial);
 }
 
+static void send_go_ahead(struct dir_session *s, size_t at)
+{
+	if (s->go_ahead_at != at)
+		conn_write(s->conn, BYTES_LIT("+ go ahead\r\n"));
+	s->go_ahead_at = at;
+}
+
+/* TEXT announces a literal; its line's LF is at *END of the input. Base64 has no line's end in it: the line that follows
+ * is the literal. False: it is not there yet. */
+static bool take_auth_literal(struct dir_session *s, struct bytes in, struct bytes *text, size_t *end)
+{
+	struct bytes rest = bytes_from(in, *end + 1);
+	size_t n = bytes_find(rest, '\n');
+
+	if (rest.n == 0 && !bytes_ends(*text, BYTES_LIT("+}")))
+		send_go_ahead(s, in.n);
+	if (n == rest.n)
+		return false;
+	*text = bytes_trim(bytes_sub(rest, 0, n));
+	*end += n + 1;
+	return true;
+}
+
 /* A client's answer within AUTHENTICATE: a line of base64, bare or as a string. False: it is not complete. */
 static bool take_auth_answer(struct dir_session *s)
 {
@@ -202,19 +235,11 @@ static bool take_auth_answer(struct dir_session *s)
 	struct bytes text = bytes_trim(bytes_sub(in, 0, n));
 	struct buffer raw = { 0 };
 
-	if (n == in.n) {
-		if (in.n > MUPDATE_LINE_MAX)
-			end_with(s, "the answer is too long");
+	if (n == in.n)
 		return false;
-	}
 	if (text.n > 0 && text.p[0] == '{') {
-		/* A literal: its line announces it, the next holds it. */
-		size_t next = bytes_find(bytes_from(in, n + 1), '\n');
-
-		if (n + 1 + next >= in.n)
+		if (!take_auth_literal(s, in, &text, &n))
 			return false;
-		text = bytes_trim(bytes_sub(in, n + 1, next));
-		n += 1 + next;
 	} else if (text.n >= 2 && text.p[0] == '"') {
 		text = bytes_sub(text, 1, text.n - 2);
 	}
@@ -225,6 +250,7 @@ static bool take_auth_answer(struct dir_session *s)
 	else
 		auth_step(s, true, buffer_bytes(&raw));
 	buffer_fini(&raw);
+	s->go_ahead_at = 0;
 	conn_consume(s->conn, n + 1);
 	return true;
 }
@@ -235,6 +261,7 @@ static bool before_login(struct dir_session *s, const struct mupdate_line *line)
 		authenticate(s, line);
 	} else if (bytes_equal_str(line->word, "LOGOUT")) {
 		dir_answer(s, line->tag, "OK", "bye-bye");
+		s->is_over = true;
 		conn_close(s->conn);
 		return false;
 	} else if (bytes_equal_str(line->word, "STARTTLS") && s->dir->tls != NULL && !conn_is_tls(s->conn)) {
@@ -242,15 +269,26 @@ static bool before_login(struct dir_session *s, const struct mupdate_line *line)
 		s->starts_tls = true;
 		return false;
 	} else {
-		bad(s, line->tag, "Please login first");
+		return dir_bad(s, line->tag, "Please login first");
 	}
-	return true;
+	return !s->is_over;
 }
 
 /* Whether the session may take a command: not while a list is being sent or much output waits. */
 static bool may_take(const struct dir_session *s)
 {
-	return s->list_kind == LIST_NONE && s->writes < DIR_WRITES_MAX && conn_pending(s->conn) < INPUT_PAUSE_AT;
+	return !s->is_over && s->list_kind == LIST_NONE && s->writes < DIR_WRITES_MAX && conn_pending(s->conn) < INPUT_PAUSE_AT;
+}
+
+/* Whether the input may be a whole line by now. Who sends octet by octet does not have it read anew for each. */
+static bool may_be_line(struct dir_session *s, struct bytes in)
+{
+	size_t seen = s->looked_at;
+
+	if (seen > 0 && in.n - seen < LOOK_AGAIN && bytes_find(bytes_from(in, seen), '\n') == in.n - seen)
+		return false;
+	s->looked_at = in.n;
+	return true;
 }
 
 static bool take_line(struct dir_session *s)
@@ -261,31 +299,37 @@ static bool take_line(struct dir_session *s)
 	size_t used;
 	bool go_on = true;
 
+	if (!may_be_line(s, in)) {
+		conn_want(s->conn, in.n + 1);
+		return false;
+	}
 	switch (mupdate_line_parse(in, (size_t)config_number(s->dir->config, "mupdate_max_string"), &s->arena, &line, &used,
 	                           &why)) {
 	case MUPDATE_MORE:
-		conn_want(s->conn, in.n + 1);
+		conn_want(s->conn, used);
 		return false;
 	case MUPDATE_GO_AHEAD:
-		if (s->go_ahead_at != in.n) {
-			s->go_ahead_at = in.n;
-			conn_write(s->conn, BYTES_LIT("+ go ahead\r\n"));
-		}
+		send_go_ahead(s, in.n);
+		conn_want(s->conn, used);
 		return false;
 	case MUPDATE_LIMIT:
 		end_with(s, why.what);
 		return false;
 	case MUPDATE_BAD:
-		bad(s, line.tag, why.what);
+		s->looked_at = 0;
+		if (s->writes > 0)
+			return false;
+		go_on = dir_bad(s, line.tag, why.what);
 		break;
 	case MUPDATE_OK:
-		(void)atomic_fetch_add(&s->dir->commands, 1);
+		s->looked_at = 0;
 		if (s->account == NULL)
 			go_on = before_login(s, &line);
 		else
 			go_on = dir_command(s, &line);
 		if (!go_on && s->writes > 0 && s->list_kind == LIST_NONE)
 			return false; /* it waits for the writes before it: the line stays */
+		(void)atomic_fetch_add(&s->dir->commands, 1);
 		break;
 	}
 	s->go_ahead_at = 0;
@@ -310,11 +354,29 @@ static void on_input(struct conn *c, void *arg)
 		if (!go_on)
 			break;
 	}
+	if (s->account == NULL && !s->is_over && conn_input(s->conn).n > LOGIN_LINE_MAX)
+		end_with(s, "a line is too long");
+	if (s->has_eof && s->writes == 0 && may_take(s))
+		conn_close(s->conn); /* what is left is no whole line and will not become one */
 }
 
 void dir_session_resume(struct dir_session *s)
 {
+	if (s->has_eof) {
+		conn_want(s->conn, 0);
+		if (conn_input(s->conn).n == 0)
+			on_input(s->conn, s);
+	}
 	conn_kick(s->conn);
+}
+
+static void on_eof(struct conn *c, void *arg)
+{
+	struct dir_session *s = arg;
+
+	(void)c;
+	s->has_eof = true;
+	dir_session_resume(s);
 }
 
 static void on_drained(struct conn *c, void *arg)
@@ -334,9 +396,8 @@ static void on_secured(struct conn *c, void *arg)
 	send_banner(arg);
 }
 
-static void on_timeout(struct conn *c, void *arg)
+static void login_late(void *arg)
 {
-	(void)c;
 	end_with(arg, "no login in time");
 }
 
@@ -347,6 +408,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	(void)c;
 	if (why != NULL)
 		log_event(LOG_DEBUG, "directory.session.lost", LOG_U64("conn", s->id), LOG_FAULT(why));
+	timer_free(&s->login_deadline);
 	dir_left(s);
 	(void)map_take_u64(&s->dir->sessions, s->id);
 	(void)atomic_fetch_sub(&s->dir->session_count, 1);
@@ -374,7 +436,7 @@ static const struct conn_events events = {
 	.on_ready = on_secured,
 	.on_input = on_input,
 	.on_drained = on_drained,
-	.on_timeout = on_timeout,
+	.on_eof = on_eof,
 	.on_closed = on_closed,
 };
 
@@ -391,7 +453,8 @@ void dir_session_called(struct conn *c, void *arg)
 	(void)map_put_u64(&d->sessions, s->id, s);
 	(void)atomic_fetch_add(&d->session_count, 1);
 	conn_set_events(c, &events, s);
-	conn_set_timeout(c, LOGIN_MS);
+	s->login_deadline = timer_new(d->loop, login_late, s);
+	timer_start(s->login_deadline, config_number(d->config, "mupdate_login_timeout_s") * 1000, 0);
 	if (d->is_stopping)
 		conn_abort(c);
 	else

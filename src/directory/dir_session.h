@@ -66,7 +66,10 @@ struct dir_session {
 	bool sasl_has_won;        /* its last words are sent, an empty answer is due */
 	char *auth_tag;
 	bool starts_tls; /* once the command is consumed */
+	struct timer *login_deadline; /* NULL once authenticated */
 	unsigned failures;
+	bool is_over; /* told BYE: nothing more is taken */
+	bool has_eof; /* the client has ended its direction: answer what it asked, then close */
 
 	char *server, *member; /* after XJOIN; or of an account that a members- row names */
 	char *front;           /* after XFRONTEND */
@@ -74,6 +77,7 @@ struct dir_session {
 
 	size_t writes; /* with the writer */
 	size_t go_ahead_at;
+	size_t looked_at; /* so much input was no whole line, for want of its end */
 	struct list follower, watcher;
 	bool is_streaming;
 	enum list_kind list_kind; /* a list is being sent */
@@ -90,7 +94,9 @@ void dir_session_called(struct conn *c, void *dir);
 struct dir_session *dir_session_find(struct directory *d, uint64_t id);
 /* Append "TAG OK "TEXT"" (or NO, BAD) to the output. */
 void dir_answer(struct dir_session *s, struct bytes tag, const char *status, const char *text);
-/* Whether commands may go on; call after whatever they waited for has come. */
+/* Answer BAD; after too many in a row end the session with BYE. False: it has ended. */
+bool dir_bad(struct dir_session *s, struct bytes tag, const char *text);
+/* Let commands go on; call after whatever they waited for has come. */
 void dir_session_resume(struct dir_session *s);
 
 /* Commands after authentication (dir_commands.c). False: the session must not take further commands now. */

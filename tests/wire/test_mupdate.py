@@ -1,11 +1,11 @@
 """The mupdate server, raw: RFC 3656, the table of states, many followers, members and reigns."""
-import base64
 import re
 import time
 
 import pytest
 
-from roost import PASSWORD, Murder, Raw, wait_for
+from mupdate import Mupdate, state
+from roost import Murder, Raw, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -16,56 +16,6 @@ def server():
     yield m
     m.mupdate.stop()
     assert not re.findall(r"^\S+ error .*", m.mupdate.text(), re.M)
-
-
-class Mupdate(Raw):
-    def __init__(self, m, user=None, authzid=""):
-        super().__init__(m.mupdate_port)
-        self.banner = []
-        while True:
-            line = self.line()
-            self.banner.append(line)
-            if line.startswith("* OK"):
-                break
-        if user:
-            assert self.auth(user, authzid)[1].startswith("OK")
-
-    def auth(self, user, authzid="", password=PASSWORD):
-        words = base64.b64encode(f"{authzid}\0{user}\0{password}".encode()).decode()
-        return self.cmd(f'AUTHENTICATE "PLAIN" {{{len(words)}+}}\r\n{words}')
-
-    def do(self, verb, *args):
-        """Arguments as literals, as Cyrus sends them. The untagged lines, and the tagged one."""
-        text = verb + "".join(f" {{{len(a.encode())}+}}\r\n{a}" for a in args)
-        return self.cmd(text)
-
-    def ok(self, verb, *args):
-        lines, done = self.do(verb, *args)
-        assert done.startswith("OK"), (verb, args, done)
-        return lines
-
-    def no(self, verb, *args):
-        done = self.do(verb, *args)[1]
-        assert done.startswith("NO"), (verb, args, done)
-
-    def record(self):
-        """The next line of records, with its literals in it."""
-        text = self.line()
-        while True:
-            m = re.search(r"\{(\d+)\+?\}$", text)
-            if not m:
-                return text
-            text = text[:m.start()] + '"' + self.read(int(m.group(1))).decode() + '"' + self.line()
-
-    def until(self, tag):
-        lines = []
-        while True:
-            line = self.record()
-            if line == "":
-                raise EOFError(lines)
-            if line.startswith(tag + " ") and not re.match(rf"{tag} (MAILBOX|RESERVE|DELETE) ", line):
-                return lines, line[len(tag) + 1:]
-            lines.append(line)
 
 
 @pytest.fixture
@@ -83,15 +33,6 @@ def name():
     global n
     n += 1
     return f"user.test{n}"
-
-
-def state(c, name):
-    lines, done = c.do("FIND", name)
-    assert done.startswith("OK")
-    if not lines:
-        return None
-    word, where = re.match(r'\S+ (MAILBOX|RESERVE) "[^"]*" "([^"]*)"', lines[0]).groups()
-    return word, where
 
 
 def test_banner_and_authentication(server):

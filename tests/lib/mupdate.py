@@ -1,0 +1,106 @@
+"""MUPDATE by hand: a session that speaks RFC 3656, and a mupdate server alone, with what a test asks of its memory."""
+import base64
+import os
+import re
+
+from roost import PASSWORD, Murder, Raw, wait_for
+
+
+class Mupdate(Raw):
+    """A session; with USER, authenticated by PLAIN."""
+
+    def __init__(self, m, user=None, authzid="", timeout=20):
+        super().__init__(m.mupdate_port, timeout)
+        self.banner = []
+        while True:
+            line = self.line()
+            self.banner.append(line)
+            if line.startswith("* OK") or line == "":
+                break
+        if user:
+            assert self.auth(user, authzid)[1].startswith("OK")
+
+    def auth(self, user, authzid="", password=PASSWORD):
+        words = base64.b64encode(f"{authzid}\0{user}\0{password}".encode()).decode()
+        return self.cmd(f'AUTHENTICATE "PLAIN" {{{len(words)}+}}\r\n{words}')
+
+    def do(self, verb, *args):
+        """Arguments as literals, as Cyrus sends them. The untagged lines, and the tagged one."""
+        octets = [a if isinstance(a, bytes) else a.encode() for a in args]
+        return self.cmd(verb.encode() + b"".join(b" {%d+}\r\n%s" % (len(a), a) for a in octets))
+
+    def ok(self, verb, *args):
+        lines, done = self.do(verb, *args)
+        assert done.startswith("OK"), (verb, args, done)
+        return lines
+
+    def no(self, verb, *args):
+        done = self.do(verb, *args)[1]
+        assert done.startswith("NO"), (verb, args, done)
+
+    def record(self):
+        """The next line of records, with its literals in it, in quotes. An octet that is not UTF-8 becomes a surrogate."""
+        text = self.f.readline()
+        while True:
+            m = re.search(rb"\{(\d+)\+?\}\r\n$", text)
+            if not m:
+                return text.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            text = text[:m.start()] + b'"' + self.read(int(m.group(1))) + b'"' + self.f.readline()
+
+    def until(self, tag):
+        lines = []
+        while True:
+            line = self.record()
+            if line == "":
+                raise EOFError(lines)
+            if line.startswith(tag + " ") and not re.match(rf"{tag} (MAILBOX|RESERVE|DELETE) ", line):
+                return lines, line[len(tag) + 1:]
+            lines.append(line)
+
+    def follow(self):
+        """UPDATE; what the list says."""
+        self.send("u UPDATE\r\n")
+        lines, done = self.until("u")
+        assert done.startswith("OK"), done
+        return lines
+
+    def ends(self):
+        """What comes until the server closes."""
+        try:
+            return self.f.read().decode("utf-8", "replace")
+        except ConnectionResetError:
+            return "(reset)"
+
+
+def state(c, name):
+    """RESERVE or MAILBOX and the location; None where there is no record."""
+    lines, done = c.do("FIND", name)
+    assert done.startswith("OK")
+    if not lines:
+        return None
+    word, where = re.match(r'\S+ (MAILBOX|RESERVE) "[^"]*" "([^"]*)"', lines[0]).groups()
+    return word, where
+
+
+class Directory(Murder):
+    """A mupdate server alone. VALUES go into its configuration."""
+
+    def __init__(self, **values):
+        super().__init__(users=["fred"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]})
+        self.mupdate.values.update(values)
+
+    def start(self):
+        self.mupdate.start()
+        wait_for(lambda: Raw(self.mupdate_port).close() or True, "it listens")
+        return self
+
+    def rss(self):
+        """Octets that the server holds in memory, its own and not the files'."""
+        with open(f"/proc/{self.mupdate.process.pid}/status") as f:
+            fields = dict(line.split(":", 1) for line in f)
+        return (int(fields["RssAnon"].split()[0])) * 1024
+
+
+def is_plain():
+    """Whether the executable has no sanitizer in it, so that what it takes of memory and time is what it takes."""
+    return not re.search("asan|tsan", os.environ.get("ROOST", ""))

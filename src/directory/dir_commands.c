@@ -258,8 +258,7 @@ void dir_changes_done(void *arg, struct change *first)
 		first = c->next;
 		if (s != NULL) {
 			dir_answer(s, c->tag, c->is_ok ? "OK" : "NO", c->text);
-			if (c->kind == CHANGE_RECORD)
-				s->writes--;
+			s->writes--;
 			dir_session_resume(s);
 		}
 		change_free(&c);

@@ -140,7 +140,8 @@ void dir_reigns_load(struct directory *d)
 
 		s->is_foreign = true;
 		while (row_member(&row, &member, &account)) {
-			(void)server_member(s, member, true);
+			if (server_member(s, member, true) == NULL)
+				break;
 			buffer_add_str(&all, all.n > 0 ? " " : "");
 			buffer_add(&all, member);
 		}
@@ -184,6 +185,16 @@ static void begin_watching(struct dir_session *s)
 	list_push(&s->dir->watchers, &s->watcher);
 }
 
+static bool is_too_long(const struct mupdate_line *line)
+{
+	for (size_t i = 0; i < line->count; i++) {
+		/* The last of XJOIN is a set of members. */
+		if (line->args[i].n > REGISTRY_TEXT_MAX * (i == 8 ? SERVER_MEMBERS_MAX : 1))
+			return true;
+	}
+	return false;
+}
+
 /* XJOIN server member imap lmtp sync admin epoch master in-sync */
 void dir_join(struct dir_session *s, const struct mupdate_line *line)
 {
@@ -201,6 +212,10 @@ void dir_join(struct dir_session *s, const struct mupdate_line *line)
 		dir_answer(s, line->tag, "BAD", "the epoch is not a number, or the member's name holds a blank");
 		return;
 	}
+	if (is_too_long(line)) {
+		dir_answer(s, line->tag, "NO", "a name or address is too long");
+		return;
+	}
 	if (!dir_may_join(d->config, bytes_of(s->account), bytes_of(s->authzid), line->args[0], line->args[1])) {
 		log_event(LOG_WARNING, "directory.join.refused", LOG_U64("conn", s->id), LOG_STR("account", s->account),
 		          LOG_BYTES("server", line->args[0]), LOG_BYTES("member", line->args[1]));
@@ -209,6 +224,10 @@ void dir_join(struct dir_session *s, const struct mupdate_line *line)
 	}
 	server = registry_server(&d->registry, line->args[0], true);
 	m = server_member(server, line->args[1], true);
+	if (m == NULL) {
+		dir_answer(s, line->tag, "NO", "the server has too many members");
+		return;
+	}
 	if (m->session != 0 && dir_session_find(d, m->session) != NULL) {
 		/* The newer connection is the member's: the older is one that it has lost and we have not yet. */
 		struct dir_session *old = dir_session_find(d, m->session);
@@ -257,6 +276,7 @@ void dir_reign(struct dir_session *s, const struct mupdate_line *line)
 	c->asked_epoch = epoch;
 	c->wanted.master = arena_copy(&c->arena, line->args[2]);
 	c->wanted.in_sync = arena_copy(&c->arena, line->args[3]);
+	s->writes++;
 	dir_writer_submit(s->dir->writer, c);
 }
 
@@ -264,8 +284,10 @@ static void promotion_over(struct dir_promotion *p, const char *status, const ch
 {
 	struct dir_session *s = dir_session_find(p->dir, p->session);
 
-	if (s != NULL && text != NULL)
+	if (s != NULL && text != NULL) {
+		s->is_promoting = false;
 		dir_answer(s, bytes_of(p->tag), status, text);
+	}
 	list_remove(&p->in_dir);
 	timer_free(&p->deadline);
 	free(p->tag);
@@ -327,7 +349,15 @@ void dir_front(struct dir_session *s, const struct mupdate_line *line)
 		dir_answer(s, line->tag, "NO", "only one of proxyservers is a frontend");
 		return;
 	}
-	f = registry_front(&s->dir->registry, line->args[0], true);
+	if (s->front != NULL) {
+		dir_answer(s, line->tag, "BAD", "this session is a frontend's");
+		return;
+	}
+	f = is_too_long(line) ? NULL : registry_front(&s->dir->registry, line->args[0], true);
+	if (f == NULL) {
+		dir_answer(s, line->tag, "NO", "a name or address is too long, or there are too many frontends");
+		return;
+	}
 	f->session = s->id;
 	registry_set(&f->at.imap, line->args[1]);
 	registry_set(&f->at.lmtp, line->args[2]);
@@ -348,6 +378,7 @@ static void promote_foreign(struct dir_session *s, const struct mupdate_line *li
 	c->server = arena_copy(&c->arena, bytes_of(server->name));
 	c->wanted.master = arena_copy(&c->arena, member);
 	c->wanted.in_sync = arena_copy(&c->arena, bytes_of(server->in_sync));
+	s->writes++;
 	dir_writer_submit(s->dir->writer, c);
 }
 
@@ -400,6 +431,10 @@ void dir_promote(struct dir_session *s, const struct mupdate_line *line)
 		dir_answer(s, line->tag, "OK", "it is the master");
 		return;
 	}
+	if (s->is_promoting) {
+		dir_answer(s, line->tag, "NO", "this session waits for another hand-over");
+		return;
+	}
 	if (server->is_foreign) {
 		promote_foreign(s, line, server, member);
 		return;
@@ -420,6 +455,7 @@ void dir_promote(struct dir_session *s, const struct mupdate_line *line)
 	p->deadline = timer_new(d->loop, promotion_late, p);
 	timer_start(p->deadline, PROMOTE_MS, 0);
 	list_push(&d->promotions, &p->in_dir);
+	s->is_promoting = true;
 	buffer_add_str(&out, "* XPROMOTE");
 	mupdate_add_string(&out, bytes_of(server->name));
 	mupdate_add_string(&out, member);
@@ -440,18 +476,18 @@ void dir_left(struct dir_session *s)
 	}
 	if (s->has_joined) {
 		struct server *server = registry_server(&d->registry, bytes_of(s->server), true);
-		struct member *m = server_member(server, bytes_of(s->member), true);
+		struct member *m = server_member(server, bytes_of(s->member), false);
 
-		if (m->session == s->id) {
+		if (m != NULL && m->session == s->id) {
 			m->session = 0;
 			log_event(LOG_INFO, "directory.member.left", LOG_STR("server", server->name), LOG_STR("member", m->name));
 			tell_member(d, server, m);
 		}
 	}
 	if (s->front != NULL) {
-		struct front *f = registry_front(&d->registry, bytes_of(s->front), true);
+		struct front *f = registry_front(&d->registry, bytes_of(s->front), false);
 
-		if (f->session == s->id) {
+		if (f != NULL && f->session == s->id) {
 			f->session = 0;
 			tell_front(d, f);
 		}

@@ -74,6 +74,7 @@ struct dir_session {
 	char *server, *member; /* after XJOIN; or of an account that a members- row names */
 	char *front;           /* after XFRONTEND */
 	bool has_joined;
+	bool is_promoting; /* XPROMOTE waits for the server's new master */
 
 	size_t writes; /* with the writer */
 	size_t go_ahead_at;

@@ -29,6 +29,13 @@ static void member_free(struct member *m)
 	free(m);
 }
 
+static void front_free(struct front *f)
+{
+	addresses_fini(&f->at);
+	free(f->name);
+	free(f);
+}
+
 static void server_free(struct server *s)
 {
 	struct list *m;
@@ -51,13 +58,8 @@ void registry_fini(struct registry *r)
 		server_free(value);
 	map_fini(&r->servers);
 	it = (struct map_iter){ 0 };
-	while (map_next(&r->fronts, &it, &key, &value)) {
-		struct front *f = value;
-
-		addresses_fini(&f->at);
-		free(f->name);
-		free(f);
-	}
+	while (map_next(&r->fronts, &it, &key, &value))
+		front_free(value);
 	map_fini(&r->fronts);
 }
 
@@ -92,18 +94,38 @@ void server_set_reign(struct server *s, const struct reign *reign)
 struct member *server_member(struct server *s, struct bytes name, bool create)
 {
 	struct member *m;
+	size_t count = 0;
 
 	LIST_EACH(at, &s->members) {
+		count++;
 		m = LIST_OBJECT(at, struct member, in_server);
 		if (bytes_equal_str(name, m->name))
 			return m;
 	}
-	if (!create)
+	if (!create || count == SERVER_MEMBERS_MAX)
 		return NULL;
 	m = must_calloc(1, sizeof(*m));
 	m->name = bytes_to_str(name);
 	list_push(&s->members, &m->in_server);
 	return m;
+}
+
+static bool forget_front(struct registry *r)
+{
+	struct map_iter it = { 0 };
+	struct bytes key;
+	void *value;
+
+	while (map_next(&r->fronts, &it, &key, &value)) {
+		struct front *f = value;
+
+		if (f->session == 0) {
+			(void)map_take(&r->fronts, key);
+			front_free(f);
+			return true;
+		}
+	}
+	return false;
 }
 
 struct front *registry_front(struct registry *r, struct bytes name, bool create)
@@ -112,23 +134,23 @@ struct front *registry_front(struct registry *r, struct bytes name, bool create)
 
 	if (f != NULL || !create)
 		return f;
+	if (r->fronts.n >= REGISTRY_FRONTS_MAX && !forget_front(r))
+		return NULL;
 	f = must_calloc(1, sizeof(*f));
 	f->name = bytes_to_str(name);
 	(void)map_put(&r->fronts, name, f);
 	return f;
 }
 
-#define CLAIMS_MAX 16
-
 bool server_first_reign(const struct server *s, struct reign *next_r)
 {
-	struct reign_claim claims[CLAIMS_MAX];
+	struct reign_claim claims[SERVER_MEMBERS_MAX];
 	size_t count = 0;
 
 	LIST_EACH(at, &s->members) {
 		const struct member *m = LIST_OBJECT(at, struct member, in_server);
 
-		if (m->session == 0 || count == CLAIMS_MAX)
+		if (m->session == 0)
 			continue;
 		claims[count++] = (struct reign_claim){
 			bytes_of(m->name), { m->claim_epoch, bytes_of(m->claim_master), bytes_of(m->claim_in_sync) }

@@ -8,6 +8,12 @@
 #include "map.h"
 #include "reign.h"
 
+/* Longest name or address, octets. */
+#define REGISTRY_TEXT_MAX 255
+/* Most members that one server may have had since the start; most frontends remembered. */
+#define SERVER_MEMBERS_MAX 16
+#define REGISTRY_FRONTS_MAX 1024
+
 /* What a daemon says of itself; SYNC is empty for frontends. */
 struct addresses {
 	char *imap, *lmtp, *sync, *admin;
@@ -46,7 +52,9 @@ void registry_fini(struct registry *r);
 /* The server of that name, whatever its case; made if CREATE, else NULL where unknown. */
 struct server *registry_server(struct registry *r, struct bytes name, bool create);
 void server_set_reign(struct server *s, const struct reign *reign);
+/* The member of that name; made if CREATE, else NULL where unknown. NULL also where there are SERVER_MEMBERS_MAX others. */
 struct member *server_member(struct server *s, struct bytes name, bool create);
+/* The same for frontends. Beyond REGISTRY_FRONTS_MAX one that is down is forgotten for the new one; NULL: all are up. */
 struct front *registry_front(struct registry *r, struct bytes name, bool create);
 /* Replace the string at *TO with a copy of VALUE. */
 void registry_set(char **to, struct bytes value);

@@ -157,6 +157,9 @@ static bool check_config(struct backend *b, const char **dir_r, struct fault *wh
 	return true;
 }
 
+#define IMAP_FULL "* BYE [UNAVAILABLE] too many connections, try later\r\n"
+#define LMTP_FULL "421 4.3.2 too many connections, try later\r\n"
+
 static bool open_listener(struct backend *b, const char *key, struct tls_context *tls, listener_fn *called,
                           struct listener **l_r, struct fault *why)
 {
@@ -165,7 +168,10 @@ static bool open_listener(struct backend *b, const char *key, struct tls_context
 	if (address == NULL)
 		return true;
 	*l_r = listener_open(b->home, &b->loops, address, tls, (size_t)config_number(b->cfg, "max_connections"), called, b, why);
-	return *l_r != NULL || fault_context(why, "%s", key);
+	if (*l_r == NULL)
+		return fault_context(why, "%s", key);
+	listener_set_refusal(*l_r, called == lmtp_session_called ? LMTP_FULL : IMAP_FULL);
+	return true;
 }
 
 static bool open_store(struct backend *b, const char *dir, struct fault *why)

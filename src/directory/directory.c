@@ -144,6 +144,8 @@ static bool open_all(struct directory *d, struct fault *why)
 	}
 	d->listener = listener_open(d->loop, &d->loops, config_string(c, "mupdate_listen"), NULL,
 	                            (size_t)config_number(c, "max_connections"), dir_session_called, d, why);
+	if (d->listener != NULL)
+		listener_set_refusal(d->listener, "* BYE \"too many connections\"\r\n");
 	return d->listener != NULL && loop_on_signal(d->loop, SIGTERM, stop, d, why) &&
 	       loop_on_signal(d->loop, SIGINT, stop, d, why) && loop_on_signal(d->loop, SIGHUP, reload, d, why);
 }

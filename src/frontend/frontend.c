@@ -144,6 +144,9 @@ static bool check_config(const struct config *c, struct fault *why)
 	return true;
 }
 
+#define IMAP_FULL "* BYE [UNAVAILABLE] too many connections, try later\r\n"
+#define LMTP_FULL "421 4.3.2 too many connections, try later\r\n"
+
 static bool listen_on(struct frontend *fe, const char *key, struct tls_context *tls, listener_fn *called,
                       struct listener **l_r, struct fault *why)
 {
@@ -153,7 +156,10 @@ static bool listen_on(struct frontend *fe, const char *key, struct tls_context *
 		return true;
 	*l_r = listener_open(fe->home, &fe->loops, address, tls, (size_t)config_number(fe->config, "max_connections"), called, fe,
 	                     why);
-	return *l_r != NULL || fault_context(why, "%s", key);
+	if (*l_r == NULL)
+		return fault_context(why, "%s", key);
+	listener_set_refusal(*l_r, called == fe_lmtp_called ? LMTP_FULL : IMAP_FULL);
+	return true;
 }
 
 static bool open_all(struct frontend *fe, struct fault *why)

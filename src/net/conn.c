@@ -638,5 +638,11 @@ void conn_close(struct conn *c)
 
 void conn_abort(struct conn *c)
 {
+	const struct linger at_once = { .l_onoff = 1 };
+	int fd;
+
+	/* A peer that does not take what it is sent would have the system keep megabytes for it, and hear of the end last. */
+	if (c->state != CONN_CLOSED && conn_pending(c) > 0 && uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	conn_finish(c, NULL);
 }

@@ -81,7 +81,7 @@ void conn_set_timeout(struct conn *c, uint64_t ms);
 
 /* End it once the queued output has left (within 10 s, else it is aborted); no more on_input. */
 void conn_close(struct conn *c);
-/* End it now; queued output is dropped. */
+/* End it now; queued output is dropped. If there is any the peer sees a reset. */
 void conn_abort(struct conn *c);
 
 #endif

@@ -1,14 +1,17 @@
 /* listener.c - accepts on one loop and hands each socket to the next of the others.
  *
- * When the process is out of descriptors, accepting rests for a moment instead of spinning. */
+ * When the process is out of descriptors, a spare one is given up for a moment, so that who calls can be told instead of
+ * waiting for nothing. */
 #include "listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,7 +31,9 @@ struct listener {
 	const struct loops *to;
 	size_t next;
 	int fd;
+	int spare; /* a descriptor to give up when there is no other; -1: none */
 	struct tls_context *tls;
+	const char *refusal;
 	size_t max;
 	listener_fn *called;
 	void *arg;
@@ -91,13 +96,50 @@ static void rest_over(void *arg)
 	(void)uv_poll_start(&l->poll, UV_READABLE, on_readable);
 }
 
+static void turn_away(struct listener *l, int fd)
+{
+	log_event(LOG_WARNING, "net.listener.full", LOG_STR("address", l->address), LOG_U64("max", l->max),
+	          LOG_U64("open", atomic_load(&l->count->open)));
+	/* A new socket takes so little at once, or the caller has gone. */
+	if (l->refusal != NULL && l->tls == NULL)
+		(void)send(fd, l->refusal, strlen(l->refusal), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)close(fd);
+}
+
+static int accept_one(const struct listener *l)
+{
+	return accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static int open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* There is no descriptor left: tell all who call. False: that, too, cannot be done. */
+static bool turn_away_with_spare(struct listener *l)
+{
+	int fd = 0, rc = EAGAIN;
+
+	for (int i = 0; i < ACCEPT_BATCH && fd >= 0; i++) {
+		if (l->spare < 0)
+			return false;
+		(void)close(l->spare);
+		fd = accept_one(l);
+		rc = errno;
+		if (fd >= 0)
+			turn_away(l, fd);
+		l->spare = open_spare();
+	}
+	return fd >= 0 || rc == EAGAIN || rc == EWOULDBLOCK;
+}
+
 static void hand_over(struct listener *l, int fd)
 {
 	struct arrival *a;
 
 	if (atomic_load(&l->count->open) >= l->max) {
-		log_event(LOG_WARNING, "net.listener.full", LOG_STR("address", l->address), LOG_U64("max", l->max));
-		(void)close(fd);
+		turn_away(l, fd);
 		return;
 	}
 	(void)atomic_fetch_add(&l->count->open, 1);
@@ -114,17 +156,20 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept_one(l);
+		int rc = errno;
 
 		if (fd >= 0) {
 			hand_over(l, fd);
 			continue;
 		}
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
+		if (rc == EAGAIN || rc == EWOULDBLOCK)
 			return;
-		if (errno == EINTR || errno == ECONNABORTED)
+		if (rc == EINTR || rc == ECONNABORTED)
 			continue;
-		log_event(LOG_WARNING, "net.accept.failed", LOG_STR("address", l->address), LOG_STR("why", strerror(errno)));
+		log_event(LOG_WARNING, "net.accept.failed", LOG_STR("address", l->address), LOG_STR("why", strerror(rc)));
+		if ((rc == EMFILE || rc == ENFILE) && turn_away_with_spare(l))
+			return;
 		(void)uv_poll_stop(&l->poll);
 		timer_start(l->rest, REST_MS, 0);
 		return;
@@ -171,6 +216,23 @@ static int open_socket(const char *address, struct fault *why)
 	return fd;
 }
 
+/* Descriptors are cheap, and the usual limit is an old one. */
+static void raise_limit(const struct listener *l)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	if (limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
+			return;
+	}
+	if (limit.rlim_cur < l->max)
+		log_event(LOG_INFO, "net.listener.limited", LOG_STR("address", l->address), LOG_U64("max", l->max),
+		          LOG_U64("descriptors", (uint64_t)limit.rlim_cur));
+}
+
 /* The address as it is now that the system has chosen the port. */
 static void describe(struct listener *l)
 {
@@ -205,6 +267,7 @@ struct listener *listener_open(struct loop *home, const struct loops *to, const 
 	l->home = home;
 	l->to = to;
 	l->fd = fd;
+	l->spare = open_spare();
 	l->tls = tls;
 	l->max = max;
 	l->called = called;
@@ -216,7 +279,13 @@ struct listener *listener_open(struct loop *home, const struct loops *to, const 
 	(void)uv_poll_init(loop_uv(home), &l->poll, fd);
 	(void)uv_poll_start(&l->poll, UV_READABLE, on_readable);
 	describe(l);
+	raise_limit(l);
 	return l;
+}
+
+void listener_set_refusal(struct listener *l, const char *text)
+{
+	l->refusal = text;
 }
 
 const char *listener_address(const struct listener *l)
@@ -234,6 +303,8 @@ static void on_poll_closed(uv_handle_t *h)
 	struct listener *l = h->data;
 
 	(void)close(l->fd);
+	if (l->spare >= 0)
+		(void)close(l->spare);
 	if (atomic_fetch_sub(&l->count->refs, 1) == 1)
 		free(l->count);
 	free(l);

@@ -2,14 +2,19 @@
  * after the last name sent; what changes meanwhile is held and follows the list. A change that the list has passed is
  * among the held ones, one that it has not yet reached is sent twice, which changes nothing.
  *
- * A follower that does not read costs mupdate_max_pending octets at most, then it is disconnected; nobody waits for it. */
+ * A follower that does not read costs mupdate_max_pending octets of changes at most, besides what of the list is on its
+ * way, then it is disconnected; nobody waits for it. */
 #include <stdlib.h>
 
 #include "dir_session.h"
 #include "log.h"
 #include "record_store.h"
 
+/* A piece of a list ends with the first of these. */
 #define PIECE_RECORDS 512
+#define PIECE_OCTETS (64 * 1024)
+/* What of a list may be on its way: a piece after one that was just below the high-water mark, its last record long. */
+#define LIST_PENDING_MAX (CONN_OUTPUT_HIGH + 4 * PIECE_OCTETS)
 
 void dir_write_record(struct buffer *to, struct bytes tag, struct bytes name, const struct record *record)
 {
@@ -74,6 +79,7 @@ void dir_list_go_on(struct dir_session *s)
 		struct record record;
 		struct fault why;
 		struct kv_txn *t = kv_read(s->dir->kv, &why);
+		bool is_last = false;
 
 		if (t == NULL) {
 			log_event(LOG_ERROR, "directory.read.failed", LOG_FAULT(&why));
@@ -81,10 +87,11 @@ void dir_list_go_on(struct dir_session *s)
 			return;
 		}
 		record_cursor_open(t, buffer_bytes(&s->list_at), s->list_started, &c);
-		for (size_t i = 0; i < PIECE_RECORDS && (has_more = record_cursor_get(&c, &name, &record)); i++) {
+		for (size_t i = 0; !is_last && (has_more = record_cursor_get(&c, &name, &record)); i++) {
 			if (is_wanted(s, record.location))
 				dir_write_record(&out, tag, name, &record);
-			if (i + 1 == PIECE_RECORDS) {
+			is_last = i + 1 == PIECE_RECORDS || out.n >= PIECE_OCTETS;
+			if (is_last) {
 				buffer_clear(&s->list_at);
 				buffer_add(&s->list_at, name);
 				s->list_started = true;
@@ -145,7 +152,7 @@ void dir_broadcast(struct directory *d, const struct change *c)
 			buffer_add(&s->held, buffer_bytes(&d->line));
 		else
 			conn_write(s->conn, buffer_bytes(&d->line));
-		if (conn_pending(s->conn) + s->held.n > max) {
+		if (conn_pending(s->conn) + s->held.n > max + LIST_PENDING_MAX) {
 			log_event(LOG_WARNING, "directory.follower.dropped", LOG_U64("conn", s->id),
 			          LOG_STR("peer", conn_peer(s->conn)), LOG_U64("pending", conn_pending(s->conn) + s->held.n));
 			list_remove(&s->follower);

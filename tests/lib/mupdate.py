@@ -65,11 +65,14 @@ class Mupdate(Raw):
         return lines
 
     def ends(self):
-        """What comes until the server closes."""
+        """What comes until the server closes; "(reset)" behind it where it does so without ceremony."""
+        text = b""
         try:
-            return self.f.read().decode("utf-8", "replace")
+            while more := self.f.read1(1 << 20):
+                text += more
         except ConnectionResetError:
-            return "(reset)"
+            text += b"(reset)"
+        return text.decode("utf-8", "replace")
 
 
 def state(c, name):

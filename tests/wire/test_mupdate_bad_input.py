@@ -122,7 +122,7 @@ def test_an_argument_too_long(server, c, verb, i):
         except OSError:
             pass  # it has closed already
         end = d.ends()
-        assert re.search(r'(?m)^(\* BYE "[^"]+"|t BAD "[^"]+"\r\n\* BYE "[^"]+")\r$', end) or end == "(reset)", end
+        assert re.search(r'(?m)^(\* BYE "[^"]+"|t BAD "[^"]+"\r\n\* BYE "[^"]+")\r$', end) or end.endswith("(reset)"), end
         d.close()
 
 
@@ -262,7 +262,7 @@ def test_endless_words_within_authenticate(server):
         except OSError:
             pass
         end = c.ends()
-        assert re.search(r'\* BYE "[^"]+"\r\n$', end) or end == "(reset)", end
+        assert re.search(r'\* BYE "[^"]+"\r\n$', end) or end.endswith("(reset)"), end
         c.close()
 
 

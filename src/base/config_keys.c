@@ -21,7 +21,7 @@ const struct config_key config_keys[] = {
 	{ "admin_listen", CONFIG_STRING, NULL, 0, 0, NULL, "Where health, role, metrics and status are served over HTTP" },
 
 	/* the directory, as a client of it */
-	{ "mupdate_server", CONFIG_WORDS, NULL, 0, 0, NULL, "Host of the mupdate server; several are tried in turn, each may have its own :PORT" },
+	{ "mupdate_server", CONFIG_WORDS, NULL, 0, 0, NULL, "Host of the mupdate server; several are tried in turn, each may have its own :PORT. In a mupdate server's own configuration: whom it follows" },
 	{ "mupdate_port", CONFIG_NUMBER, "3905", 1, 65535, NULL, "Port of the mupdate server" },
 	{ "mupdate_authname", CONFIG_STRING, NULL, 0, 0, NULL, "Name to authenticate with at the mupdate server, and between members" },
 	{ "mupdate_password", CONFIG_STRING, NULL, 0, 0, NULL, "Password of mupdate_authname" },

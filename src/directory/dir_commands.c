@@ -9,6 +9,7 @@
 enum trait {
 	T_STREAMING = 1, /* legal while updates are streamed */
 	T_WRITES = 2,    /* goes to the writer; others wait for the writes before them */
+	T_MASTER = 4,    /* not at a follower */
 };
 
 typedef bool command_fn(struct dir_session *s, const struct mupdate_line *line);
@@ -22,7 +23,20 @@ struct command_row {
 
 static bool cmd_noop(struct dir_session *s, const struct mupdate_line *line)
 {
-	dir_answer(s, line->tag, "OK", "Noop done");
+	struct change *c;
+
+	if (!s->dir->is_follower) {
+		dir_answer(s, line->tag, "OK", "Noop done");
+		return true;
+	}
+	/* A follower answers when it has heard what its master had told others before: Cyrus's "kick". */
+	c = change_new(CHANGE_RECORD);
+	c->session = s->id;
+	c->tag = arena_copy(&c->arena, line->tag);
+	c->is_ok = true;
+	c->text = "Noop done";
+	s->writes++;
+	dir_follow_kick(s->dir->follow, c);
 	return true;
 }
 
@@ -175,21 +189,21 @@ static bool cmd_promote(struct dir_session *s, const struct mupdate_line *line)
 }
 
 static const struct command_row rows[] = {
-	{ "ACTIVATE", 3, 3, T_WRITES, cmd_activate },
+	{ "ACTIVATE", 3, 3, T_WRITES | T_MASTER, cmd_activate },
 	{ "AUTHENTICATE", 0, MUPDATE_ARGS_MAX, 0, cmd_again },
-	{ "DEACTIVATE", 2, 2, T_WRITES, cmd_deactivate },
-	{ "DELETE", 1, 1, T_WRITES, cmd_delete },
+	{ "DEACTIVATE", 2, 2, T_WRITES | T_MASTER, cmd_deactivate },
+	{ "DELETE", 1, 1, T_WRITES | T_MASTER, cmd_delete },
 	{ "FIND", 1, 1, 0, cmd_find },
 	{ "LIST", 0, 1, 0, cmd_list },
 	{ "LOGOUT", 0, 0, T_STREAMING, cmd_logout },
 	{ "NOOP", 0, 0, T_STREAMING, cmd_noop },
-	{ "RESERVE", 2, 2, T_WRITES, cmd_reserve },
+	{ "RESERVE", 2, 2, T_WRITES | T_MASTER, cmd_reserve },
 	{ "UPDATE", 0, DIR_FILTERS_MAX, 0, cmd_update },
-	{ "XFRONTEND", 4, 4, T_STREAMING, cmd_front },
-	{ "XJOIN", 9, 9, 0, cmd_join },
-	{ "XPROMOTE", 2, 2, T_STREAMING, cmd_promote },
-	{ "XREIGN", 4, 4, T_STREAMING, cmd_reign },
-	{ "XWATCH", 0, 0, T_STREAMING, cmd_watch },
+	{ "XFRONTEND", 4, 4, T_STREAMING | T_MASTER, cmd_front },
+	{ "XJOIN", 9, 9, T_MASTER, cmd_join },
+	{ "XPROMOTE", 2, 2, T_STREAMING | T_MASTER, cmd_promote },
+	{ "XREIGN", 4, 4, T_STREAMING | T_MASTER, cmd_reign },
+	{ "XWATCH", 0, 0, T_STREAMING | T_MASTER, cmd_watch },
 };
 
 static const struct command_row *row_of(struct bytes word)
@@ -222,6 +236,13 @@ bool dir_command(struct dir_session *s, const struct mupdate_line *line)
 		return dir_bad(s, line->tag, complaint);
 	}
 	s->failures = 0;
+	if (s->dir->is_follower && (row->traits & T_MASTER) != 0) {
+		/* It waits for NOOPs before it, as answers come in the order of the commands. */
+		if (s->writes > 0)
+			return false;
+		dir_answer(s, line->tag, "BAD", "read-only session");
+		return true;
+	}
 	return row->fn(s, line);
 }
 

@@ -121,6 +121,31 @@ static void load_one(void *arg, struct bytes name, const struct reign *reign)
 	server_set_reign(registry_server(&d->registry, name, true), reign);
 }
 
+static void load_foreign(struct directory *d, const char *name, const char *value)
+{
+	struct server *s = registry_server(&d->registry, bytes_of(name), true);
+	struct bytes row = bytes_of(value), member, account;
+	struct buffer all = { 0 };
+	struct change *c;
+
+	s->is_foreign = true;
+	while (row_member(&row, &member, &account)) {
+		if (server_member(s, member, true) == NULL)
+			break;
+		buffer_add_str(&all, all.n > 0 ? " " : "");
+		buffer_add(&all, member);
+	}
+	if (s->epoch == 0 && all.n > 0) {
+		c = change_new(CHANGE_FIRST_REIGN);
+		c->server = arena_copy(&c->arena, bytes_of(s->name));
+		c->wanted.epoch = 1;
+		c->wanted.in_sync = arena_copy(&c->arena, buffer_bytes(&all));
+		c->wanted.master = bytes_sub(c->wanted.in_sync, 0, bytes_find(c->wanted.in_sync, ' '));
+		dir_writer_submit(d->writer, c);
+	}
+	buffer_fini(&all);
+}
+
 void dir_reigns_load(struct directory *d)
 {
 	const char *name, *value;
@@ -132,29 +157,8 @@ void dir_reigns_load(struct directory *d)
 		atomic_store(&d->records, record_count(t));
 		kv_end(&t);
 	}
-	for (size_t i = 0; config_family(d->config, "members-", i, &name, &value); i++) {
-		struct server *s = registry_server(&d->registry, bytes_of(name), true);
-		struct bytes row = bytes_of(value), member, account;
-		struct buffer all = { 0 };
-		struct change *c;
-
-		s->is_foreign = true;
-		while (row_member(&row, &member, &account)) {
-			if (server_member(s, member, true) == NULL)
-				break;
-			buffer_add_str(&all, all.n > 0 ? " " : "");
-			buffer_add(&all, member);
-		}
-		if (s->epoch == 0 && all.n > 0) {
-			c = change_new(CHANGE_FIRST_REIGN);
-			c->server = arena_copy(&c->arena, bytes_of(s->name));
-			c->wanted.epoch = 1;
-			c->wanted.in_sync = arena_copy(&c->arena, buffer_bytes(&all));
-			c->wanted.master = bytes_sub(c->wanted.in_sync, 0, bytes_find(c->wanted.in_sync, ' '));
-			dir_writer_submit(d->writer, c);
-		}
-		buffer_fini(&all);
-	}
+	for (size_t i = 0; !d->is_follower && config_family(d->config, "members-", i, &name, &value); i++)
+		load_foreign(d, name, value);
 	dir_status_changed(d);
 }
 

@@ -60,9 +60,14 @@ static void send_banner(struct dir_session *s)
 	buffer_add_str(&out, "\r\n");
 	if (s->dir->tls != NULL && !conn_is_tls(s->conn))
 		buffer_add_str(&out, "* STARTTLS\r\n");
-	buffer_add_str(&out, "* PARTIAL-UPDATE\r\n* X-ROOST \"1\"\r\n* OK MUPDATE");
+	buffer_add_str(&out, "* PARTIAL-UPDATE\r\n");
+	if (!s->dir->is_follower)
+		buffer_add_str(&out, "* X-ROOST \"1\"\r\n");
+	buffer_add_str(&out, "* OK MUPDATE");
 	mupdate_add_text(&out, bytes_of(host));
-	buffer_add_str(&out, " \"Roost\" \"0.1.0\" \"(master)\"\r\n");
+	buffer_add_str(&out, " \"Roost\" \"0.1.0\"");
+	mupdate_add_text(&out, bytes_of(s->dir->url));
+	buffer_add_str(&out, "\r\n");
 	conn_write(s->conn, buffer_bytes(&out));
 	buffer_fini(&out);
 }
@@ -457,6 +462,8 @@ void dir_session_called(struct conn *c, void *arg)
 	timer_start(s->login_deadline, config_number(d->config, "mupdate_login_timeout_s") * 1000, 0);
 	if (d->is_stopping)
 		conn_abort(c);
+	else if (d->is_out_of_reach)
+		end_with(s, "the list of mailboxes is not here yet; try another mupdate server");
 	else
 		send_banner(s);
 }

@@ -12,6 +12,7 @@
 #include "admin.h"
 #include "config.h"
 #include "conn.h"
+#include "dir_follow.h"
 #include "dir_writer.h"
 #include "kv.h"
 #include "list.h"
@@ -35,6 +36,11 @@ struct directory {
 	struct tls_context *tls;
 	struct listener *listener;
 	struct dir_writer *writer;
+	bool is_follower;          /* of another mupdate server: */
+	struct dir_follow *follow; /* else NULL */
+	struct tls_context *tls_client;
+	char *url;            /* the banner's last string: "(master)", or where that is */
+	bool is_out_of_reach; /* there is no whole list yet: nobody is served here */
 	struct admin *admin;
 	struct admin_source source;
 	struct map sessions;   /* struct dir_session by id */
@@ -46,7 +52,7 @@ struct directory {
 	struct buffer line; /* scratch of a broadcast */
 
 	/* For the admin's thread. */
-	atomic_bool is_ready;
+	atomic_bool is_ready, is_in_reach;
 	atomic_uint_fast64_t records, moves, commands, logins, follower_count, session_count;
 	pthread_mutex_t status_lock;
 	struct buffer status; /* guarded by status_lock: JSON of the servers and frontends */

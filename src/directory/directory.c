@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "dir_follow.h"
 #include "dir_lmdb.h"
 #include "dir_session.h"
 #include "json.h"
@@ -25,7 +26,7 @@ static bool is_ready(void *arg)
 {
 	struct directory *d = arg;
 
-	return atomic_load(&d->is_ready);
+	return atomic_load(&d->is_ready) && atomic_load(&d->is_in_reach);
 }
 
 static void status_json(void *arg, struct buffer *to)
@@ -42,6 +43,10 @@ static void status_json(void *arg, struct buffer *to)
 	json_key_u64(to, "sessions", atomic_load(&d->session_count));
 	json_key_u64(to, "moves", atomic_load(&d->moves));
 	json_key_u64(to, "commits", commits);
+	if (d->follow != NULL) {
+		json_key_string(to, "follows", bytes_of(d->url));
+		json_key_bool(to, "connected", dir_follow_is_connected(d->follow));
+	}
 	(void)pthread_mutex_lock(&d->status_lock);
 	json_sep(to);
 	buffer_add(to, buffer_bytes(&d->status));
@@ -67,6 +72,9 @@ static void metrics(void *arg, struct buffer *to)
 	metric(to, "roost_directory_logins_total", "counter", "Successful authentications.", atomic_load(&d->logins));
 	metric(to, "roost_directory_moves_total", "counter", "Active mailboxes that went to another server.",
 	       atomic_load(&d->moves));
+	if (d->follow != NULL)
+		metric(to, "roost_directory_connected", "gauge", "Whether this follower is connected to its master.",
+		       dir_follow_is_connected(d->follow) ? 1 : 0);
 	metric(to, "roost_directory_commits_total", "counter", "Durable transactions.", commits);
 	metric(to, "roost_directory_changes_total", "counter", "Changes asked for in them.", changes);
 }
@@ -103,6 +111,11 @@ static void reload(void *arg)
 	log_event(LOG_INFO, "directory.role.reloaded");
 }
 
+static bool is_follower(const struct config *c)
+{
+	return config_is_set(c, "mupdate_server");
+}
+
 /* The values that must be there, checked before anything is opened. */
 static bool check_config(const struct config *c, struct fault *why)
 {
@@ -112,21 +125,60 @@ static bool check_config(const struct config *c, struct fault *why)
 		if (config_string(c, needed[i]) == NULL)
 			return config_fault(c, needed[i], why, "is missing; the mupdate server needs it");
 	}
+	if (is_follower(c) &&
+	    (config_string(c, "mupdate_authname") == NULL || config_string(c, "mupdate_password") == NULL))
+		return config_fault(c, "mupdate_server", why, "makes this server a follower: set mupdate_authname and mupdate_password, too");
 	if ((config_string(c, "tls_server_cert") == NULL) != (config_string(c, "tls_server_key") == NULL))
 		return config_fault(c, "tls_server_cert", why, "goes with tls_server_key: set both or none");
 	return true;
 }
 
+static void on_followed(void *arg)
+{
+	struct directory *d = arg;
+
+	d->is_out_of_reach = false;
+	atomic_store(&d->is_in_reach, true);
+}
+
+static const struct dir_follow_events follow_events = { .on_changes = dir_changes_done, .on_complete = on_followed };
+
+static struct kv *open_records(struct directory *d, struct fault *why)
+{
+	const struct config *c = d->config;
+	char *dir = must_printf("%s/directory", config_string(c, "configdirectory"));
+	bool is_whole = true;
+	struct kv *kv = d->is_follower ? dir_follow_open(c, &is_whole, why) :
+	                                 record_store_open(dir, (size_t)config_number(c, "index_map_size"), true, why);
+
+	free(dir);
+	d->is_out_of_reach = !is_whole;
+	atomic_store(&d->is_in_reach, is_whole);
+	if (kv == NULL)
+		(void)fault_context(why, "the directory's records");
+	return kv;
+}
+
+static bool begin_following(struct directory *d, struct fault *why)
+{
+	const char *ca = config_string(d->config, "tls_client_ca_file");
+
+	if ((d->tls != NULL || ca != NULL) && (d->tls_client = tls_client_new(ca, why)) == NULL)
+		return false;
+	d->follow = dir_follow_start(d->config, d->kv, d->loop, d->tls_client, &follow_events, d, why);
+	return d->follow != NULL;
+}
+
 static bool open_all(struct directory *d, struct fault *why)
 {
 	const struct config *c = d->config;
-	char *store = must_printf("%s/directory", config_string(c, "configdirectory"));
 	const char *cert = config_string(c, "tls_server_cert");
 
-	d->kv = record_store_open(store, (size_t)config_number(c, "index_map_size"), true, why);
-	free(store);
+	d->is_follower = is_follower(c);
+	d->url = d->is_follower ? dir_follow_url(c) : must_strdup("(master)");
+	d->kv = open_records(d, why);
 	if (d->kv == NULL)
-		return fault_context(why, "the directory's records");
+		return false;
 	d->users = users_open(config_string(c, "users_file"), why);
 	if (d->users == NULL)
 		return false;
@@ -136,6 +188,8 @@ static bool open_all(struct directory *d, struct fault *why)
 	if (d->writer == NULL)
 		return false;
 	dir_reigns_load(d);
+	if (d->is_follower && !begin_following(d, why))
+		return false;
 	if (config_string(c, "admin_listen") != NULL) {
 		d->source = (struct admin_source){ role, is_ready, status_json, metrics, d };
 		d->admin = admin_start(config_string(c, "admin_listen"), &d->source, why);
@@ -155,6 +209,8 @@ static void close_all(struct directory *d)
 	admin_stop(&d->admin);
 	dir_writer_stop(&d->writer);
 	tls_free(&d->tls);
+	tls_free(&d->tls_client);
+	free(d->url);
 	users_close(&d->users);
 	kv_close(&d->kv);
 	registry_fini(&d->registry);
@@ -191,6 +247,7 @@ bool directory_run(const struct config *config, struct fault *why)
 	loop_run(d.loop);
 	admin_stop(&d.admin);
 	dir_writer_stop(&d.writer);
+	dir_follow_stop(&d.follow);
 	loop_join(&d.loop);
 	close_all(&d);
 	return ok;

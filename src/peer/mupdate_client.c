@@ -302,6 +302,14 @@ void mupdate_client_stop(struct mupdate_client **cp)
 	free(c);
 }
 
+void mupdate_client_again(struct mupdate_client *c, const char *why)
+{
+	if (c->conn == NULL)
+		return;
+	c->pause_ms = LAST_PAUSE_MS;
+	client_fail(c, "%s", why);
+}
+
 bool mupdate_client_is_up(const struct mupdate_client *c)
 {
 	return c->state == CLIENT_UP;

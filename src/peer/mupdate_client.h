@@ -61,6 +61,9 @@ struct mupdate_client_options {
 struct mupdate_client *mupdate_client_start(struct loop *l, const struct mupdate_client_options *options);
 /* End: open commands get LOST before this returns, no callback comes after. Sets *C to NULL; NULL is allowed. */
 void mupdate_client_stop(struct mupdate_client **c);
+/* Drop the connection and, after the longest pause, begin again: what was heard could not be kept. WHY is logged. What has
+ * come already may still be told. */
+void mupdate_client_again(struct mupdate_client *c, const char *why);
 bool mupdate_client_is_up(const struct mupdate_client *c);
 /* Why it is not up, for status; "" while it is. Lent until the next call. */
 const char *mupdate_client_problem(const struct mupdate_client *c);

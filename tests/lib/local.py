@@ -15,10 +15,8 @@ import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 
-from roost import ROOST, wait_for
+from roost import ROOST, http, wait_for
 
 ADMIN = "adminsecret"
 
@@ -78,13 +76,7 @@ class LocalMurder:
 
     def http(self, address, path, timeout=5):
         """Status code and body; 0 where nobody answers."""
-        try:
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=timeout) as r:
-                return r.status, r.read().decode()
-        except urllib.error.HTTPError as e:
-            return e.code, e.read().decode()
-        except OSError:
-            return 0, ""
+        return http(address, path, timeout)
 
     def master(self, server):
         """The member that says it is master, or None."""

@@ -14,6 +14,8 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ROOST = os.environ.get("ROOST", os.path.join(ROOT, "build", "src", "roost"))
@@ -48,6 +50,17 @@ def wait_for(condition, what, timeout=15):
             last = e
         time.sleep(0.02)
     raise AssertionError(f"{what}: not within {timeout} s ({last})")
+
+
+def http(address, path, timeout=5):
+    """Status code and body of a GET; 0 where nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=timeout) as r:
+            return r.status, r.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+    except OSError:
+        return 0, ""
 
 
 class Daemon:

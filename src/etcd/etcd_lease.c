@@ -1,4 +1,4 @@
-/* etcd_lease.c - leases. */
+/* etcd_lease.c - leases: granted, renewed, given back. */
 #include "etcd_private.h"
 
 enum etcd_result etcd_lease_grant(struct etcd *e, unsigned ttl_s, int64_t *lease_r, struct fault *why)

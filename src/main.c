@@ -5,6 +5,7 @@
 
 #include "backend.h"
 #include "config.h"
+#include "dir_move.h"
 #include "directory.h"
 #include "frontend.h"
 #include "log.h"
@@ -32,25 +33,38 @@ static bool role_frontend(const struct config *config, struct fault *why)
 	return frontend_run(config, why);
 }
 
+static bool export(const struct config *config, struct fault *why)
+{
+	return directory_export(config, stdout, why);
+}
+
+static bool import(const struct config *config, struct fault *why)
+{
+	return directory_import(config, stdin, why);
+}
+
 static const struct verb {
 	const char *name;
+	const char *word;                    /* a second word; NULL: none */
 	role_fn *role;                       /* a role, run in the foreground; or */
 	int (*run)(int argc, char **argv);   /* a verb that does one thing */
 	const char *arguments;
 	const char *help;
 } verbs[] = {
-	{ "murder", NULL, verb_murder, "--dir DIR [OPTION...]", "run a whole murder on this machine" },
-	{ "mupdate", role_mupdate, NULL, "-C FILE", "run the mupdate server in the foreground" },
-	{ "backend", role_backend, NULL, "-C FILE", "run one member of a server in the foreground" },
-	{ "frontend", role_frontend, NULL, "-C FILE", "run one frontend in the foreground" },
-	{ "status", NULL, verb_status, "[-C FILE | --murder DIR] [--json]", "servers, members, roles, frontends" },
-	{ "promote", NULL, verb_promote, "SERVER MEMBER", "make MEMBER the master, in order" },
-	{ "failover", NULL, verb_failover, "SERVER", "make another member the master, in order" },
-	{ "mailbox", NULL, verb_mailbox, "list [SERVER] | find NAME | check", "the directory as seen from here" },
-	{ "user", NULL, verb_user, "add|passwd|del NAME -C FILE", "the credential file" },
-	{ "dump", NULL, verb_dump, "-C FILE", "print a member's logical content" },
-	{ "verify", NULL, verb_verify, "-C FILE", "check every checksum and invariant of a member" },
-	{ "rebuild", NULL, verb_rebuild, "-C FILE", "make a member's index anew from its journal" },
+	{ "murder", NULL, NULL, verb_murder, "--dir DIR [OPTION...]", "run a whole murder on this machine" },
+	{ "mupdate", "export", export, NULL, "export -C FILE", "print the directory's records" },
+	{ "mupdate", "import", import, NULL, "import -C FILE", "read them from standard input into an empty store" },
+	{ "mupdate", NULL, role_mupdate, NULL, "-C FILE", "run the mupdate server in the foreground" },
+	{ "backend", NULL, role_backend, NULL, "-C FILE", "run one member of a server in the foreground" },
+	{ "frontend", NULL, role_frontend, NULL, "-C FILE", "run one frontend in the foreground" },
+	{ "status", NULL, NULL, verb_status, "[-C FILE | --murder DIR] [--json]", "servers, members, roles, frontends" },
+	{ "promote", NULL, NULL, verb_promote, "SERVER MEMBER", "make MEMBER the master, in order" },
+	{ "failover", NULL, NULL, verb_failover, "SERVER", "make another member the master, in order" },
+	{ "mailbox", NULL, NULL, verb_mailbox, "list [SERVER] | find NAME | check", "the directory as seen from here" },
+	{ "user", NULL, NULL, verb_user, "add|passwd|del NAME -C FILE", "the credential file" },
+	{ "dump", NULL, NULL, verb_dump, "-C FILE", "print a member's logical content" },
+	{ "verify", NULL, NULL, verb_verify, "-C FILE", "check every checksum and invariant of a member" },
+	{ "rebuild", NULL, NULL, verb_rebuild, "-C FILE", "make a member's index anew from its journal" },
 };
 
 static int usage(FILE *to)
@@ -66,13 +80,14 @@ static int run_role(const struct verb *verb, int argc, char **argv)
 	struct fault why;
 	struct config *config;
 	enum log_level level;
+	int first = verb->word != NULL ? 3 : 2;
 	bool ok;
 
-	if (argc != 4 || strcmp(argv[2], "-C") != 0) {
+	if (argc != first + 2 || strcmp(argv[first], "-C") != 0) {
 		(void)fprintf(stderr, "usage: roost %s %s\n", verb->name, verb->arguments);
 		return EXIT_USAGE;
 	}
-	config = config_read(argv[3], &why);
+	config = config_read(argv[first + 1], &why);
 	if (config == NULL) {
 		(void)fprintf(stderr, "roost %s: %s\n", verb->name, why.what);
 		return 1;
@@ -97,7 +112,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	for (size_t i = 0; argc >= 2 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		if (strcmp(argv[1], verbs[i].name) == 0)
+		if (strcmp(argv[1], verbs[i].name) == 0 &&
+		    (verbs[i].word == NULL || (argc >= 3 && strcmp(argv[2], verbs[i].word) == 0)))
 			return verbs[i].run != NULL ? verbs[i].run(argc - 1, argv + 1) : run_role(&verbs[i], argc, argv);
 	}
 	return usage(stderr);

@@ -45,7 +45,14 @@ const struct config_key config_keys[] = {
 	{ "lease_ms", CONFIG_NUMBER, "1000", 100, MS_MAX, NULL, "How long a master may act without hearing from an in-sync member" },
 	{ "servers", CONFIG_WORDS, NULL, 0, 0, NULL, "On the mupdate server: accounts whose members may join as the server of the same name" },
 	{ "members-", CONFIG_WORDS, NULL, 0, 0, NULL, "On the mupdate server: MEMBER=AUTHNAME of the members of SERVER; the first starts as master" },
-	{ "directory_store", CONFIG_CHOICE, "lmdb", 0, 0, "lmdb", "Where the mupdate server keeps its records" },
+	{ "directory_store", CONFIG_CHOICE, "lmdb", 0, 0, "lmdb etcd", "Where the mupdate server keeps its records: below configdirectory, or in an etcd that several share" },
+	{ "etcd_endpoints", CONFIG_WORDS, NULL, 0, 0, NULL, "URLs of the etcd servers" },
+	{ "etcd_prefix", CONFIG_STRING, "/roost/", 0, 0, NULL, "What the keys in etcd begin with; one murder, one prefix" },
+	{ "etcd_ca_file", CONFIG_STRING, NULL, 0, 0, NULL, "Certificates of the authorities that etcd's are checked against, PEM; else the system's" },
+	{ "etcd_cert_file", CONFIG_STRING, NULL, 0, 0, NULL, "Certificate to show to etcd, PEM" },
+	{ "etcd_key_file", CONFIG_STRING, NULL, 0, 0, NULL, "Its private key, PEM" },
+	{ "etcd_user", CONFIG_STRING, NULL, 0, 0, NULL, "Name to authenticate with at etcd" },
+	{ "etcd_password", CONFIG_STRING, NULL, 0, 0, NULL, "Password of etcd_user" },
 
 	/* names */
 	{ "altnamespace", CONFIG_SWITCH, "yes", 0, 0, NULL, "Show personal mailboxes beside INBOX instead of below it" },

@@ -86,6 +86,14 @@ static enum kv_result may_write(const struct dir_view *v, void *at, const struct
 	return result;
 }
 
+/* Whether NOW is what C asked for, where the state table has another answer for who asks again. */
+static bool is_done(const struct change *c, const struct record *now)
+{
+	if (c->command == RECORD_DEACTIVATE)
+		return now->state == RECORD_RESERVED && bytes_equal(now->location, c->location);
+	return c->command == RECORD_DELETE && now->state == RECORD_NONE;
+}
+
 static enum kv_result decide_record(const struct dir_view *v, void *at, struct change *c)
 {
 	struct record now;
@@ -107,8 +115,8 @@ static enum kv_result decide_record(const struct dir_view *v, void *at, struct c
 	if (result != KV_OK)
 		return result;
 	decided = record_decide(c->command, &now, c->location, c->acl, deleted_by, c->server);
-	c->is_ok = decided.is_ok;
-	c->text = decided.text;
+	c->is_ok = decided.is_ok || (c->may_be_done && is_done(c, &now));
+	c->text = decided.is_ok || !c->is_ok ? decided.text : "done";
 	if (!decided.is_changed)
 		return KV_OK;
 	c->is_changed = true;
@@ -155,8 +163,22 @@ static enum kv_result decide_reign(const struct dir_view *v, void *at, struct ch
 	return v->put_reign(at, c->server, &next);
 }
 
+static enum kv_result decide_nothing(const struct dir_view *v, void *at, struct change *c)
+{
+	struct record now;
+	enum kv_result result = v->get_record(at, c->name, &now);
+
+	if (result == KV_OK)
+		c->after = copy_record(&c->arena, &now);
+	c->is_ok = true;
+	c->text = "Search completed";
+	return result;
+}
+
 enum kv_result change_decide(const struct dir_view *v, void *at, struct change *c)
 {
 	c->is_ok = c->is_changed = c->is_move = false;
+	if (c->kind == CHANGE_NONE)
+		return decide_nothing(v, at, c);
 	return c->kind == CHANGE_RECORD ? decide_record(v, at, c) : decide_reign(v, at, c);
 }

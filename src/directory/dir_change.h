@@ -11,6 +11,7 @@ enum change_kind {
 	CHANGE_RECORD, /* RESERVE, ACTIVATE, DEACTIVATE, DELETE */
 	CHANGE_REIGN,  /* XREIGN: compare-and-swap */
 	CHANGE_FIRST_REIGN, /* only if there is none yet */
+	CHANGE_NONE,        /* FIND, where only the store knows for sure what is so now */
 	CHANGE_FORCE_REIGN, /* hand a server whose members do not join to another of them */
 };
 
@@ -35,7 +36,7 @@ struct change {
 	const char *text;   /* of the answer; in the arena or fixed */
 	bool is_changed;
 	bool is_move;
-	struct record before, after; /* of a changed record; ACL of BEFORE is not kept */
+	struct record before, after; /* of a changed record (ACL of BEFORE is not kept); of CHANGE_NONE: AFTER is what is */
 	struct reign reign;          /* of a change of configuration: the one in force after it */
 };
 

@@ -126,7 +126,7 @@ static bool cmd_delete(struct dir_session *s, const struct mupdate_line *line)
 	return submit_record(s, line, RECORD_DELETE);
 }
 
-static bool cmd_find(struct dir_session *s, const struct mupdate_line *line)
+static bool find_here(struct dir_session *s, const struct mupdate_line *line)
 {
 	struct buffer out = { 0 };
 	struct record record;
@@ -144,6 +144,37 @@ static bool cmd_find(struct dir_session *s, const struct mupdate_line *line)
 	kv_end(&t);
 	buffer_fini(&out);
 	return true;
+}
+
+/* Several mupdate servers share the store: what another has answered a moment ago may not have come here yet. */
+static void find_in_store(struct dir_session *s, const struct mupdate_line *line)
+{
+	struct change *c = change_new(CHANGE_NONE);
+
+	c->session = s->id;
+	c->tag = arena_copy(&c->arena, line->tag);
+	c->name = arena_copy(&c->arena, line->args[0]);
+	s->writes++;
+	dir_writer_submit(s->dir->writer, c);
+}
+
+static void answer_found(struct dir_session *s, const struct change *c)
+{
+	struct buffer out = { 0 };
+
+	if (c->is_ok && c->after.state != RECORD_NONE)
+		dir_write_record(&out, c->tag, c->name, &c->after);
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+static bool cmd_find(struct dir_session *s, const struct mupdate_line *line)
+{
+	if (s->dir->etcd != NULL && line->args[0].n > 0 && line->args[0].n <= RECORD_NAME_MAX) {
+		find_in_store(s, line);
+		return true;
+	}
+	return find_here(s, line);
 }
 
 static bool cmd_list(struct dir_session *s, const struct mupdate_line *line)
@@ -258,6 +289,8 @@ void dir_changes_done(void *arg, struct change *first)
 
 	/* Followers are told before anybody is answered: whoever hears an OK may rely on a NOOP in an update session. */
 	for (struct change *c = first; c != NULL; c = c->next) {
+		if (c->kind == CHANGE_NONE)
+			continue;
 		if (c->kind != CHANGE_RECORD) {
 			dir_reign_done(d, c);
 		} else if (c->is_changed) {
@@ -278,6 +311,8 @@ void dir_changes_done(void *arg, struct change *first)
 
 		first = c->next;
 		if (s != NULL) {
+			if (c->kind == CHANGE_NONE)
+				answer_found(s, c);
 			dir_answer(s, c->tag, c->is_ok ? "OK" : "NO", c->text);
 			s->writes--;
 			dir_session_resume(s);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "dir_presence.h"
 #include "dir_session.h"
 #include "json.h"
 #include "location.h"
@@ -46,7 +47,7 @@ static void tell_server(struct directory *d, const struct server *server)
 	dir_status_changed(d);
 }
 
-static void tell_member(struct directory *d, const struct server *server, const struct member *m)
+void dir_tell_member(struct directory *d, const struct server *server, const struct member *m)
 {
 	struct buffer out = { 0 };
 
@@ -56,7 +57,7 @@ static void tell_member(struct directory *d, const struct server *server, const 
 	dir_status_changed(d);
 }
 
-static void tell_front(struct directory *d, const struct front *f)
+void dir_tell_front(struct directory *d, const struct front *f)
 {
 	struct buffer out = { 0 };
 
@@ -162,8 +163,7 @@ void dir_reigns_load(struct directory *d)
 	dir_status_changed(d);
 }
 
-/* If S has no configuration but could have its first now, have it written. */
-static void try_first(struct directory *d, const struct server *s)
+void dir_try_first(struct directory *d, const struct server *s)
 {
 	struct reign first;
 	struct change *c;
@@ -252,10 +252,11 @@ void dir_join(struct dir_session *s, const struct mupdate_line *line)
 	s->has_joined = true;
 	log_event(LOG_INFO, "directory.member.joined", LOG_STR("server", server->name), LOG_STR("member", m->name),
 	          LOG_STR("peer", conn_peer(s->conn)), LOG_U64("epoch", epoch));
-	tell_member(d, server, m);
+	dir_tell_member(d, server, m);
+	dir_presence_member(d, server, m);
 	begin_watching(s);
 	dir_answer(s, line->tag, "OK", "joined");
-	try_first(d, server);
+	dir_try_first(d, server);
 }
 
 /* XREIGN server epoch master in-sync */
@@ -315,7 +316,7 @@ void dir_reign_done(struct directory *d, const struct change *c)
 		log_event(LOG_INFO, "directory.reign.granted", LOG_STR("server", server->name), LOG_U64("epoch", server->epoch),
 		          LOG_STR("master", server->master), LOG_STR("in_sync", server->in_sync));
 		tell_server(d, server);
-	} else if (c->kind == CHANGE_REIGN) {
+	} else if (c->kind == CHANGE_REIGN && !c->is_ok) {
 		struct dir_session *s = dir_session_find(d, c->session);
 		struct buffer out = { 0 };
 
@@ -367,7 +368,8 @@ void dir_front(struct dir_session *s, const struct mupdate_line *line)
 	registry_set(&f->at.lmtp, line->args[2]);
 	registry_set(&f->at.admin, line->args[3]);
 	registry_set(&s->front, line->args[0]);
-	tell_front(s->dir, f);
+	dir_tell_front(s->dir, f);
+	dir_presence_front(s->dir, f);
 	dir_answer(s, line->tag, "OK", "welcome");
 }
 
@@ -410,6 +412,18 @@ static struct bytes other_member(const struct server *server)
 	return BYTES_NONE;
 }
 
+void dir_ask_master(struct dir_session *to, const struct server *server, struct bytes member)
+{
+	struct buffer out = { 0 };
+
+	buffer_add_str(&out, "* XPROMOTE");
+	mupdate_add_string(&out, bytes_of(server->name));
+	mupdate_add_string(&out, member);
+	buffer_add_str(&out, "\r\n");
+	conn_write(to->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
 /* XPROMOTE server member */
 void dir_promote(struct dir_session *s, const struct mupdate_line *line)
 {
@@ -420,7 +434,6 @@ void dir_promote(struct dir_session *s, const struct mupdate_line *line)
 	struct dir_promotion *p;
 	struct member *master;
 	struct dir_session *to;
-	struct buffer out = { 0 };
 
 	if (refusal == NULL && member.n == 0) {
 		member = other_member(server);
@@ -445,7 +458,7 @@ void dir_promote(struct dir_session *s, const struct mupdate_line *line)
 	}
 	master = server_member(server, bytes_of(server->master), false);
 	to = master == NULL ? NULL : dir_session_find(d, master->session);
-	if (to == NULL) {
+	if (to == NULL && (master == NULL || master->session != DIR_ELSEWHERE)) {
 		dir_answer(s, line->tag, "NO", "the master is not connected; its replica takes over by itself");
 		return;
 	}
@@ -460,12 +473,10 @@ void dir_promote(struct dir_session *s, const struct mupdate_line *line)
 	timer_start(p->deadline, PROMOTE_MS, 0);
 	list_push(&d->promotions, &p->in_dir);
 	s->is_promoting = true;
-	buffer_add_str(&out, "* XPROMOTE");
-	mupdate_add_string(&out, bytes_of(server->name));
-	mupdate_add_string(&out, member);
-	buffer_add_str(&out, "\r\n");
-	conn_write(to->conn, buffer_bytes(&out));
-	buffer_fini(&out);
+	if (to != NULL)
+		dir_ask_master(to, server, member);
+	else
+		dir_presence_promote(d, server, member);
 }
 
 void dir_left(struct dir_session *s)
@@ -485,7 +496,8 @@ void dir_left(struct dir_session *s)
 		if (m != NULL && m->session == s->id) {
 			m->session = 0;
 			log_event(LOG_INFO, "directory.member.left", LOG_STR("server", server->name), LOG_STR("member", m->name));
-			tell_member(d, server, m);
+			dir_tell_member(d, server, m);
+			dir_presence_member(d, server, m);
 		}
 	}
 	if (s->front != NULL) {
@@ -493,7 +505,8 @@ void dir_left(struct dir_session *s)
 
 		if (f != NULL && f->session == s->id) {
 			f->session = 0;
-			tell_front(d, f);
+			dir_tell_front(d, f);
+			dir_presence_front(d, f);
 		}
 	}
 }

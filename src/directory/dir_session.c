@@ -437,6 +437,16 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	free(s);
 }
 
+void dir_sessions_end(struct directory *d, const char *text)
+{
+	struct map_iter it = { 0 };
+	struct bytes key;
+	void *value;
+
+	while (map_next(&d->sessions, &it, &key, &value))
+		end_with(value, text);
+}
+
 static const struct conn_events events = {
 	.on_ready = on_secured,
 	.on_input = on_input,
@@ -463,7 +473,8 @@ void dir_session_called(struct conn *c, void *arg)
 	if (d->is_stopping)
 		conn_abort(c);
 	else if (d->is_out_of_reach)
-		end_with(s, "the list of mailboxes is not here yet; try another mupdate server");
+		end_with(s, d->is_follower ? "the list of mailboxes is not here yet; try another mupdate server" :
+		                             "the directory's store is out of reach; try another mupdate server");
 	else
 		send_banner(s);
 }

@@ -27,6 +27,8 @@
 /* Writes of one session on their way at once. */
 #define DIR_WRITES_MAX 256
 
+struct dir_etcd;
+
 struct directory {
 	const struct config *config;
 	struct loop *loop;
@@ -36,11 +38,12 @@ struct directory {
 	struct tls_context *tls;
 	struct listener *listener;
 	struct dir_writer *writer;
+	struct dir_etcd *etcd;     /* the store is shared; else NULL */
 	bool is_follower;          /* of another mupdate server: */
 	struct dir_follow *follow; /* else NULL */
 	struct tls_context *tls_client;
 	char *url;            /* the banner's last string: "(master)", or where that is */
-	bool is_out_of_reach; /* there is no whole list yet: nobody is served here */
+	bool is_out_of_reach; /* the shared store is, or there is no whole list yet: nobody is served here */
 	struct admin *admin;
 	struct admin_source source;
 	struct map sessions;   /* struct dir_session by id */
@@ -99,6 +102,8 @@ struct dir_session {
 /* Session life (dir_session.c). */
 void dir_session_called(struct conn *c, void *dir);
 struct dir_session *dir_session_find(struct directory *d, uint64_t id);
+/* Every session is ended with "* BYE "TEXT"". */
+void dir_sessions_end(struct directory *d, const char *text);
 /* Append "TAG OK "TEXT"" (or NO, BAD) to the output. */
 void dir_answer(struct dir_session *s, struct bytes tag, const char *status, const char *text);
 /* Answer BAD; after too many in a row end the session with BYE. False: it has ended. */
@@ -124,6 +129,12 @@ void dir_watch(struct dir_session *s, const struct mupdate_line *line);
 void dir_front(struct dir_session *s, const struct mupdate_line *line);
 void dir_promote(struct dir_session *s, const struct mupdate_line *line);
 void dir_reign_done(struct directory *d, const struct change *c);
+void dir_tell_member(struct directory *d, const struct server *server, const struct member *m);
+void dir_tell_front(struct directory *d, const struct front *f);
+/* If SERVER has no configuration but could have its first now, have it written. */
+void dir_try_first(struct directory *d, const struct server *server);
+/* Ask the master, whose session is TO, to hand over to MEMBER. */
+void dir_ask_master(struct dir_session *to, const struct server *server, struct bytes member);
 /* The session ends: its member or frontend is down, its promotions are nobody's. */
 void dir_left(struct dir_session *s);
 void dir_reigns_load(struct directory *d);

@@ -4,13 +4,19 @@
  * and that is the writer's. */
 #include "directory.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "alloc.h"
+#include "dir_etcd.h"
 #include "dir_follow.h"
 #include "dir_lmdb.h"
+#include "dir_move_private.h"
+#include "dir_presence.h"
 #include "dir_session.h"
 #include "json.h"
 #include "log.h"
@@ -47,6 +53,8 @@ static void status_json(void *arg, struct buffer *to)
 		json_key_string(to, "follows", bytes_of(d->url));
 		json_key_bool(to, "connected", dir_follow_is_connected(d->follow));
 	}
+	json_key_string(to, "store", bytes_of(config_string(d->config, "directory_store")));
+	json_key_bool(to, "store_in_reach", atomic_load(&d->is_in_reach));
 	(void)pthread_mutex_lock(&d->status_lock);
 	json_sep(to);
 	buffer_add(to, buffer_bytes(&d->status));
@@ -75,6 +83,8 @@ static void metrics(void *arg, struct buffer *to)
 	if (d->follow != NULL)
 		metric(to, "roost_directory_connected", "gauge", "Whether this follower is connected to its master.",
 		       dir_follow_is_connected(d->follow) ? 1 : 0);
+	metric(to, "roost_directory_store_up", "gauge", "Whether the store of the records is in reach.",
+	       atomic_load(&d->is_in_reach) ? 1 : 0);
 	metric(to, "roost_directory_commits_total", "counter", "Durable transactions.", commits);
 	metric(to, "roost_directory_changes_total", "counter", "Changes asked for in them.", changes);
 }
@@ -82,9 +92,6 @@ static void metrics(void *arg, struct buffer *to)
 static void stop(void *arg)
 {
 	struct directory *d = arg;
-	struct map_iter it = { 0 };
-	struct bytes key;
-	void *value;
 
 	if (d->is_stopping)
 		return;
@@ -92,12 +99,7 @@ static void stop(void *arg)
 	atomic_store(&d->is_ready, false);
 	log_event(LOG_INFO, "directory.role.stopping");
 	listener_close(&d->listener);
-	while (map_next(&d->sessions, &it, &key, &value)) {
-		struct dir_session *s = value;
-
-		conn_write(s->conn, BYTES_LIT("* BYE \"shutting down\"\r\n"));
-		conn_close(s->conn);
-	}
+	dir_sessions_end(d, "shutting down");
 	loop_stop(d->loop);
 }
 
@@ -128,6 +130,10 @@ static bool check_config(const struct config *c, struct fault *why)
 	if (is_follower(c) &&
 	    (config_string(c, "mupdate_authname") == NULL || config_string(c, "mupdate_password") == NULL))
 		return config_fault(c, "mupdate_server", why, "makes this server a follower: set mupdate_authname and mupdate_password, too");
+	if (is_follower(c) && dir_store_is_etcd(c))
+		return config_fault(c, "directory_store", why, "is for masters; with mupdate_server this one follows another");
+	if (dir_store_is_etcd(c) && !config_is_set(c, "etcd_endpoints"))
+		return config_fault(c, "etcd_endpoints", why, "is missing; directory_store: etcd needs it");
 	if ((config_string(c, "tls_server_cert") == NULL) != (config_string(c, "tls_server_key") == NULL))
 		return config_fault(c, "tls_server_cert", why, "goes with tls_server_key: set both or none");
 	return true;
@@ -143,20 +149,71 @@ static void on_followed(void *arg)
 
 static const struct dir_follow_events follow_events = { .on_changes = dir_changes_done, .on_complete = on_followed };
 
+static void on_reach(void *arg, bool is_in_reach)
+{
+	struct directory *d = arg;
+
+	d->is_out_of_reach = !is_in_reach;
+	atomic_store(&d->is_in_reach, is_in_reach);
+	if (is_in_reach) {
+		log_event(LOG_INFO, "directory.etcd.reached");
+		return;
+	}
+	log_event(LOG_ERROR, "directory.etcd.out_of_reach");
+	/* Others take this server for dead: whoever is connected is better served by one that is not cut off. */
+	dir_sessions_end(d, "the directory's store is out of reach; try another mupdate server");
+}
+
+static const struct dir_etcd_events etcd_events = {
+	.on_changes = dir_changes_done,
+	.on_presence = dir_presence_heard,
+	.on_reach = on_reach,
+	.on_forgotten = dir_presence_forgotten,
+};
+
+static bool forget_copy(const char *dir, struct fault *why)
+{
+	char *data = must_printf("%s/data.mdb", dir);
+	bool ok = unlink(data) == 0 || errno == ENOENT || fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot be removed", data);
+
+	free(data);
+	return ok;
+}
+
+/* The records' own LMDB; or the copy of those in etcd, which is always made anew, since what it missed is not known; or
+ * that of a followed server's. */
 static struct kv *open_records(struct directory *d, struct fault *why)
 {
 	const struct config *c = d->config;
-	char *dir = must_printf("%s/directory", config_string(c, "configdirectory"));
-	bool is_whole = true;
-	struct kv *kv = d->is_follower ? dir_follow_open(c, &is_whole, why) :
-	                                 record_store_open(dir, (size_t)config_number(c, "index_map_size"), true, why);
+	bool is_whole = !dir_store_is_etcd(c);
+	char *dir;
+	struct kv *kv = NULL;
 
-	free(dir);
-	d->is_out_of_reach = !is_whole;
-	atomic_store(&d->is_in_reach, is_whole);
+	if (d->is_follower) {
+		kv = dir_follow_open(c, &is_whole, why);
+	} else {
+		dir = dir_store_is_etcd(c) ? must_printf("%s/directory-copy", config_string(c, "configdirectory")) : dir_store_path(c);
+		if (!dir_store_is_etcd(c) || forget_copy(dir, why))
+			kv = record_store_open(dir, (size_t)config_number(c, "index_map_size"), !dir_store_is_etcd(c), why);
+		free(dir);
+	}
 	if (kv == NULL)
 		(void)fault_context(why, "the directory's records");
+	d->is_out_of_reach = !is_whole;
+	atomic_store(&d->is_in_reach, is_whole);
 	return kv;
+}
+
+static bool start_writer(struct directory *d, struct fault *why)
+{
+	if (dir_store_is_etcd(d->config)) {
+		d->etcd = dir_etcd_start(d->config, d->kv, d->loop, &etcd_events, d, why);
+		if (d->etcd != NULL)
+			d->writer = dir_writer_start(dir_etcd_batch, d->etcd, d->loop, dir_changes_done, d, why);
+	} else {
+		d->writer = dir_writer_start(dir_lmdb_batch, d->kv, d->loop, dir_changes_done, d, why);
+	}
+	return d->writer != NULL;
 }
 
 static bool begin_following(struct directory *d, struct fault *why)
@@ -184,8 +241,7 @@ static bool open_all(struct directory *d, struct fault *why)
 		return false;
 	if (cert != NULL && (d->tls = tls_server_new(cert, config_string(c, "tls_server_key"), why)) == NULL)
 		return false;
-	d->writer = dir_writer_start(dir_lmdb_batch, d->kv, d->loop, dir_changes_done, d, why);
-	if (d->writer == NULL)
+	if (!start_writer(d, why))
 		return false;
 	dir_reigns_load(d);
 	if (d->is_follower && !begin_following(d, why))
@@ -204,10 +260,18 @@ static bool open_all(struct directory *d, struct fault *why)
 	       loop_on_signal(d->loop, SIGINT, stop, d, why) && loop_on_signal(d->loop, SIGHUP, reload, d, why);
 }
 
-static void close_all(struct directory *d)
+/* Threads that post to the loop; before it is freed. */
+static void stop_threads(struct directory *d)
 {
 	admin_stop(&d->admin);
+	dir_etcd_give_up(d->etcd);
 	dir_writer_stop(&d->writer);
+	dir_etcd_stop(&d->etcd);
+	dir_follow_stop(&d->follow);
+}
+
+static void close_all(struct directory *d)
+{
 	tls_free(&d->tls);
 	tls_free(&d->tls_client);
 	free(d->url);
@@ -245,9 +309,7 @@ bool directory_run(const struct config *config, struct fault *why)
 		loop_stop(d.loop);
 	}
 	loop_run(d.loop);
-	admin_stop(&d.admin);
-	dir_writer_stop(&d.writer);
-	dir_follow_stop(&d.follow);
+	stop_threads(&d);
 	loop_join(&d.loop);
 	close_all(&d);
 	return ok;

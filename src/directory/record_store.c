@@ -1,10 +1,10 @@
-/* record_store.c - records to and from octets, and the tables they are in. Who deleted a name last is kept for a
+/* record_store.c - the tables that records are in. Who deleted a name last is kept for a
  * bounded number of names, the oldest is forgotten first. */
 #include "record_store.h"
 
 #include "buffer.h"
-#include "cursor.h"
 #include "log.h"
+#include "record_codec.h"
 
 enum { TABLE_MAILBOX, TABLE_DELETED, TABLE_DELETED_ORDER, TABLE_SERVER, TABLE_SEEN, TABLE_COUNT };
 
@@ -15,17 +15,14 @@ struct kv *record_store_open(const char *dir, size_t map_size, bool is_durable, 
 	return kv_open(dir, map_size, tables, TABLE_COUNT, is_durable, false, why);
 }
 
-/* A record: u8 state, then location and ACL, each a u32 length and octets. */
 static bool decode(struct bytes value, struct record *record_r)
 {
-	struct cursor c = cursor_of(value);
-	uint8_t state;
+	return record_decode(value, record_r) && record_r->state != RECORD_NONE;
+}
 
-	if (!cursor_u8(&c, &state) || state < RECORD_RESERVED || state > RECORD_ACTIVE ||
-	    !cursor_bytes32(&c, UINT32_MAX, &record_r->location) || !cursor_bytes32(&c, UINT32_MAX, &record_r->acl))
-		return false;
-	record_r->state = (enum record_state)state;
-	return true;
+struct kv *record_store_open_reader(const char *dir, size_t map_size, struct fault *why)
+{
+	return kv_open(dir, map_size, tables, TABLE_COUNT, false, true, why);
 }
 
 enum kv_result record_get(struct kv_txn *t, struct bytes name, struct record *record_r)
@@ -52,9 +49,7 @@ enum kv_result record_put(struct kv_txn *t, struct bytes name, const struct reco
 		result = kv_del(t, TABLE_MAILBOX, name);
 		return result == KV_NOT_FOUND ? KV_OK : result;
 	}
-	buffer_add_u8(&value, (uint8_t)record->state);
-	buffer_add_bytes32(&value, record->location);
-	buffer_add_bytes32(&value, record->acl);
+	record_encode(&value, record);
 	result = kv_put(t, TABLE_MAILBOX, name, buffer_bytes(&value));
 	buffer_fini(&value);
 	return result;
@@ -211,15 +206,6 @@ enum kv_result record_clear_seen(struct kv_txn *t)
 	return kv_clear(t, TABLE_SEEN);
 }
 
-/* A server: u64 epoch, then master and in-sync set, each a u32 length and octets. */
-static bool decode_reign(struct bytes value, struct reign *reign_r)
-{
-	struct cursor c = cursor_of(value);
-
-	return cursor_u64le(&c, &reign_r->epoch) && cursor_bytes32(&c, UINT32_MAX, &reign_r->master) &&
-	       cursor_bytes32(&c, UINT32_MAX, &reign_r->in_sync);
-}
-
 enum kv_result reign_get(struct kv_txn *t, struct bytes server, struct reign *reign_r)
 {
 	struct bytes value;
@@ -228,7 +214,7 @@ enum kv_result reign_get(struct kv_txn *t, struct bytes server, struct reign *re
 	*reign_r = (struct reign){ 0 };
 	if (result == KV_NOT_FOUND)
 		return KV_OK;
-	if (result == KV_OK && !decode_reign(value, reign_r)) {
+	if (result == KV_OK && !reign_decode(value, reign_r)) {
 		log_event(LOG_ERROR, "directory.server.damaged", LOG_BYTES("server", server));
 		return KV_FAILED;
 	}
@@ -240,9 +226,7 @@ enum kv_result reign_put(struct kv_txn *t, struct bytes server, const struct rei
 	struct buffer value = { 0 };
 	enum kv_result result;
 
-	buffer_add_u64le(&value, reign->epoch);
-	buffer_add_bytes32(&value, reign->master);
-	buffer_add_bytes32(&value, reign->in_sync);
+	reign_encode(&value, reign);
 	result = kv_put(t, TABLE_SERVER, server, buffer_bytes(&value));
 	buffer_fini(&value);
 	return result;
@@ -258,7 +242,7 @@ void reign_each(struct kv_txn *t, reign_each_fn *fn, void *arg)
 	do {
 		struct reign reign = { 0 };
 
-		if (decode_reign(value, &reign))
+		if (reign_decode(value, &reign))
 			fn(arg, key, &reign);
 	} while (kv_next(c, &key, &value));
 	kv_cursor_end(&c);

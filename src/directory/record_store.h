@@ -13,6 +13,8 @@
 
 /* IS_DURABLE: see kv_open(); a copy of records that are elsewhere need not be. */
 struct kv *record_store_open(const char *dir, size_t map_size, bool is_durable, struct fault *why);
+/* For reading only, beside the mupdate server that writes it. */
+struct kv *record_store_open_reader(const char *dir, size_t map_size, struct fault *why);
 
 /* Names order. *record_r borrows from the transaction. KV_OK or KV_FAILED; no record is RECORD_NONE. */
 enum kv_result record_get(struct kv_txn *t, struct bytes name, struct record *record_r);

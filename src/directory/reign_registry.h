@@ -19,11 +19,15 @@ struct addresses {
 	char *imap, *lmtp, *sync, *admin;
 };
 
+/* Stands for a session at another mupdate server with the same store; no connection has that number. */
+#define DIR_ELSEWHERE UINT64_MAX
+
 struct member {
 	struct list in_server;
 	char *name;
 	struct addresses at;
-	uint64_t session; /* 0: down */
+	uint64_t session; /* 0: down; DIR_ELSEWHERE: connected to another mupdate server */
+	bool is_stale;    /* heard of before the shared store was read anew, and not since */
 	/* Its last known configuration, as it said when it joined. */
 	uint64_t claim_epoch;
 	char *claim_master, *claim_in_sync;
@@ -40,7 +44,8 @@ struct server {
 struct front {
 	char *name;
 	struct addresses at;
-	uint64_t session;
+	uint64_t session; /* as a member's */
+	bool is_stale;
 };
 
 struct registry {

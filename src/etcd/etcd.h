@@ -1,4 +1,4 @@
-/* etcd.h - a client of etcd 3.4+ by the JSON gateway of its v3 interface; the only user of curl.h.
+/* etcd.h - a client of etcd 3.4+ by the JSON gateway of its v3 interface.
  *
  * Calls block. One struct etcd is used by one thread at a time and keeps one connection; it goes on to the next
  * endpoint when one cannot be reached, is silent or has no leader. Keys and values are any octets. */
@@ -32,6 +32,8 @@ struct etcd *etcd_open(const struct etcd_options *options, struct fault *why);
 void etcd_close(struct etcd **e);
 /* The endpoint of the last call, lent until the next. */
 const char *etcd_endpoint(const struct etcd *e);
+/* Go on to the next endpoint. */
+void etcd_switch(struct etcd *e);
 
 /* A transaction: comparisons, and what is written where all hold. At most ETCD_TXN_KEYS of each, etcd's preset limit.
  * Zero-initialise; the bytes given are copied. */

@@ -84,7 +84,7 @@ const char *etcd_endpoint(const struct etcd *e)
 	return e->endpoints[e->at];
 }
 
-void etcd_next_endpoint(struct etcd *e)
+void etcd_switch(struct etcd *e)
 {
 	e->at = (e->at + 1) % e->endpoint_count;
 }
@@ -280,7 +280,7 @@ enum etcd_result etcd_call(struct etcd *e, const char *path, struct bytes body, 
 		}
 		if (result != ETCD_UNKNOWN)
 			return result;
-		etcd_next_endpoint(e);
+		etcd_switch(e);
 		if (is_write && sent)
 			return result;
 	}

@@ -30,7 +30,6 @@ enum etcd_result etcd_call(struct etcd *e, const char *path, struct bytes body, 
 struct curl_slist *etcd_prepare(struct etcd *e, const char *path, struct bytes body);
 /* Have a token where there is a user. */
 enum etcd_result etcd_login(struct etcd *e, struct fault *why);
-void etcd_next_endpoint(struct etcd *e);
 /* What an answer that is an error says: GONE, REFUSED, or UNKNOWN where another endpoint may do better. */
 enum etcd_result etcd_error(struct etcd *e, long status, const json_t *answer, struct fault *why);
 

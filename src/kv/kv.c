@@ -1,30 +1,23 @@
-/* kv.c - LMDB's calls with the map's growth, stale readers and errors taken care of in one place. */
-#include "kv.h"
+/* kv.c - transactions and what is done in them: LMDB's calls with their errors taken care of in one place. */
+#include "kv_private.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <lmdb.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
-#include "file.h"
 #include "log.h"
-
-#define READERS_MAX 1024
-
-struct kv {
-	MDB_env *env;
-	MDB_dbi dbi[KV_TABLES_MAX];
-	size_t table_count;
-	char *dir;
-};
 
 struct kv_txn {
 	struct kv *kv;
 	MDB_txn *txn;
+	bool has_failed;
 };
 
 struct kv_cursor {
+	struct kv_txn *txn;
+	size_t table;
 	MDB_cursor *cursor;
 };
 
@@ -38,95 +31,106 @@ static struct bytes bytes_of_val(MDB_val v)
 	return bytes_make(v.mv_data, v.mv_size);
 }
 
-static enum kv_result result_of(const struct kv *kv, int rc)
+static enum kv_result result_of(struct kv_txn *t, int rc)
 {
 	if (rc == 0)
 		return KV_OK;
 	if (rc == MDB_NOTFOUND)
 		return KV_NOT_FOUND;
-	log_event(LOG_ERROR, "kv.access.failed", LOG_STR("dir", kv->dir), LOG_STR("why", mdb_strerror(rc)));
+	t->has_failed = true;
+	if (t->kv->is_copy && (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND))
+		kv_damaged(t->kv, mdb_strerror(rc));
+	log_event(LOG_ERROR, "kv.access.failed", LOG_STR("dir", t->kv->dir), LOG_STR("why", mdb_strerror(rc)));
 	if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || rc == ENOSPC)
 		return KV_FULL;
 	assert(rc != MDB_BAD_VALSIZE && rc != EINVAL);
 	return KV_FAILED;
 }
 
-static bool open_tables(struct kv *kv, const char *const *tables, bool is_reader, int *rc_r)
-{
-	MDB_txn *txn;
+/* LMDB's page: u64 number, u16 unused, u16 flags. */
+#define PAGE_HEAD 16
+#define PAGE_LEAF 2
+#define PAGE_OVERFLOW 4
 
-	*rc_r = mdb_txn_begin(kv->env, NULL, is_reader ? MDB_RDONLY : 0, &txn);
-	if (*rc_r != 0)
+/* Whether V, lent by LMDB, is where it can be: outside of the map (what this transaction wrote), or in a page of its kind
+ * that carries its own number. A page that is anything else is not what LMDB has written there. */
+static bool is_sound(const struct kv *kv, MDB_val v)
+{
+	size_t at = (uintptr_t)v.mv_data - (uintptr_t)kv->base, number, found;
+	const uint8_t *page;
+	uint16_t flags;
+
+	/* What is empty may stand at its page's end. */
+	if (kv->base == NULL || v.mv_size == 0 || at >= kv->map_size)
+		return true;
+	number = at / kv->page_size;
+	page = kv->base + number * kv->page_size;
+	memcpy(&found, page, sizeof(found));
+	memcpy(&flags, page + 10, sizeof(flags));
+	if (found != number || flags != (at % kv->page_size == PAGE_HEAD ? PAGE_OVERFLOW : PAGE_LEAF))
 		return false;
-	for (size_t i = 0; i < kv->table_count && *rc_r == 0; i++)
-		*rc_r = mdb_dbi_open(txn, tables[i], is_reader ? 0 : MDB_CREATE, &kv->dbi[i]);
-	if (*rc_r != 0)
-		mdb_txn_abort(txn);
-	else
-		*rc_r = mdb_txn_commit(txn);
-	return *rc_r == 0;
+	return v.mv_size <= kv->map_size - at;
 }
 
-struct kv *kv_open(const char *dir, size_t map_size, const char *const *tables, size_t table_count, bool is_durable,
-                   bool is_reader, struct fault *why)
+static int cursor_step(const struct kv *kv, MDB_cursor *c, MDB_val *k, MDB_val *v, MDB_cursor_op op)
 {
-	struct kv *kv = must_calloc(1, sizeof(*kv));
-	unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (is_durable ? 0 : MDB_NOSYNC) | (is_reader ? MDB_RDONLY : 0);
-	int rc = 0;
+	int rc;
 
-	assert(table_count <= KV_TABLES_MAX);
-	kv->table_count = table_count;
-	kv->dir = must_strdup(dir);
-	if (!is_reader && !file_make_dirs(dir, 0700, why)) {
-		kv_close(&kv);
-		return NULL;
-	}
-	rc = mdb_env_create(&kv->env);
-	if (rc == 0)
-		rc = mdb_env_set_mapsize(kv->env, map_size);
-	if (rc == 0)
-		rc = mdb_env_set_maxdbs(kv->env, (MDB_dbi)table_count);
-	if (rc == 0)
-		rc = mdb_env_set_maxreaders(kv->env, READERS_MAX);
-	if (rc == 0)
-		rc = mdb_env_open(kv->env, dir, flags, 0600);
-	if (rc == 0) {
-		int dead;
-
-		(void)mdb_reader_check(kv->env, &dead);
-		(void)open_tables(kv, tables, is_reader, &rc);
-	}
-	if (rc != 0) {
-		(void)fault_set(why, FAULT_OPERATOR, "%s/data.mdb: cannot be used: %s", dir, mdb_strerror(rc));
-		kv_close(&kv);
-	}
-	return kv;
+	/* Of a page that says that it holds keys alone LMDB sets no value. */
+	*v = (MDB_val){ 0 };
+	KV_CALL(kv, rc, mdb_cursor_get(c, k, v, op));
+	return rc == 0 && (k->mv_size == 0 || !is_sound(kv, *k) || !is_sound(kv, *v)) ? MDB_CORRUPTED : rc;
 }
 
-void kv_close(struct kv **kv)
+static int cursor_begin(struct kv_txn *t, size_t table, MDB_cursor **c_r)
 {
-	if (*kv == NULL)
-		return;
-	if ((*kv)->env != NULL)
-		mdb_env_close((*kv)->env);
-	free((*kv)->dir);
-	free(*kv);
-	*kv = NULL;
+	int rc;
+
+	KV_CALL(t->kv, rc, mdb_cursor_open(t->txn, t->kv->dbi[table], c_r));
+	return rc;
+}
+
+/* Nothing is there by what LMDB found: that counts only where its neighbours, and so the page that it would be in, are
+ * sound, and an end where there are entries is one behind an entry. */
+static int confirm_absent(struct kv_txn *t, size_t table, MDB_val key)
+{
+	MDB_val k = key, v;
+	MDB_cursor *c;
+	MDB_stat stat;
+	int rc = cursor_begin(t, table, &c);
+
+	if (rc != 0)
+		return rc;
+	rc = cursor_step(t->kv, c, &k, &v, key.mv_size == 0 ? MDB_FIRST : MDB_SET_RANGE);
+	if (rc == 0)
+		rc = cursor_step(t->kv, c, &k, &v, MDB_PREV);
+	else if (rc == MDB_NOTFOUND)
+		rc = cursor_step(t->kv, c, &k, &v, MDB_LAST);
+	if (rc == MDB_NOTFOUND && mdb_cursor_get(c, &k, &v, MDB_FIRST) == MDB_NOTFOUND &&
+	    mdb_stat(t->txn, t->kv->dbi[table], &stat) == 0 && stat.ms_entries > 0)
+		rc = MDB_CORRUPTED;
+	mdb_cursor_close(c);
+	return rc == 0 ? MDB_NOTFOUND : rc;
 }
 
 bool kv_sync(struct kv *kv, struct fault *why)
 {
-	int rc = mdb_env_sync(kv->env, 1);
+	int rc;
 
+	KV_CALL(kv, rc, mdb_env_sync(kv->env, 1));
 	return rc == 0 || fault_set(why, FAULT_OPERATOR, "%s/data.mdb: sync: %s", kv->dir, mdb_strerror(rc));
 }
 
 static struct kv_txn *begin(struct kv *kv, unsigned flags, struct fault *why)
 {
 	struct kv_txn *t = must_calloc(1, sizeof(*t));
-	int rc = mdb_txn_begin(kv->env, NULL, flags, &t->txn);
+	int rc;
 
+	KV_CALL(kv, rc, mdb_txn_begin(kv->env, NULL, flags, &t->txn));
 	t->kv = kv;
+	/* LMDB could not write its head and will do nothing any more. */
+	if (rc == MDB_PANIC)
+		kv_damaged(kv, mdb_strerror(rc));
 	if (rc != 0) {
 		(void)fault_set(why, FAULT_OPERATOR, "%s/data.mdb: cannot begin: %s", kv->dir, mdb_strerror(rc));
 		free(t);
@@ -147,13 +151,16 @@ struct kv_txn *kv_write(struct kv *kv, struct fault *why)
 
 bool kv_commit(struct kv_txn **t, struct fault *why)
 {
-	int rc = mdb_txn_commit((*t)->txn);
-	bool ok = rc == 0 ||
-	          fault_set(why, FAULT_OPERATOR, "%s/data.mdb: cannot commit: %s", (*t)->kv->dir, mdb_strerror(rc));
+	struct kv *kv = (*t)->kv;
+	int rc = MDB_BAD_TXN;
 
+	if ((*t)->has_failed)
+		mdb_txn_abort((*t)->txn);
+	else
+		KV_CALL(kv, rc, mdb_txn_commit((*t)->txn));
 	free(*t);
 	*t = NULL;
-	return ok;
+	return rc == 0 || fault_set(why, FAULT_OPERATOR, "%s/data.mdb: cannot commit: %s", kv->dir, mdb_strerror(rc));
 }
 
 void kv_end(struct kv_txn **t)
@@ -165,14 +172,25 @@ void kv_end(struct kv_txn **t)
 	*t = NULL;
 }
 
+bool kv_has_failed(const struct kv_txn *t)
+{
+	return t->has_failed;
+}
+
 enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct bytes *value_r)
 {
-	MDB_val k = val_of(key), v;
+	MDB_val k = val_of(key), v = { 0 };
 	enum kv_result result;
+	int rc;
 
 	if (key.n == 0 || key.n > KV_KEY_MAX)
 		return KV_NOT_FOUND;
-	result = result_of(t->kv, mdb_get(t->txn, t->kv->dbi[table], &k, &v));
+	KV_CALL(t->kv, rc, mdb_get(t->txn, t->kv->dbi[table], &k, &v));
+	if (rc == 0 && !is_sound(t->kv, v))
+		rc = MDB_CORRUPTED;
+	if (rc == MDB_NOTFOUND)
+		rc = confirm_absent(t, table, k);
+	result = result_of(t, rc);
 	if (result == KV_OK)
 		*value_r = bytes_of_val(v);
 	return result;
@@ -181,18 +199,22 @@ enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct b
 enum kv_result kv_put(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
 {
 	MDB_val k = val_of(key), v = val_of(value);
+	int rc;
 
 	assert(key.n > 0 && key.n <= KV_KEY_MAX);
-	return result_of(t->kv, mdb_put(t->txn, t->kv->dbi[table], &k, &v, 0));
+	KV_CALL(t->kv, rc, mdb_put(t->txn, t->kv->dbi[table], &k, &v, 0));
+	return result_of(t, rc);
 }
 
 enum kv_result kv_del(struct kv_txn *t, size_t table, struct bytes key)
 {
 	MDB_val k = val_of(key);
+	int rc;
 
 	if (key.n == 0 || key.n > KV_KEY_MAX)
 		return KV_NOT_FOUND;
-	return result_of(t->kv, mdb_del(t->txn, t->kv->dbi[table], &k, NULL));
+	KV_CALL(t->kv, rc, mdb_del(t->txn, t->kv->dbi[table], &k, NULL));
+	return result_of(t, rc);
 }
 
 size_t kv_count(struct kv_txn *t, size_t table)
@@ -204,42 +226,55 @@ size_t kv_count(struct kv_txn *t, size_t table)
 
 enum kv_result kv_clear(struct kv_txn *t, size_t table)
 {
-	return result_of(t->kv, mdb_drop(t->txn, t->kv->dbi[table], 0));
+	int rc;
+
+	KV_CALL(t->kv, rc, mdb_drop(t->txn, t->kv->dbi[table], 0));
+	return result_of(t, rc);
 }
 
 static bool cursor_get(struct kv_cursor *c, struct bytes key, MDB_cursor_op op, struct bytes *key_r,
                        struct bytes *value_r)
 {
 	MDB_val k = val_of(key), v;
+	int rc = cursor_step(c->txn->kv, c->cursor, &k, &v, op);
 
-	if (mdb_cursor_get(c->cursor, &k, &v, op) != 0)
+	if (rc == MDB_NOTFOUND && (op == MDB_SET_RANGE || op == MDB_FIRST))
+		rc = confirm_absent(c->txn, c->table, val_of(key));
+	if (result_of(c->txn, rc) != KV_OK)
 		return false;
 	*key_r = bytes_of_val(k);
 	*value_r = bytes_of_val(v);
 	return true;
 }
 
+bool kv_next(struct kv_cursor *c, struct bytes *key_r, struct bytes *value_r)
+{
+	return cursor_get(c, BYTES_NONE, MDB_NEXT, key_r, value_r);
+}
+
 bool kv_reseek(struct kv_cursor *c, struct bytes key, struct bytes *key_r, struct bytes *value_r)
 {
-	return cursor_get(c, key, key.n == 0 ? MDB_FIRST : MDB_SET_RANGE, key_r, value_r);
+	struct bytes at = bytes_sub(key, 0, KV_KEY_MAX);
+
+	if (!cursor_get(c, at, at.n == 0 ? MDB_FIRST : MDB_SET_RANGE, key_r, value_r))
+		return false;
+	/* Of a KEY longer than any there can be, its own beginning is before it. */
+	return at.n == key.n || !bytes_equal(*key_r, at) || kv_next(c, key_r, value_r);
 }
 
 struct kv_cursor *kv_seek(struct kv_txn *t, size_t table, struct bytes key, struct bytes *key_r, struct bytes *value_r)
 {
 	struct kv_cursor *c = must_calloc(1, sizeof(*c));
 
-	if (mdb_cursor_open(t->txn, t->kv->dbi[table], &c->cursor) != 0) {
+	c->txn = t;
+	c->table = table;
+	if (result_of(t, cursor_begin(t, table, &c->cursor)) != KV_OK) {
 		free(c);
 		return NULL;
 	}
 	if (!kv_reseek(c, key, key_r, value_r))
 		kv_cursor_end(&c);
 	return c;
-}
-
-bool kv_next(struct kv_cursor *c, struct bytes *key_r, struct bytes *value_r)
-{
-	return cursor_get(c, BYTES_NONE, MDB_NEXT, key_r, value_r);
 }
 
 void kv_cursor_end(struct kv_cursor **c)
@@ -253,8 +288,8 @@ void kv_cursor_end(struct kv_cursor **c)
 
 enum kv_result kv_before(struct kv_txn *t, size_t table, struct bytes key, struct bytes *key_r, struct bytes *value_r)
 {
-	struct kv_cursor c = { 0 };
-	enum kv_result result = result_of(t->kv, mdb_cursor_open(t->txn, t->kv->dbi[table], &c.cursor));
+	struct kv_cursor c = { .txn = t, .table = table };
+	enum kv_result result = result_of(t, cursor_begin(t, table, &c.cursor));
 	bool found;
 
 	if (result != KV_OK)
@@ -264,5 +299,7 @@ enum kv_result kv_before(struct kv_txn *t, size_t table, struct bytes key, struc
 	else
 		found = cursor_get(&c, BYTES_NONE, MDB_LAST, key_r, value_r);
 	mdb_cursor_close(c.cursor);
+	if (t->has_failed)
+		return KV_FAILED;
 	return found ? KV_OK : KV_NOT_FOUND;
 }

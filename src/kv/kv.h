@@ -32,7 +32,13 @@ enum kv_result {
  *             kv_sync(), or be able to make the content anew
  * is_reader   open for reading only, beside the process that writes
  *
- * NULL with WHY: DIR cannot be used, or what is there is no LMDB environment ("DIR/data.mdb: ..."). */
+ * NULL with WHY: DIR cannot be used or is in use by another writer; what is there is no LMDB environment, holds tables of
+ * other names, or was cut short ("DIR/data.mdb: ...").
+ *
+ * Damage that LMDB trips over, now or later, or that shows when a value is looked at, ends the process with one line of
+ * log (kv.store.damaged): the first call takes SIGSEGV and SIGBUS for that, and leaves those that are none of its own as
+ * they were. Where !is_durable the file is then set aside as "data.mdb.damaged". Damage that LMDB reports is KV_FAILED, but
+ * where !is_durable it ends the process as well. */
 struct kv *kv_open(const char *dir, size_t map_size, const char *const *tables, size_t table_count, bool is_durable,
                    bool is_reader, struct fault *why);
 /* All transactions have ended before. Sets *KV to NULL; NULL is allowed. */
@@ -43,10 +49,14 @@ bool kv_sync(struct kv *kv, struct fault *why);
 /* NULL with WHY (too many readers, or a damaged file). */
 struct kv_txn *kv_read(struct kv *kv, struct fault *why);
 struct kv_txn *kv_write(struct kv *kv, struct fault *why);
-/* End a write transaction, keeping its changes. On failure nothing was kept. Sets *T to NULL always. */
+/* End a write transaction, keeping its changes. On failure nothing was kept; it fails where any access in T has. Sets *T to
+ * NULL always. */
 bool kv_commit(struct kv_txn **t, struct fault *why);
 /* End any transaction, dropping changes. Sets *T to NULL; NULL is allowed. */
 void kv_end(struct kv_txn **t);
+
+/* Whether an access in T has failed: what looked like the end of a table, or a key that is not there, may be damage. */
+bool kv_has_failed(const struct kv_txn *t);
 
 /* KV_OK, KV_NOT_FOUND or KV_FAILED. */
 enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct bytes *value_r);

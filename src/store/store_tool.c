@@ -52,6 +52,7 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 	struct bytes name, key, value;
 	struct kv_cursor *c;
 	mailbox_id_t id;
+	bool is_whole;
 
 	if (v == NULL)
 		return false;
@@ -88,8 +89,11 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 		} while (kv_next(c, &key, &value));
 	}
 	kv_cursor_end(&c);
+	is_whole = !kv_has_failed(t) && it.result == STORE_OK;
 	kv_end(&t);
 	store_view_close(&v);
+	if (!is_whole)
+		return fault_set(why, FAULT_OPERATOR, "%s/index: damaged; \"roost rebuild\" makes it anew", s->dir);
 	return ferror(out) == 0 || fault_set(why, FAULT_OPERATOR, "the dump cannot be written");
 }
 
@@ -260,11 +264,19 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 	for (has = c != NULL; has; has = kv_next(c, &key, &value)) {
 		struct mailbox m;
 
-		if (index_mailbox(v.t, key_read_u64(key, 0), &m) == KV_OK)
+		if (index_mailbox(v.t, key_read_u64(key, 0), &m) == KV_OK) {
 			verify_mailbox(&v, &m);
+		} else {
+			v.problems++;
+			(void)fprintf(out, "mailbox %llu: its record is damaged\n", (unsigned long long)key_read_u64(key, 0));
+		}
 	}
 	kv_cursor_end(&c);
 	verify_bodies(&v);
+	if (kv_has_failed(v.t)) {
+		v.problems++;
+		(void)fprintf(out, "the index cannot be read to its end\n");
+	}
 	kv_end(&v.t);
 	if (v.problems == 0)
 		(void)fprintf(out, "ok: %llu entries, %llu applied, %llu mailboxes, %llu messages, %llu bodies\n",

@@ -80,16 +80,17 @@ static bool export_lmdb(const struct config *c, struct out *o, struct fault *why
 		struct record_cursor at;
 		struct bytes name;
 		struct record r;
+		size_t count = 0;
 
-		reign_each(t, write_reign, o);
+		o->is_damaged = !reign_each(t, write_reign, o);
 		record_cursor_open(t, BYTES_NONE, false, &at);
 		for (; record_cursor_get(&at, &name, &r); record_cursor_next(&at)) {
-			if (r.state == RECORD_NONE)
-				o->is_damaged = true;
-			else
+			count++;
+			if (r.state != RECORD_NONE)
 				write_record(o, name, &r);
 		}
-		record_cursor_close(&at);
+		if (!record_cursor_close(&at) || count != record_count(t))
+			o->is_damaged = true;
 	}
 	kv_end(&t);
 	kv_close(&kv);

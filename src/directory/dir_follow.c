@@ -1,20 +1,17 @@
 /* dir_follow.c - the thread that follows: what the master says is put into the copy, committed when the turn is over or
  * BATCH_PUTS are put, and its changes go to the home loop.
  *
- * The copy is not synced: "complete" beside it says that it holds a whole list, and in which life of the machine it was
- * written, or "clean" after an orderly stop. After a crash of the machine it is thrown away. */
+ * The copy is not synced: see kv_copy.h. */
 #include "dir_follow.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "alloc.h"
 #include "dir_mirror.h"
-#include "file.h"
+#include "kv_copy.h"
 #include "log.h"
 #include "mupdate_client.h"
 #include "record_store.h"
@@ -53,72 +50,16 @@ struct dir_follow {
 	bool is_complete, is_complete_told; /* once what waits is given */
 };
 
-/* The copy's files. */
-
-static char *copy_path(const struct config *c, const char *name)
+static char *copy_path(const struct config *c)
 {
-	return must_printf("%s/directory-followed%s", config_string(c, "configdirectory"), name);
-}
-
-static void boot_id(struct buffer *b)
-{
-	if (!file_read_all("/proc/sys/kernel/random/boot_id", 256, b, NULL, NULL))
-		buffer_add_str(b, "unknown");
-}
-
-static bool mark(const struct config *c, bool is_clean, struct fault *why)
-{
-	char *path = copy_path(c, "/complete");
-	struct buffer b = { 0 };
-	bool ok;
-
-	if (is_clean)
-		buffer_add_str(&b, "clean");
-	else
-		boot_id(&b);
-	ok = file_replace(path, buffer_bytes(&b), 0600, why);
-	buffer_fini(&b);
-	free(path);
-	return ok;
-}
-
-static bool is_trusted(const struct config *c)
-{
-	char *path = copy_path(c, "/complete");
-	struct buffer was = { 0 }, is = { 0 };
-	bool ok = file_read_all(path, 256, &was, NULL, NULL);
-
-	boot_id(&is);
-	ok = ok && (bytes_equal(buffer_bytes(&was), buffer_bytes(&is)) || bytes_equal_str(buffer_bytes(&was), "clean"));
-	buffer_fini(&was);
-	buffer_fini(&is);
-	free(path);
-	return ok;
-}
-
-static bool remove_copy(const struct config *c, struct fault *why)
-{
-	static const char *const names[] = { "/complete", "/data.mdb", "/lock.mdb" };
-	bool ok = true;
-
-	for (size_t i = 0; ok && i < sizeof(names) / sizeof(names[0]); i++) {
-		char *path = copy_path(c, names[i]);
-
-		if (unlink(path) != 0 && errno != ENOENT)
-			ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot be removed", path);
-		free(path);
-	}
-	return ok;
+	return must_printf("%s/directory-followed", config_string(c, "configdirectory"));
 }
 
 struct kv *dir_follow_open(const struct config *c, bool *is_complete_r, struct fault *why)
 {
-	char *dir = copy_path(c, "");
-	struct kv *kv = NULL;
+	char *dir = copy_path(c);
+	struct kv *kv = record_store_open_copy(dir, (size_t)config_number(c, "index_map_size"), is_complete_r, why);
 
-	*is_complete_r = is_trusted(c);
-	if (*is_complete_r ? mark(c, false, why) : remove_copy(c, why))
-		kv = record_store_open(dir, (size_t)config_number(c, "index_map_size"), false, why);
 	free(dir);
 	return kv;
 }
@@ -248,6 +189,7 @@ static void on_list_end(void *arg)
 	struct dir_follow *f = arg;
 	bool has_more = true;
 	struct fault why;
+	char *dir;
 
 	while (has_more && !f->is_skipping) {
 		f->puts++;
@@ -258,8 +200,10 @@ static void on_list_end(void *arg)
 	}
 	if (f->is_skipping)
 		return;
-	if (!mark(f->config, false, &why))
+	dir = copy_path(f->config);
+	if (!kv_copy_mark(dir, false, &why))
 		log_event(LOG_ERROR, "directory.follow.failed", LOG_FAULT(&why));
+	free(dir);
 	log_event(LOG_INFO, "directory.follow.complete");
 	deliver(f, NULL, 0, true);
 }
@@ -441,6 +385,7 @@ void dir_follow_stop(struct dir_follow **fp)
 {
 	struct dir_follow *f = *fp;
 	struct fault why;
+	char *dir;
 
 	if (f == NULL)
 		return;
@@ -452,8 +397,10 @@ void dir_follow_stop(struct dir_follow **fp)
 	loop_post(f->own, end_here, f);
 	loop_stop(f->own);
 	loop_join(&f->own);
-	if (is_trusted(f->config) && (!kv_sync(f->copy, &why) || !mark(f->config, true, &why)))
+	dir = copy_path(f->config);
+	if (kv_copy_is_whole(dir) && (!kv_sync(f->copy, &why) || !kv_copy_mark(dir, true, &why)))
 		log_event(LOG_WARNING, "directory.follow.failed", LOG_FAULT(&why));
+	free(dir);
 	free_changes(f->first);
 	free_changes(f->kicks);
 	dir_mirror_free(&f->mirror);

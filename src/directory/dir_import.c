@@ -232,8 +232,8 @@ static bool import_lmdb(const struct config *c, struct in *i)
 
 	i->txn = kv == NULL ? NULL : kv_write(kv, i->why);
 	ok = i->txn != NULL;
-	if (ok)
-		reign_each(i->txn, note_server, &has_server);
+	if (ok && !reign_each(i->txn, note_server, &has_server))
+		ok = fault_set(i->why, FAULT_OPERATOR, "%s: is damaged: import into a new store (move that directory away first)", path);
 	if (ok && (has_server || record_count(i->txn) > 0))
 		ok = fault_set(i->why, FAULT_OPERATOR, "%s has records; import into a new store (move that directory away first)", path);
 	ok = ok && read_all(i);

@@ -44,24 +44,43 @@ static bool decide_all(struct kv_txn *t, struct change *first)
 	return true;
 }
 
+static bool make_all(struct kv *kv, struct dir_writer *w, struct change *first, struct fault *why)
+{
+	struct kv_txn *t = kv_write(kv, why);
+
+	if (t == NULL)
+		return false;
+	if (!decide_all(t, first)) {
+		kv_end(&t);
+		return fault_set(why, FAULT_OPERATOR, "the directory's store cannot be written: see the line before");
+	}
+	if (!kv_commit(&t, why))
+		return false;
+	dir_writer_count(w, 1);
+	return true;
+}
+
+/* What does not fit takes nothing else with it: when a disk is full, what makes room must still be possible. */
+static void make_each(struct kv *kv, struct dir_writer *w, struct change *first)
+{
+	for (struct change *c = first, *next; c != NULL; c = next) {
+		struct fault why;
+
+		next = c->next;
+		c->next = NULL;
+		if (!make_all(kv, w, c, &why)) {
+			log_event(LOG_ERROR, "directory.write.failed", LOG_FAULT(&why));
+			change_refuse(c, "the directory cannot write now");
+		}
+		c->next = next;
+	}
+}
+
 void dir_lmdb_batch(void *kv, struct dir_writer *w, struct change *first)
 {
 	struct fault why;
-	struct kv_txn *t = kv_write(kv, &why);
-	bool ok = t != NULL;
 
-	if (ok && !decide_all(t, first)) {
-		(void)fault_set(&why, FAULT_OPERATOR, "the directory's store cannot be written: see the line before");
-		ok = false;
-		kv_end(&t);
-	}
-	ok = ok && kv_commit(&t, &why);
-	if (ok) {
-		dir_writer_count(w, 1);
-	} else {
-		log_event(LOG_ERROR, "directory.write.failed", LOG_FAULT(&why));
-		for (struct change *c = first; c != NULL; c = c->next)
-			change_refuse(c, "the directory cannot write now");
-	}
+	if (!make_all(kv, w, first, &why))
+		make_each(kv, w, first);
 	dir_writer_deliver(w, first);
 }

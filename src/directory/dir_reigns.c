@@ -147,20 +147,24 @@ static void load_foreign(struct directory *d, const char *name, const char *valu
 	buffer_fini(&all);
 }
 
-void dir_reigns_load(struct directory *d)
+bool dir_reigns_load(struct directory *d, struct fault *why)
 {
 	const char *name, *value;
-	struct fault why;
-	struct kv_txn *t = kv_read(d->kv, &why);
+	struct kv_txn *t = kv_read(d->kv, why);
+	bool ok = t != NULL;
 
-	if (t != NULL) {
-		reign_each(t, load_one, d);
+	if (ok) {
+		ok = reign_each(t, load_one, d) ||
+		     fault_set(why, FAULT_OPERATOR, "the directory's servers cannot be read: see the line before");
 		atomic_store(&d->records, record_count(t));
 		kv_end(&t);
 	}
+	if (!ok)
+		return false;
 	for (size_t i = 0; !d->is_follower && config_family(d->config, "members-", i, &name, &value); i++)
 		load_foreign(d, name, value);
 	dir_status_changed(d);
+	return true;
 }
 
 void dir_try_first(struct directory *d, const struct server *s)

@@ -137,7 +137,8 @@ void dir_try_first(struct directory *d, const struct server *server);
 void dir_ask_master(struct dir_session *to, const struct server *server, struct bytes member);
 /* The session ends: its member or frontend is down, its promotions are nobody's. */
 void dir_left(struct dir_session *s);
-void dir_reigns_load(struct directory *d);
+/* False with WHY: the store cannot be read. */
+bool dir_reigns_load(struct directory *d, struct fault *why);
 /* Whether ACCOUNT may join SERVER as MEMBER, by `servers` or a `members-` row. */
 bool dir_may_join(const struct config *c, struct bytes account, struct bytes authzid, struct bytes server, struct bytes member);
 /* The server and member that a `members-` row gives ACCOUNT; false: none. */

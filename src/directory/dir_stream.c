@@ -79,7 +79,7 @@ void dir_list_go_on(struct dir_session *s)
 		struct record record;
 		struct fault why;
 		struct kv_txn *t = kv_read(s->dir->kv, &why);
-		bool is_last = false;
+		bool is_last = false, is_whole;
 
 		if (t == NULL) {
 			log_event(LOG_ERROR, "directory.read.failed", LOG_FAULT(&why));
@@ -88,7 +88,7 @@ void dir_list_go_on(struct dir_session *s)
 		}
 		record_cursor_open(t, buffer_bytes(&s->list_at), s->list_started, &c);
 		for (size_t i = 0; !is_last && (has_more = record_cursor_get(&c, &name, &record)); i++) {
-			if (is_wanted(s, record.location))
+			if (record.state != RECORD_NONE && is_wanted(s, record.location))
 				dir_write_record(&out, tag, name, &record);
 			is_last = i + 1 == PIECE_RECORDS || out.n >= PIECE_OCTETS;
 			if (is_last) {
@@ -98,8 +98,16 @@ void dir_list_go_on(struct dir_session *s)
 			}
 			record_cursor_next(&c);
 		}
-		record_cursor_close(&c);
+		is_whole = record_cursor_close(&c);
 		kv_end(&t);
+		if (!is_whole) {
+			/* A list that only seems to end would have followers forget what is behind. */
+			(void)fault_set(&why, FAULT_OPERATOR, "the records cannot be read: see the line before");
+			log_event(LOG_ERROR, "directory.read.failed", LOG_FAULT(&why));
+			buffer_fini(&out);
+			conn_abort(s->conn);
+			return;
+		}
 		conn_write(s->conn, buffer_bytes(&out));
 		buffer_fini(&out);
 	}

@@ -243,8 +243,7 @@ static bool open_all(struct directory *d, struct fault *why)
 		return false;
 	if (!start_writer(d, why))
 		return false;
-	dir_reigns_load(d);
-	if (d->is_follower && !begin_following(d, why))
+	if (!dir_reigns_load(d, why) || (d->is_follower && !begin_following(d, why)))
 		return false;
 	if (config_string(c, "admin_listen") != NULL) {
 		d->source = (struct admin_source){ role, is_ready, status_json, metrics, d };

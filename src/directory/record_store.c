@@ -2,7 +2,12 @@
  * bounded number of names, the oldest is forgotten first. */
 #include "record_store.h"
 
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "alloc.h"
 #include "buffer.h"
+#include "kv_copy.h"
 #include "log.h"
 #include "record_codec.h"
 
@@ -10,9 +15,28 @@ enum { TABLE_MAILBOX, TABLE_DELETED, TABLE_DELETED_ORDER, TABLE_SERVER, TABLE_SE
 
 static const char *const tables[TABLE_COUNT] = { "mailbox", "deleted", "deleted-order", "server", "seen" };
 
+/* LMDB takes an empty file for a new one; to begin with no mailboxes is not to be done unasked. */
+static bool has_content(const char *dir, struct fault *why)
+{
+	char *path = must_printf("%s/data.mdb", dir);
+	struct stat file;
+	bool ok = stat(path, &file) != 0 || file.st_size > 0 ||
+	          fault_set(why, FAULT_OPERATOR, "%s: is empty: put a copy in its place, or remove it to begin with nothing", path);
+
+	free(path);
+	return ok;
+}
+
 struct kv *record_store_open(const char *dir, size_t map_size, bool is_durable, struct fault *why)
 {
+	if (is_durable && !has_content(dir, why))
+		return NULL;
 	return kv_open(dir, map_size, tables, TABLE_COUNT, is_durable, false, why);
+}
+
+struct kv *record_store_open_copy(const char *dir, size_t map_size, bool *is_whole_r, struct fault *why)
+{
+	return kv_copy_open(dir, map_size, tables, TABLE_COUNT, is_whole_r, why);
 }
 
 static bool decode(struct bytes value, struct record *record_r)
@@ -62,21 +86,24 @@ size_t record_count(struct kv_txn *t)
 
 void record_cursor_open(struct kv_txn *t, struct bytes from, bool after, struct record_cursor *c_r)
 {
-	*c_r = (struct record_cursor){ 0 };
+	*c_r = (struct record_cursor){ .txn = t };
 	c_r->cursor = kv_seek(t, TABLE_MAILBOX, from, &c_r->key, &c_r->value);
 	c_r->has = c_r->cursor != NULL;
 	if (c_r->has && after && bytes_equal(c_r->key, from))
 		record_cursor_next(c_r);
 }
 
-bool record_cursor_get(const struct record_cursor *c, struct bytes *name_r, struct record *record_r)
+bool record_cursor_get(struct record_cursor *c, struct bytes *name_r, struct record *record_r)
 {
 	if (!c->has)
 		return false;
 	*name_r = c->key;
 	*record_r = (struct record){ .state = RECORD_NONE };
-	if (!decode(c->value, record_r))
+	if (!decode(c->value, record_r)) {
 		log_event(LOG_ERROR, "directory.record.damaged", LOG_BYTES("mbox", c->key));
+		*record_r = (struct record){ .state = RECORD_NONE };
+		c->is_damaged = true;
+	}
 	return true;
 }
 
@@ -85,10 +112,11 @@ void record_cursor_next(struct record_cursor *c)
 	c->has = kv_next(c->cursor, &c->key, &c->value);
 }
 
-void record_cursor_close(struct record_cursor *c)
+bool record_cursor_close(struct record_cursor *c)
 {
 	kv_cursor_end(&c->cursor);
 	c->has = false;
+	return !c->is_damaged && !kv_has_failed(c->txn);
 }
 
 /* "deleted": name -> u64 number, server. "deleted-order": the number, big-endian -> name. */
@@ -137,7 +165,7 @@ static enum kv_result forget_oldest(struct kv_txn *t)
 	enum kv_result result = KV_OK;
 
 	if (c == NULL)
-		return KV_OK;
+		return kv_has_failed(t) ? KV_FAILED : KV_OK;
 	buffer_add(&copy, key);
 	buffer_add(&copy, name);
 	kv_cursor_end(&c);
@@ -162,7 +190,10 @@ enum kv_result record_note_deleted(struct kv_txn *t, struct bytes name, struct b
 	}
 	if (result != KV_OK && result != KV_NOT_FOUND)
 		return result;
-	if (kv_before(t, TABLE_DELETED_ORDER, bytes_make(last, sizeof(last)), &key, &old) == KV_OK)
+	result = kv_before(t, TABLE_DELETED_ORDER, bytes_make(last, sizeof(last)), &key, &old);
+	if (result != KV_OK && result != KV_NOT_FOUND)
+		return result;
+	if (result == KV_OK)
 		number = from_big_endian(key) + 1;
 	big_endian(number, order);
 	buffer_add(&value, bytes_make(order, 8));
@@ -232,18 +263,22 @@ enum kv_result reign_put(struct kv_txn *t, struct bytes server, const struct rei
 	return result;
 }
 
-void reign_each(struct kv_txn *t, reign_each_fn *fn, void *arg)
+bool reign_each(struct kv_txn *t, reign_each_fn *fn, void *arg)
 {
 	struct bytes key, value;
 	struct kv_cursor *c = kv_seek(t, TABLE_SERVER, BYTES_NONE, &key, &value);
+	bool has = c != NULL, ok = true;
 
-	if (c == NULL)
-		return;
-	do {
+	for (; has; has = kv_next(c, &key, &value)) {
 		struct reign reign = { 0 };
 
-		if (reign_decode(value, &reign))
+		if (reign_decode(value, &reign)) {
 			fn(arg, key, &reign);
-	} while (kv_next(c, &key, &value));
+		} else {
+			log_event(LOG_ERROR, "directory.server.damaged", LOG_BYTES("server", key));
+			ok = false;
+		}
+	}
 	kv_cursor_end(&c);
+	return ok && !kv_has_failed(t);
 }

@@ -102,9 +102,11 @@ def test_moving_a_directory(plain, tmp_path):
         assert text.returncode == 0, text.stderr
         assert text.stdout.count("\n") == 3000 + len(NAMES) + 2 and text.stdout.endswith(f"end\t{3000 + len(NAMES)}\n")
         r = roost("mupdate", "import", "-C", first.mupdate.config, text=text.stdout)
-        assert r.returncode == 1 and "has records" in r.stderr, r.stderr
+        assert r.returncode == 1 and "in use by another process" in r.stderr, r.stderr
     finally:
         first.stop()
+    r = roost("mupdate", "import", "-C", first.mupdate.config, text=text.stdout)
+    assert r.returncode == 1 and "has records" in r.stderr, r.stderr
 
     second = Directories(plain, 1, extra={"etcd_prefix": "/moved/"})
     second.daemons[0].write()

@@ -150,6 +150,7 @@ static void sync_then(struct fe_imap *s, void (*next)(struct fe_imap *s))
 
 static bool locate(struct fe_imap *s, struct bytes external, struct buffer *internal, struct place *place, bool *known_r)
 {
+	enum places_result result;
 	struct fault why;
 	char text[200];
 
@@ -159,8 +160,11 @@ static bool locate(struct fe_imap *s, struct bytes external, struct buffer *inte
 		fail(s, text);
 		return false;
 	}
-	*known_r = places_find(places_of(s), buffer_bytes(internal), &s->arena, place) && place->is_active;
-	return true;
+	result = places_find(places_of(s), buffer_bytes(internal), &s->arena, place);
+	*known_r = result == PLACES_FOUND && place->is_active;
+	if (result == PLACES_FAILED)
+		fail(s, "[UNAVAILABLE] the mailbox list cannot be read now");
+	return result != PLACES_FAILED;
 }
 
 static void by_mailbox_again(struct fe_imap *s)
@@ -193,7 +197,7 @@ void fe_imap_forward_to_inbox(struct fe_imap *s)
 	struct place place;
 
 	names_inbox(&s->names, bytes_of(s->user), &inbox);
-	if (places_find(places_of(s), buffer_bytes(&inbox), &s->arena, &place)) {
+	if (places_find(places_of(s), buffer_bytes(&inbox), &s->arena, &place) == PLACES_FOUND) {
 		fe_imap_forward_to(s, place.server);
 	} else if (!s->has_synced) {
 		sync_then(s, fe_imap_forward_to_inbox);
@@ -248,7 +252,7 @@ void fe_imap_forward_create(struct fe_imap *s)
 	}
 	for (size_t n = internal.n; !has_server && n > 0; n--) {
 		if (internal.p[n - 1] == '.' &&
-		    places_find(places_of(s), bytes_sub(buffer_bytes(&internal), 0, n - 1), &s->arena, &place)) {
+		    places_find(places_of(s), bytes_sub(buffer_bytes(&internal), 0, n - 1), &s->arena, &place) == PLACES_FOUND) {
 			(void)snprintf(server, sizeof(server), "%s", place.server);
 			has_server = true;
 		}

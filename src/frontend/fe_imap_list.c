@@ -74,7 +74,7 @@ static void tell_parents(struct listing *l, struct bytes name)
 				continue;
 			(void)map_put(&l->told, parent, l);
 			if (!names_to_internal(&l->s->names, parent, &internal, &why) ||
-			    !places_find(fe_imap_frontend(l->s)->places, buffer_bytes(&internal), &a, &place))
+			    places_find(fe_imap_frontend(l->s)->places, buffer_bytes(&internal), &a, &place) != PLACES_FOUND)
 				write_name(l, "\\Noselect \\HasChildren", NULL, parent);
 			buffer_fini(&internal);
 			arena_fini(&a);

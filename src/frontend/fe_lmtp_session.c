@@ -160,30 +160,35 @@ static void end_of_data(struct lmtp_session *s)
 }
 
 /* Where USER's mail goes: the server of his INBOX. */
-static bool route(struct lmtp_session *s, struct bytes address, struct place *place)
+static enum places_result route(struct lmtp_session *s, struct bytes address, struct place *place)
 {
 	const struct config *cfg = fe_of(s)->config;
 	size_t at = bytes_rfind(address, '@');
 	struct bytes local = bytes_sub(address, 0, at), user;
 	struct names n = names_of(cfg, BYTES_NONE, true);
 	struct buffer full = { 0 }, inbox = { 0 };
-	bool found;
+	enum places_result result = PLACES_NONE;
 
 	user = bytes_sub(local, 0, bytes_find(local, '+'));
 	buffer_add(&full, user);
 	if (n.virt && at < address.n)
 		buffer_add(&full, bytes_from(address, at));
 	names_inbox(&n, buffer_bytes(&full), &inbox);
-	found = user.n > 0 && places_find(fe_of(s)->places, buffer_bytes(&inbox), &s->arena, place) && place->is_active;
+	if (user.n > 0)
+		result = places_find(fe_of(s)->places, buffer_bytes(&inbox), &s->arena, place);
+	/* One that is only reserved is being made, or moved. */
+	if (result == PLACES_FOUND && !place->is_active)
+		result = PLACES_FAILED;
 	buffer_fini(&full);
 	buffer_fini(&inbox);
-	return found;
+	return result;
 }
 
 static void rcpt(struct lmtp_session *s, const struct lmtp_command *cmd)
 {
 	struct place place;
 	struct fe_recipient *r;
+	enum places_result result;
 
 	if (!s->has_mail) {
 		reply(s, "503 5.5.1 MAIL first");
@@ -191,8 +196,10 @@ static void rcpt(struct lmtp_session *s, const struct lmtp_command *cmd)
 		reply(s, "452 4.5.3 too many recipients");
 	} else if (!places_is_ready(fe_of(s)->places)) {
 		reply(s, "451 4.3.0 the mailbox list is not there yet");
-	} else if (!route(s, cmd->address, &place)) {
+	} else if ((result = route(s, cmd->address, &place)) == PLACES_NONE) {
 		reply(s, "550 5.1.1 no such mailbox");
+	} else if (result == PLACES_FAILED) {
+		reply(s, "451 4.3.0 the mailbox is not ready, try again later");
 	} else {
 		if (s->rcpt_count == s->rcpt_cap) {
 			s->rcpt_cap = s->rcpt_cap == 0 ? 4 : s->rcpt_cap * 2;

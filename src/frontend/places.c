@@ -12,7 +12,7 @@
 #include "alloc.h"
 #include "cursor.h"
 #include "json.h"
-#include "kv.h"
+#include "kv_copy.h"
 #include "location.h"
 #include "log.h"
 #include "map.h"
@@ -35,12 +35,13 @@ struct places {
 	struct places_options o;
 	struct loop *home;
 	struct kv *kv;
+	char *dir;
 	struct mupdate_client *client;
 	/* Writing, on the home loop: changes of one turn share a transaction. */
 	struct kv_txn *txn;
 	struct timer *commit;
 	uint64_t generation;
-	bool is_listing;
+	bool is_listing, is_skipping; /* skipping: what comes is of no use until a list begins */
 	atomic_bool is_ready, is_connected;
 
 	pthread_mutex_t lock; /* guards the servers */
@@ -60,13 +61,22 @@ static bool decode(struct bytes value, uint64_t *generation_r, bool *active_r, s
 	return true;
 }
 
+/* What was told is lost where it cannot be written: the whole list is asked for again. */
+static void fail(struct places *p, const struct fault *why)
+{
+	log_event(LOG_ERROR, "frontend.list.unwritable", LOG_FAULT(why));
+	p->is_skipping = true;
+	if (p->client != NULL)
+		mupdate_client_again(p->client, why->what);
+}
+
 static void commit_now(void *arg)
 {
 	struct places *p = arg;
 	struct fault why;
 
 	if (p->txn != NULL && !kv_commit(&p->txn, &why))
-		log_event(LOG_ERROR, "frontend.list.unwritable", LOG_FAULT(&why));
+		fail(p, &why);
 }
 
 /* The turn's transaction; NULL where the list cannot be written. */
@@ -74,11 +84,12 @@ static struct kv_txn *writing(struct places *p)
 {
 	struct fault why;
 
-	if (p->txn == NULL) {
+	if (p->txn == NULL && !p->is_skipping) {
 		p->txn = kv_write(p->kv, &why);
 		if (p->txn == NULL)
-			log_event(LOG_ERROR, "frontend.list.unwritable", LOG_FAULT(&why));
-		timer_start(p->commit, 0, 0);
+			fail(p, &why);
+		else
+			timer_start(p->commit, 0, 0);
 	}
 	return p->txn;
 }
@@ -99,6 +110,7 @@ static void on_list_begin(void *arg)
 
 	p->generation++;
 	p->is_listing = true;
+	p->is_skipping = false;
 }
 
 static void on_record(void *arg, struct bytes name, struct bytes location, bool is_active, struct bytes acl)
@@ -130,6 +142,7 @@ static void on_list_end(void *arg)
 	struct places *p = arg;
 	struct buffer at = { 0 };
 	struct bytes key, value;
+	struct fault why;
 	size_t dropped = 0;
 
 	p->is_listing = false;
@@ -158,6 +171,10 @@ static void on_list_end(void *arg)
 	buffer_fini(&at);
 	put_generation(p);
 	commit_now(p);
+	if (p->is_skipping)
+		return;
+	if (!kv_copy_mark(p->dir, false, &why))
+		log_event(LOG_ERROR, "frontend.list.unwritable", LOG_FAULT(&why));
 	atomic_store(&p->is_ready, true);
 	log_event(LOG_INFO, "frontend.list.complete", LOG_U64("mailboxes", places_count(p)), LOG_U64("dropped", dropped));
 }
@@ -257,24 +274,24 @@ static const struct mupdate_client_events events = {
 struct places *places_open(struct loop *home, const struct places_options *options, struct fault *why)
 {
 	struct places *p = must_calloc(1, sizeof(*p));
-	char *dir = must_printf("%s/mailboxes", config_string(options->config, "configdirectory"));
 	const struct mupdate_client_options mo = { .config = options->config, .tls = options->tls, .is_follower = true,
 		                                   .is_watcher = true, .events = &events, .arg = p };
 	struct bytes value;
 	struct kv_txn *t;
+	bool is_whole;
 
 	p->o = *options;
 	p->home = home;
 	(void)pthread_mutex_init(&p->lock, NULL);
-	p->kv = kv_open(dir, (size_t)config_number(options->config, "index_map_size"), tables, T_COUNT, false, false, why);
-	free(dir);
+	p->dir = must_printf("%s/mailboxes", config_string(options->config, "configdirectory"));
+	p->kv = kv_copy_open(p->dir, (size_t)config_number(options->config, "index_map_size"), tables, T_COUNT, &is_whole, why);
 	if (p->kv == NULL) {
 		(void)fault_context(why, "the mailbox list (it may be removed: it is read anew)");
 		places_free(&p);
 		return NULL;
 	}
 	t = kv_read(p->kv, why);
-	if (t != NULL && kv_get(t, T_META, BYTES_LIT("generation"), &value) == KV_OK) {
+	if (is_whole && t != NULL && kv_get(t, T_META, BYTES_LIT("generation"), &value) == KV_OK) {
 		struct cursor c = cursor_of(value);
 
 		atomic_store(&p->is_ready, cursor_u64le(&c, &p->generation));
@@ -287,9 +304,13 @@ struct places *places_open(struct loop *home, const struct places_options *optio
 
 void places_stop(struct places *p)
 {
+	struct fault why;
+
 	mupdate_client_stop(&p->client);
 	commit_now(p);
 	timer_free(&p->commit);
+	if (kv_copy_is_whole(p->dir) && (!kv_sync(p->kv, &why) || !kv_copy_mark(p->dir, true, &why)))
+		log_event(LOG_WARNING, "frontend.list.unwritable", LOG_FAULT(&why));
 }
 
 void places_free(struct places **pp)
@@ -315,6 +336,7 @@ void places_free(struct places **pp)
 	map_fini(&p->servers);
 	kv_close(&p->kv);
 	(void)pthread_mutex_destroy(&p->lock);
+	free(p->dir);
 	free(p);
 }
 
@@ -323,16 +345,19 @@ bool places_is_ready(const struct places *p)
 	return atomic_load(&p->is_ready);
 }
 
-bool places_find(struct places *p, struct bytes name, struct arena *a, struct place *place_r)
+enum places_result places_find(struct places *p, struct bytes name, struct arena *a, struct place *place_r)
 {
 	struct bytes value, location, acl;
 	struct fault why;
 	uint64_t generation;
 	struct kv_txn *t = kv_read(p->kv, &why);
-	bool found = t != NULL && kv_get(t, T_MAILBOX, name, &value) == KV_OK &&
-	             decode(value, &generation, &place_r->is_active, &location, &acl);
+	enum kv_result result = t == NULL ? KV_FAILED : kv_get(t, T_MAILBOX, name, &value);
 
-	if (found) {
+	if (t == NULL)
+		log_event(LOG_ERROR, "frontend.list.unreadable", LOG_FAULT(&why));
+	if (result == KV_OK && !decode(value, &generation, &place_r->is_active, &location, &acl))
+		result = KV_FAILED;
+	if (result == KV_OK) {
 		struct bytes server = location_of(location).server;
 
 		copy_text(place_r->server, sizeof(place_r->server), server);
@@ -340,7 +365,9 @@ bool places_find(struct places *p, struct bytes name, struct arena *a, struct pl
 		place_r->location = arena_copy(a, location);
 	}
 	kv_end(&t);
-	return found;
+	if (result == KV_NOT_FOUND)
+		return PLACES_NONE;
+	return result == KV_OK ? PLACES_FOUND : PLACES_FAILED;
 }
 
 void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void *arg)

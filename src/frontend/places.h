@@ -43,8 +43,13 @@ struct place {
 	struct bytes acl;      /* in the arena */
 	struct bytes location; /* in the arena */
 };
-/* Where the mailbox NAME (internal) is. False: the directory does not have it. */
-bool places_find(struct places *p, struct bytes name, struct arena *a, struct place *place_r);
+enum places_result {
+	PLACES_NONE, /* the directory does not have it */
+	PLACES_FOUND,
+	PLACES_FAILED, /* the list cannot be read now (logged): nobody knows */
+};
+/* Where the mailbox NAME (internal) is; *PLACE_R is set where it was found. */
+enum places_result places_find(struct places *p, struct bytes name, struct arena *a, struct place *place_r);
 
 /* Walk the active mailboxes whose names begin with PREFIX, in order, in one snapshot. FN says whether to go on; what it is
  * given is lent during the call. */

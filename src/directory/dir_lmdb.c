@@ -44,6 +44,28 @@ static bool decide_all(struct kv_txn *t, struct change *first)
 	return true;
 }
 
+static bool makes_room(const struct change *c)
+{
+	return c->kind == CHANGE_RECORD && (c->command == RECORD_DEACTIVATE || c->command == RECORD_DELETE);
+}
+
+/* About what C adds, pages that are changed on the way to it included; 0: it makes room. */
+static size_t growth(const struct change *c)
+{
+	if (!c->is_changed || makes_room(c))
+		return 0;
+	return 4096 + 2 * (c->name.n + c->location.n + c->acl.n);
+}
+
+static bool may_grow(struct kv_txn *t, const struct change *first, struct fault *why)
+{
+	size_t octets = 0;
+
+	for (const struct change *c = first; c != NULL; c = c->next)
+		octets += growth(c);
+	return octets == 0 || kv_may_grow(t, octets, why);
+}
+
 static bool make_all(struct kv *kv, struct dir_writer *w, struct change *first, struct fault *why)
 {
 	struct kv_txn *t = kv_write(kv, why);
@@ -53,6 +75,10 @@ static bool make_all(struct kv *kv, struct dir_writer *w, struct change *first, 
 	if (!decide_all(t, first)) {
 		kv_end(&t);
 		return fault_set(why, FAULT_OPERATOR, "the directory's store cannot be written: see the line before");
+	}
+	if (!may_grow(t, first, why)) {
+		kv_end(&t);
+		return false;
 	}
 	if (!kv_commit(&t, why))
 		return false;
@@ -65,10 +91,16 @@ static void make_each(struct kv *kv, struct dir_writer *w, struct change *first)
 {
 	for (struct change *c = first, *next; c != NULL; c = next) {
 		struct fault why;
+		bool ok;
 
 		next = c->next;
 		c->next = NULL;
-		if (!make_all(kv, w, c, &why)) {
+		ok = make_all(kv, w, c, &why);
+		if (!ok && makes_room(c) && kv_give_up_reserve(kv)) {
+			log_event(LOG_WARNING, "directory.reserve.given_up", LOG_FAULT(&why));
+			ok = make_all(kv, w, c, &why);
+		}
+		if (!ok) {
 			log_event(LOG_ERROR, "directory.write.failed", LOG_FAULT(&why));
 			change_refuse(c, "the directory cannot write now");
 		}

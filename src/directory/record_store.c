@@ -13,6 +13,9 @@
 
 enum { TABLE_MAILBOX, TABLE_DELETED, TABLE_DELETED_ORDER, TABLE_SERVER, TABLE_SEEN, TABLE_COUNT };
 
+/* So many deletions are remembered also where there is no room. */
+#define DELETED_MIN 1000
+
 static const char *const tables[TABLE_COUNT] = { "mailbox", "deleted", "deleted-order", "server", "seen" };
 
 /* LMDB takes an empty file for a new one; to begin with no mailboxes is not to be done unasked. */
@@ -202,6 +205,9 @@ enum kv_result record_note_deleted(struct kv_txn *t, struct bytes name, struct b
 	if (result == KV_OK)
 		result = kv_put(t, TABLE_DELETED_ORDER, bytes_make(order, 8), name);
 	if (result == KV_OK && kv_count(t, TABLE_DELETED_ORDER) > RECORD_DELETED_MAX)
+		result = forget_oldest(t);
+	/* Where there is no room, memory must not take what the deletion gives. */
+	for (int i = 0; i < 2 && result == KV_OK && kv_is_tight(t) && kv_count(t, TABLE_DELETED_ORDER) > DELETED_MIN; i++)
 		result = forget_oldest(t);
 	buffer_fini(&value);
 	return result;

@@ -172,6 +172,11 @@ void kv_end(struct kv_txn **t)
 	*t = NULL;
 }
 
+struct kv *kv_of(const struct kv_txn *t)
+{
+	return t->kv;
+}
+
 bool kv_has_failed(const struct kv_txn *t)
 {
 	return t->has_failed;

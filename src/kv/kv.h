@@ -55,6 +55,15 @@ bool kv_commit(struct kv_txn **t, struct fault *why);
 /* End any transaction, dropping changes. Sets *T to NULL; NULL is allowed. */
 void kv_end(struct kv_txn **t);
 
+/* Of a durable store's write transactions, on the one thread that writes. Some room is kept back for what makes room:
+ *
+ * kv_may_grow         whether T may add about so many octets; false with WHY: what is left is kept for others
+ * kv_is_tight         the reserve was given up and could not be had again
+ * kv_give_up_reserve  a change that makes room did not fit: whether it may now, tried again */
+bool kv_may_grow(struct kv_txn *t, size_t octets, struct fault *why);
+bool kv_is_tight(const struct kv_txn *t);
+bool kv_give_up_reserve(struct kv *kv);
+
 /* Whether an access in T has failed: what looked like the end of a table, or a key that is not there, may be damage. */
 bool kv_has_failed(const struct kv_txn *t);
 

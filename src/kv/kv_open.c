@@ -220,6 +220,8 @@ struct kv *kv_open(const char *dir, size_t map_size, const char *const *tables, 
 	if (!is_reader)
 		ok = file_make_dirs(dir, 0700, why) && take_lock_room(dir, why) && take_file(kv, why);
 	ok = ok && open_env(kv, map_size, tables, is_reader, why);
+	if (ok && is_durable)
+		kv_take_reserve(kv);
 	if (!ok && !is_reader)
 		remove_empty(kv);
 	if (!ok)

@@ -16,6 +16,7 @@ struct kv {
 	bool is_durable;
 	const uint8_t *base; /* where the file is mapped; NULL: not known */
 	size_t map_size, page_size;
+	bool has_reserve; /* the writer's thread */
 	int fd; /* of the file, under an exclusive lock; -1: a reader's */
 };
 
@@ -47,5 +48,12 @@ extern _Thread_local const struct kv *kv_inside;
  * where the file is shorter than its pages' number says. (It may rightly lack its last pages, where they were freed before
  * they were ever written.) Before LMDB has it open for writing. False with WHY. */
 bool kv_check(const struct kv *kv, int fd, bool only_if_short, struct fault *why);
+
+/* Octets on the disk, and of the map. */
+#define KV_RESERVE (512u << 10)
+
+/* Have the reserve, if there is room. */
+void kv_take_reserve(struct kv *kv);
+struct kv *kv_of(const struct kv_txn *t);
 
 #endif

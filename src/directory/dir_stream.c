@@ -3,7 +3,7 @@
  * among the held ones, one that it has not yet reached is sent twice, which changes nothing.
  *
  * A follower that does not read costs mupdate_max_pending octets of changes at most, besides what of the list is on its
- * way, then it is disconnected; nobody waits for it. */
+ * way, and all together mupdate_max_pending_all; then it is disconnected; nobody waits for it. */
 #include <stdlib.h>
 
 #include "dir_session.h"
@@ -139,9 +139,41 @@ static void write_delete(struct buffer *to, struct bytes tag, struct bytes name)
 	buffer_add_str(to, "\r\n");
 }
 
+static size_t pending(const struct dir_session *s)
+{
+	return conn_pending(s->conn) + s->held.n;
+}
+
+static void drop(struct dir_session *s)
+{
+	log_event(LOG_WARNING, "directory.follower.dropped", LOG_U64("conn", s->id), LOG_STR("peer", conn_peer(s->conn)),
+	          LOG_U64("pending", pending(s)));
+	list_remove(&s->follower);
+	conn_abort(s->conn);
+}
+
+/* Many that do not read may each be below their own limit: those for whom most waits go until the rest is below MAX. */
+static void drop_biggest(struct directory *d, size_t total, size_t max)
+{
+	while (total > max) {
+		struct dir_session *biggest = NULL;
+
+		LIST_EACH(m, &d->followers) {
+			struct dir_session *s = LIST_OBJECT(m, struct dir_session, follower);
+
+			if (biggest == NULL || pending(s) > pending(biggest))
+				biggest = s;
+		}
+		if (biggest == NULL || pending(biggest) == 0)
+			return;
+		total -= pending(biggest);
+		drop(biggest);
+	}
+}
+
 void dir_broadcast(struct directory *d, const struct change *c)
 {
-	size_t max = (size_t)config_number(d->config, "mupdate_max_pending");
+	size_t max = (size_t)config_number(d->config, "mupdate_max_pending"), total = 0;
 
 	LIST_EACH(m, &d->followers) {
 		struct dir_session *s = LIST_OBJECT(m, struct dir_session, follower);
@@ -160,11 +192,10 @@ void dir_broadcast(struct directory *d, const struct change *c)
 			buffer_add(&s->held, buffer_bytes(&d->line));
 		else
 			conn_write(s->conn, buffer_bytes(&d->line));
-		if (conn_pending(s->conn) + s->held.n > max + LIST_PENDING_MAX) {
-			log_event(LOG_WARNING, "directory.follower.dropped", LOG_U64("conn", s->id),
-			          LOG_STR("peer", conn_peer(s->conn)), LOG_U64("pending", conn_pending(s->conn) + s->held.n));
-			list_remove(&s->follower);
-			conn_abort(s->conn);
-		}
+		if (pending(s) > max + LIST_PENDING_MAX)
+			drop(s);
+		else
+			total += pending(s);
 	}
+	drop_biggest(d, total, (size_t)config_number(d->config, "mupdate_max_pending_all"));
 }

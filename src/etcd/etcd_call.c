@@ -198,16 +198,34 @@ enum etcd_result etcd_error(struct etcd *e, long status, const json_t *answer, s
 	return ETCD_REFUSED;
 }
 
+static size_t read_body(char *to, size_t size, size_t n, void *arg)
+{
+	struct bytes *left = arg, piece = bytes_sub(*left, 0, size * n);
+
+	if (piece.n > 0)
+		memcpy(to, piece.p, piece.n);
+	*left = bytes_from(*left, piece.n);
+	return piece.n;
+}
+
 /* One exchange with the present endpoint. *SENT_R: the request may have arrived. */
-static enum etcd_result exchange(struct etcd *e, const char *path, struct bytes body, json_t **answer_r, bool *sent_r,
-                                 struct fault *why)
+static enum etcd_result exchange(struct etcd *e, const char *path, struct bytes body, bool is_write, json_t **answer_r,
+                                 bool *sent_r, struct fault *why)
 {
 	struct curl_slist *headers = etcd_prepare(e, path, body);
-	CURLcode rc = curl_easy_perform(e->curl);
+	CURLcode rc;
 	enum etcd_result result = ETCD_OK;
 	json_error_t bad;
 	long status = 0;
 
+	if (is_write) {
+		/* When a connection that was kept dies without an answer, libcurl sends a body that it has once more, and nobody hears
+		 * that it did: what is made twice then looks like another's. One that it reads piece by piece it cannot. */
+		(void)curl_easy_setopt(e->curl, CURLOPT_POSTFIELDS, NULL);
+		(void)curl_easy_setopt(e->curl, CURLOPT_READFUNCTION, read_body);
+		(void)curl_easy_setopt(e->curl, CURLOPT_READDATA, &body);
+	}
+	rc = curl_easy_perform(e->curl);
 	curl_slist_free_all(headers);
 	*answer_r = NULL;
 	*sent_r = rc != CURLE_COULDNT_CONNECT && rc != CURLE_COULDNT_RESOLVE_HOST && rc != CURLE_SSL_CONNECT_ERROR &&
@@ -245,7 +263,7 @@ enum etcd_result etcd_login(struct etcd *e, struct fault *why)
 	json_key_string(&body, "name", bytes_of(e->user));
 	json_key_string(&body, "password", bytes_of(e->password == NULL ? "" : e->password));
 	buffer_add_u8(&body, '}');
-	result = exchange(e, "/v3/auth/authenticate", buffer_bytes(&body), &answer, &sent, why);
+	result = exchange(e, "/v3/auth/authenticate", buffer_bytes(&body), false, &answer, &sent, why);
 	buffer_fini(&body);
 	if (result != ETCD_OK)
 		return result;
@@ -270,12 +288,12 @@ enum etcd_result etcd_call(struct etcd *e, const char *path, struct bytes body, 
 		if (result == ETCD_OK) {
 			bool had_token = e->token != NULL;
 
-			result = exchange(e, path, body, answer_r, &sent, why);
+			result = exchange(e, path, body, is_write, answer_r, &sent, why);
 			if (result == ETCD_REFUSED && had_token && e->token == NULL) {
 				/* The token has run out, nothing was done: once more with a new one. */
 				result = etcd_login(e, why);
 				if (result == ETCD_OK)
-					result = exchange(e, path, body, answer_r, &sent, why);
+					result = exchange(e, path, body, is_write, answer_r, &sent, why);
 			}
 		}
 		if (result != ETCD_UNKNOWN)

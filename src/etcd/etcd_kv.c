@@ -89,6 +89,29 @@ static enum etcd_result nonsense(struct etcd *e, struct fault *why)
 	return ETCD_UNKNOWN;
 }
 
+enum etcd_result etcd_take_txn(struct etcd *e, const json_t *answer, int64_t *revision_r, etcd_pair_fn *fn, void *arg,
+                               struct fault *why)
+{
+	const json_t *responses = json_object_get(answer, "responses"), *r;
+	enum etcd_result result = ETCD_DIFFERS;
+	size_t i;
+
+	*revision_r = revision_of(answer);
+	if (*revision_r <= 0)
+		return nonsense(e, why);
+	if (json_is_true(json_object_get(answer, "succeeded")))
+		return ETCD_OK;
+	json_array_foreach (responses, i, r) {
+		const json_t *range = json_object_get(r, "response_range");
+
+		if (range == NULL)
+			range = json_object_get(r, "responseRange");
+		if (!give_pairs(json_object_get(range, "kvs"), fn, arg))
+			result = nonsense(e, why);
+	}
+	return result;
+}
+
 enum etcd_result etcd_txn_do(struct etcd *e, const struct etcd_txn *t, int64_t *revision_r, etcd_pair_fn *fn, void *arg,
                              struct fault *why)
 {
@@ -107,25 +130,20 @@ enum etcd_result etcd_txn_do(struct etcd *e, const struct etcd_txn *t, int64_t *
 	buffer_fini(&body);
 	if (result != ETCD_OK)
 		return result;
-	*revision_r = revision_of(answer);
-	if (*revision_r <= 0) {
-		result = nonsense(e, why);
-	} else if (!json_is_true(json_object_get(answer, "succeeded"))) {
-		const json_t *responses = json_object_get(answer, "responses"), *r;
-		size_t i;
-
-		result = ETCD_DIFFERS;
-		json_array_foreach (responses, i, r) {
-			const json_t *range = json_object_get(r, "response_range");
-
-			if (range == NULL)
-				range = json_object_get(r, "responseRange");
-			if (!give_pairs(json_object_get(range, "kvs"), fn, arg))
-				result = nonsense(e, why);
-		}
-	}
+	result = etcd_take_txn(e, answer, revision_r, fn, arg, why);
 	json_decref(answer);
 	return result;
+}
+
+enum etcd_result etcd_take_range(struct etcd *e, const json_t *answer, int64_t *revision, etcd_pair_fn *fn, void *arg,
+                                 bool *more_r, struct fault *why)
+{
+	if (*revision == 0)
+		*revision = revision_of(answer);
+	*more_r = json_is_true(json_object_get(answer, "more"));
+	if (*revision <= 0 || !give_pairs(json_object_get(answer, "kvs"), fn, arg))
+		return nonsense(e, why);
+	return ETCD_OK;
 }
 
 enum etcd_result etcd_range(struct etcd *e, struct bytes from, struct bytes to, size_t limit, int64_t *revision,
@@ -147,11 +165,7 @@ enum etcd_result etcd_range(struct etcd *e, struct bytes from, struct bytes to, 
 	buffer_fini(&body);
 	if (result != ETCD_OK)
 		return result;
-	if (*revision == 0)
-		*revision = revision_of(answer);
-	*more_r = json_is_true(json_object_get(answer, "more"));
-	if (*revision <= 0 || !give_pairs(json_object_get(answer, "kvs"), fn, arg))
-		result = nonsense(e, why);
+	result = etcd_take_range(e, answer, revision, fn, arg, more_r, why);
 	json_decref(answer);
 	return result;
 }

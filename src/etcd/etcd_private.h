@@ -33,6 +33,13 @@ enum etcd_result etcd_login(struct etcd *e, struct fault *why);
 /* What an answer that is an error says: GONE, REFUSED, or UNKNOWN where another endpoint may do better. */
 enum etcd_result etcd_error(struct etcd *e, long status, const json_t *answer, struct fault *why);
 
+/* What the answers to a transaction and to a range say, and a line of a watch; for their results see etcd.h. */
+enum etcd_result etcd_take_txn(struct etcd *e, const json_t *answer, int64_t *revision_r, etcd_pair_fn *fn, void *arg,
+                               struct fault *why);
+enum etcd_result etcd_take_range(struct etcd *e, const json_t *answer, int64_t *revision, etcd_pair_fn *fn, void *arg,
+                                 bool *more_r, struct fault *why);
+enum etcd_result etcd_take_line(struct etcd *e, const struct etcd_watch *w, struct bytes line, struct fault *why);
+
 /* A member of an object: etcd writes 64-bit numbers as strings and leaves out what is zero. */
 int64_t etcd_int(const json_t *object, const char *key);
 /* Append what the base64 string KEY of OBJECT encodes; false: it is no base64. */

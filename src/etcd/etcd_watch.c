@@ -30,7 +30,7 @@ static bool give_event(const struct etcd_watch *w, const json_t *event)
 	return ok;
 }
 
-static enum etcd_result take_answer(struct stream *s, const json_t *answer)
+static enum etcd_result take_answer(struct etcd *e, const struct etcd_watch *w, const json_t *answer, struct fault *why)
 {
 	const json_t *result = json_object_get(answer, "result"), *event;
 	const json_t *events = json_object_get(result, "events");
@@ -38,25 +38,40 @@ static enum etcd_result take_answer(struct stream *s, const json_t *answer)
 	size_t i;
 
 	if (result == NULL)
-		return etcd_error(s->e, 200, json_object_get(answer, "error"), s->why);
+		return etcd_error(e, 200, json_object_get(answer, "error"), why);
 	if (json_is_true(json_object_get(result, "canceled"))) {
 		const char *reason = json_string_value(json_object_get(result, "cancel_reason"));
 
-		(void)fault_set(s->why, FAULT_TRANSIENT, "etcd at %s ended the watch: %s", etcd_endpoint(s->e),
+		(void)fault_set(why, FAULT_TRANSIENT, "etcd at %s ended the watch: %s", etcd_endpoint(e),
 		                reason != NULL ? reason : "no reason given");
 		return etcd_int(result, "compact_revision") > 0 ? ETCD_GONE : ETCD_REFUSED;
 	}
 	json_array_foreach (events, i, event) {
-		if (!give_event(s->w, event)) {
-			(void)fault_set(s->why, FAULT_TRANSIENT, "etcd at %s: an event that is not as documented", etcd_endpoint(s->e));
+		if (!give_event(w, event)) {
+			(void)fault_set(why, FAULT_TRANSIENT, "etcd at %s: an event that is not as documented", etcd_endpoint(e));
 			return ETCD_UNKNOWN;
 		}
 		/* The header's revision may be ahead of what has been sent. */
 		revision = etcd_int(json_object_get(event, "kv"), "mod_revision");
 	}
 	if (revision > 0)
-		s->w->on_events_end(s->w->arg, revision);
+		w->on_events_end(w->arg, revision);
 	return ETCD_OK;
+}
+
+enum etcd_result etcd_take_line(struct etcd *e, const struct etcd_watch *w, struct bytes line, struct fault *why)
+{
+	json_error_t bad;
+	json_t *answer = json_loadb((const char *)line.p, line.n, 0, &bad);
+	enum etcd_result result;
+
+	if (answer == NULL) {
+		(void)fault_set(why, FAULT_TRANSIENT, "etcd at %s: a line that is not JSON", etcd_endpoint(e));
+		return ETCD_UNKNOWN;
+	}
+	result = take_answer(e, w, answer, why);
+	json_decref(answer);
+	return result;
 }
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
@@ -71,16 +86,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	}
 	buffer_add(&s->line, bytes_make(p, size * n));
 	while (s->result == ETCD_OK && (at = bytes_find(buffer_bytes(&s->line), '\n')) < s->line.n) {
-		json_error_t bad;
-		json_t *answer = json_loadb((const char *)s->line.p, at, 0, &bad);
-
-		if (answer == NULL) {
-			(void)fault_set(s->why, FAULT_TRANSIENT, "etcd at %s: a line that is not JSON", etcd_endpoint(s->e));
-			s->result = ETCD_UNKNOWN;
-		} else {
-			s->result = take_answer(s, answer);
-			json_decref(answer);
-		}
+		s->result = etcd_take_line(s->e, s->w, bytes_sub(buffer_bytes(&s->line), 0, at), s->why);
 		buffer_drop_front(&s->line, at + 1);
 	}
 	return s->result == ETCD_OK ? size * n : 0;

@@ -26,6 +26,9 @@
 #define NODE_TABLE 2
 #define DATABASE_SIZE 48u
 #define HEAD_SIZE 152u
+/* Of a database: which kind of keys and values it has. */
+#define FLAGS_KIND 0x7e
+#define FLAGS_NUMBERS 8
 #define MAGIC 0xbeefc0de
 #define VERSION 1
 #define DEPTH_MAX 32
@@ -94,7 +97,7 @@ static const uint8_t *pages(struct check *c, uint64_t number, uint64_t count, ui
 	const uint8_t *page;
 
 	if (number < 2 || number > c->last_page || count - 1 > c->last_page - number) {
-		(void)bad(c, "a page leads to one that cannot be");
+		(void)bad(c, "is damaged: a page leads to one that cannot be");
 		return NULL;
 	}
 	if (c->length / c->page_size < number + count) {
@@ -104,7 +107,7 @@ static const uint8_t *pages(struct check *c, uint64_t number, uint64_t count, ui
 	}
 	page = c->p + number * c->page_size;
 	if (u64_at(page) != number || u16_at(page + 10) != kind) {
-		(void)bad(c, "a page is another, or of another kind");
+		(void)bad(c, "is damaged: a page is another, or of another kind");
 		return NULL;
 	}
 	return page;
@@ -116,12 +119,12 @@ static bool check_free(struct check *c, struct bytes value)
 	uint64_t count = value.n < 8 || value.n % 8 != 0 ? NO_PAGE : u64_at(value.p), last = NO_PAGE;
 
 	if (count != value.n / 8 - 1)
-		return bad(c, "a list of free pages has a wrong length");
+		return bad(c, "is damaged: a list of free pages has a wrong length");
 	for (uint64_t i = 1; i <= count; i++) {
 		uint64_t number = u64_at(value.p + 8 * i);
 
 		if (number < 2 || number > c->last_page || number >= last)
-			return bad(c, "a list of free pages has a page that cannot be");
+			return bad(c, "is damaged: a list of free pages has a page that cannot be");
 		last = number;
 	}
 	return true;
@@ -136,12 +139,12 @@ static bool check_value(struct check *c, uint16_t flags, struct bytes value, uin
 		if (page == NULL)
 			return false;
 		if (u32_at(page + 12) != count)
-			return bad(c, "a long value has another length than its pages");
+			return bad(c, "is damaged: a long value has another length than its pages");
 		c->overflows += count;
 		value = bytes_make(page + PAGE_HEAD, length);
 	}
 	if ((flags & NODE_TABLE) != 0 && value.n != DATABASE_SIZE)
-		return bad(c, "a table's entry is none");
+		return bad(c, "is damaged: a table's entry is none");
 	return !c->is_free || check_free(c, value);
 }
 
@@ -164,11 +167,11 @@ static bool check_leaf_node(struct check *c, const uint8_t *node, uint64_t room)
 	struct bytes key = bytes_make(node + NODE_HEAD, key_length);
 
 	if (flags > (NODE_BIG | NODE_TABLE) || key_length == 0 || key_length > KV_KEY_MAX || (c->is_free && key_length != 8))
-		return bad(c, "a key is none");
+		return bad(c, "is damaged: a key is none");
 	if (here > room - NODE_HEAD || key_length > room - NODE_HEAD - here)
-		return bad(c, "an entry is not within its page");
+		return bad(c, "is damaged: an entry is not within its page");
 	if (!is_after(c, key))
-		return bad(c, "keys are not in order");
+		return bad(c, "is damaged: keys are not in order");
 	c->last_key = key;
 	c->entries++;
 	return check_value(c, flags, bytes_make(key.p + key.n, here), length);
@@ -181,13 +184,13 @@ static bool check_page(struct check *c, const uint8_t *page, unsigned depth, boo
 	uint64_t lower = u16_at(page + 12), upper = u16_at(page + 14);
 
 	if (lower <= PAGE_HEAD || lower % 2 != 0 || lower > upper || upper > c->page_size)
-		return bad(c, "a page is not filled as it can be");
+		return bad(c, "is damaged: a page is not filled as it can be");
 	for (uint64_t at = PAGE_HEAD; at < lower; at += 2) {
 		uint64_t offset = u16_at(page + at);
 		const uint8_t *node = page + offset;
 
 		if (offset < upper || offset > c->page_size - NODE_HEAD)
-			return bad(c, "an entry is not within its page");
+			return bad(c, "is damaged: an entry is not within its page");
 		if (is_leaf ? !check_leaf_node(c, node, c->page_size - offset) :
 		              !check_tree(c, u16_at(node) | (uint64_t)u16_at(node + 2) << 16 | (uint64_t)u16_at(node + 4) << 32, depth + 1))
 			return false;
@@ -204,7 +207,7 @@ static bool check_tree(struct check *c, uint64_t number, unsigned depth)
 		return false;
 	/* Whatever refers to what, the walk ends. */
 	if (is_leaf ? c->leaves++ >= c->tree->leaves : c->branches++ >= c->tree->branches)
-		return bad(c, "there are more pages than are counted");
+		return bad(c, "is damaged: there are more pages than are counted");
 	return check_page(c, page, depth, is_leaf);
 }
 
@@ -214,14 +217,16 @@ static bool check_database(struct check *c, const struct database *d, bool is_fr
 	c->is_free = is_free;
 	c->branches = c->leaves = c->overflows = c->entries = 0;
 	c->last_key = BYTES_NONE;
+	if ((d->flags & FLAGS_KIND) != (is_free ? FLAGS_NUMBERS : 0))
+		return bad(c, "is damaged: a table is of another kind");
 	if (d->root == NO_PAGE)
-		return d->entries == 0 || bad(c, "a table has entries and no page");
+		return d->entries == 0 || bad(c, "is damaged: a table has entries and no page");
 	if (d->depth == 0 || d->depth > DEPTH_MAX)
-		return bad(c, "a table is too deep");
+		return bad(c, "is damaged: a table is too deep");
 	if (!check_tree(c, d->root, 1))
 		return false;
 	if (c->branches != d->branches || c->leaves != d->leaves || c->overflows != d->overflows || c->entries != d->entries)
-		return bad(c, "a table has not as many pages or entries as are counted");
+		return bad(c, "is damaged: a table has not as many pages or entries as are counted");
 	return true;
 }
 
@@ -242,7 +247,7 @@ static bool check_tables(struct check *c, uint64_t number, unsigned depth, const
 			continue;
 		}
 		if (u16_at(node + 4) != NODE_TABLE)
-			return bad(c, "a table's entry is none");
+			return bad(c, "is damaged: a table's entry is none");
 		d = database_at(node + NODE_HEAD + u16_at(node + 6));
 		if (!check_database(c, &d, false))
 			return false;
@@ -250,22 +255,30 @@ static bool check_tables(struct check *c, uint64_t number, unsigned depth, const
 	return true;
 }
 
-/* The newer head. NULL: there is none, which LMDB itself tells. */
+/* The newer head. NULL: none is sound; without a problem it is no file of LMDB's, which LMDB itself tells. */
 static const uint8_t *head_of(struct check *c)
 {
-	const uint8_t *one = c->p + PAGE_HEAD, *two;
+	const uint8_t *one = c->p + PAGE_HEAD, *two, *newer;
+	uint64_t number;
 
 	if (c->length < PAGE_HEAD + HEAD_SIZE || u32_at(one) != MAGIC || u32_at(one + 4) != VERSION)
 		return NULL;
 	c->page_size = u32_at(one + 24);
-	if (c->page_size < 512 || c->page_size > 65536 || (c->page_size & (c->page_size - 1)) != 0)
-		return NULL;
-	if (c->length < c->page_size + PAGE_HEAD + HEAD_SIZE)
-		return NULL;
 	two = one + c->page_size;
-	if (u32_at(two) != MAGIC || u32_at(two + 4) != VERSION)
+	if (c->page_size < 512 || c->page_size > 65536 || (c->page_size & (c->page_size - 1)) != 0)
+		(void)bad(c, "is damaged: its head has no size of pages");
+	else if (c->length < c->page_size + PAGE_HEAD + HEAD_SIZE)
+		(void)bad(c, "was cut short, within its heads");
+	else if (u32_at(two) != MAGIC || u32_at(two + 4) != VERSION || u32_at(two + 24) != c->page_size)
+		(void)bad(c, "is damaged: its heads differ");
+	if (c->problem != NULL)
 		return NULL;
-	return u64_at(one + 128) >= u64_at(two + 128) ? one : two;
+	number = u64_at(one + 128) >= u64_at(two + 128) ? 0 : 1;
+	/* Transactions write them in turn. */
+	newer = number == 0 ? one : two;
+	if ((u64_at(newer + 128) & 1) != number)
+		(void)bad(c, "is damaged: its heads are not in turn");
+	return c->problem == NULL ? newer : NULL;
 }
 
 static void check_all(struct check *c, bool only_if_short)
@@ -277,7 +290,7 @@ static void check_all(struct check *c, bool only_if_short)
 		return;
 	c->last_page = u64_at(head + 120);
 	if (c->last_page < 1 || c->last_page >= u64_at(head + 16) / c->page_size) {
-		(void)bad(c, "has more pages than its head allows");
+		(void)bad(c, "is damaged: it has more pages than its head allows");
 		return;
 	}
 	if (only_if_short && c->length / c->page_size > c->last_page)
@@ -313,5 +326,5 @@ bool kv_check(const struct kv *kv, int fd, bool only_if_short, struct fault *why
 	if (c.is_cut)
 		return kv_is_damaged(kv, why, "was cut short: it has %llu octets of %llu", (unsigned long long)c.length,
 		                     (unsigned long long)((c.last_page + 1) * c.page_size));
-	return kv_is_damaged(kv, why, "is damaged: %s", c.problem);
+	return kv_is_damaged(kv, why, "%s", c.problem);
 }

@@ -54,15 +54,18 @@ static bool cmd_again(struct dir_session *s, const struct mupdate_line *line)
 	return true;
 }
 
-static const char *write_refusal(const struct dir_session *s, struct bytes name, struct bytes location)
+/* LOCATION: NULL where the command has none. What it holds is the backends' business, but nobody is nowhere. */
+static const char *write_refusal(const struct dir_session *s, struct bytes name, const struct bytes *location)
 {
 	if (name.n == 0 || name.n > RECORD_NAME_MAX || bytes_find(name, '\0') < name.n)
 		return "the mailbox name is not allowed";
+	if (location != NULL && location->n == 0)
+		return "the location is not allowed";
 	if (s->is_admin)
 		return NULL;
 	if (s->server == NULL)
 		return "not allowed";
-	if (location.n > 0 && !location_same_server(location_of(location).server, bytes_of(s->server)))
+	if (location != NULL && !location_same_server(location_of(*location).server, bytes_of(s->server)))
 		return "the location is another server's";
 	return NULL;
 }
@@ -78,7 +81,7 @@ static struct bytes lower_copy(struct arena *a, struct bytes b)
 
 static bool submit_record(struct dir_session *s, const struct mupdate_line *line, enum record_command command)
 {
-	const char *refusal = write_refusal(s, line->args[0], line->count > 1 ? line->args[1] : BYTES_NONE);
+	const char *refusal = write_refusal(s, line->args[0], line->count > 1 ? &line->args[1] : NULL);
 	struct change *c;
 
 	if (refusal != NULL) {

@@ -149,8 +149,8 @@ static bool put_record(struct in *i, const struct record *r)
 
 	if (name.n == 0 || name.n > RECORD_NAME_MAX || bytes_find(name, '\0') < name.n)
 		return bad(i, "the mailbox name is empty, too long, or holds a NUL");
-	if (bytes_find(r->location, '!') == r->location.n)
-		return bad(i, "the location has no '!'");
+	if (r->location.n == 0)
+		return bad(i, "the location is empty");
 	if (i->etcd == NULL) {
 		if (record_get(i->txn, name, &there) != KV_OK)
 			return bad(i, "the store cannot be read");

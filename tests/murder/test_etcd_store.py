@@ -136,6 +136,50 @@ def test_moving_a_directory(plain, tmp_path):
     assert roost("mupdate", "export", "-C", third.mupdate.config).stdout == text.stdout
 
 
+def test_names_and_locations_of_every_octet(plain):
+    d = Directories(plain, 2, extra={"etcd_prefix": "/octets/"}).start()
+    try:
+        a, b = Mupdate(At(d.ports[0]), "admin"), Mupdate(At(d.ports[1]), "admin")
+        for octet in range(1, 256):
+            name = b"user.%c.%c" % (octet, octet)
+            a.send(b't%d ACTIVATE {%d+}\r\n%s {%d+}\r\n%s {%d+}\r\n%s\r\n' % (octet, len(name), name, len(name), name, len(name), name))
+        for octet in range(1, 256):
+            assert a.record().startswith(f"t{octet} OK")
+        # In the order of octets, as with LMDB, and the same at each.
+        names = sorted(b"user.%c.%c" % (o, o) for o in range(1, 256))
+        want = [f'MAILBOX "{n}" "{n}" "{n}"' for n in (x.decode("utf-8", "surrogateescape") for x in names)]
+        wait_for(lambda: len(b.ok("LIST")) == 255, "the other has heard of all")
+        for c in (a, b):
+            assert [x.split(" ", 1)[1] for x in c.ok("LIST")] == want
+        b.no("RESERVE", "", "backenda!default")
+        b.no("RESERVE", "user.nowhere", "")
+        b.no("RESERVE", "n" * 512, "backenda!default")
+        b.ok("RESERVE", "n" * 511, "l" * 60000)
+        assert state(a, "n" * 511) == ("RESERVE", "l" * 60000)
+    finally:
+        d.stop()
+
+
+def test_a_follower_that_never_reads(plain):
+    """What a follower is sent comes from the copy: it has the same bounds, and holds up nobody."""
+    d = Directories(plain, 2, extra={"etcd_prefix": "/deaf/", "mupdate_max_pending": "1M"}).start()
+    try:
+        c, deaf, reads = Mupdate(At(d.ports[0]), "admin"), [Mupdate(At(d.ports[1]), "frontend") for _ in range(3)], Mupdate(At(d.ports[1]), "frontend")
+        for i in range(20):
+            c.ok("ACTIVATE", f"user.long{i}", "backenda!default", "x" * 60000)
+        for f in deaf:
+            f.send("u UPDATE\r\n")
+        assert len(reads.follow()) == 20
+        for i in range(120):
+            c.ok("ACTIVATE", f"user.long{i % 20}", "backenda!default", "y" * 60000 + str(i))
+            assert reads.record().endswith(f'yy{i}"')
+        wait_for(lambda: "directory.follower.dropped" in d.daemons[1].text(), "they are dropped")
+        for f in deaf:
+            assert "yy119" not in f.ends()
+    finally:
+        d.stop()
+
+
 GOOD = "roost-directory\t1\nreserved\tuser.a\tbackenda!default\nserver\tbackenda\t3\tm1\tm1%20m2\nend\t2\n"
 
 
@@ -143,7 +187,7 @@ GOOD = "roost-directory\t1\nreserved\tuser.a\tbackenda!default\nserver\tbackenda
     ("", "line 0: not an exported directory"), ("roost-directory\t2\nend\t0\n", "line 1: not an exported directory"),
     (GOOD[:-7], "end line is missing|too long"), (GOOD.replace("end\t2", "end\t3"), "line 4: lines are missing"),
     (GOOD.replace("user.a", "user.%4"), "line 2: %"), (GOOD.replace("user.a", ""), "line 2: the mailbox name"),
-    (GOOD.replace("user.a", "x" * 600), "line 2: the mailbox name"), (GOOD.replace("backenda!default", "backenda"), "line 2: the location"),
+    (GOOD.replace("user.a", "x" * 600), "line 2: the mailbox name"), (GOOD.replace("backenda!default", ""), "line 2: the location"),
     (GOOD.replace("reserved", "forgotten"), "line 2: not a line"), (GOOD.replace("\t3\t", "\tthree\t"), "line 3: a server"),
     (GOOD.replace("user.a", "user.%00"), "line 2: the mailbox name"), (GOOD.replace("m1%20m2", "a\tb\tc\td"), "line 3: too many fields"),
     (GOOD.replace("user.a", "user." + "y" * 3000000), "line 2: too long"),

@@ -145,6 +145,40 @@ def test_as_long_as_may_be(c):
     assert state(c, name) is None
 
 
+def test_update_with_wrong_filters(server):
+    for args in ([b"atom"], [b'"open'], [b'"x"'] * 17, [b'"x"'] * 1000, [b"{%d}" % (MAX_STRING + 1)], [b'"a" atom'], [b"{4+}\r\na\0bc"]):
+        c = Mupdate(server, "admin")
+        is_bad(c, "UPDATE", args)
+        assert len(c.follow()) == 1, "it may yet follow"
+        c.close()
+    # As many as may be, doubled, of any octet: they match nothing, or what they match once.
+    for args, count in (([b'"x"'] * 16, 0), ([b'"backenda"'] * 16, 1), ([literal(bytes([o])) for o in (1, 9, 37, 42, 127, 128, 255)], 0), ([b'""'], 1)):
+        c = Mupdate(server, "admin")
+        c.send(line(b"u", "UPDATE", args))
+        lines, done = c.until("u")
+        assert done.startswith("OK") and len(lines) == count, (args, lines)
+        c.close()
+
+
+def test_arguments_where_there_are_none(c):
+    for verb in ("LOGOUT", "NOOP", "XWATCH", "STARTTLS"):
+        is_bad(c, verb, [b'"x"'])
+        is_bad(c, verb, [literal("x" * MAX_STRING)])
+
+
+def test_a_location_that_is_none(server, c):
+    own = Mupdate(server, "backenda")
+    for x in (c, own):
+        for verb in ("RESERVE", "ACTIVATE", "DEACTIVATE"):
+            x.no(verb, "user.nowhere", "", *COMMANDS[verb][0][2:])
+    for where in ("!", "!default", "backendb!default", "xbackenda!default", "backend!default", "backenda"):
+        done = own.do("RESERVE", "user.nowhere", where)[1]
+        assert done.startswith("OK" if where == "backenda" else "NO"), where
+    own.ok("DELETE", "user.nowhere")
+    own.close()
+    assert state(c, "user.nowhere") is None
+
+
 @pytest.mark.parametrize("verb,i", WITH_ARGUMENTS)
 def test_each_way_to_write_a_string(server, verb, i):
     """Quoted, as a literal, as a literal that waits: the answer is the same."""

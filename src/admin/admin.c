@@ -48,6 +48,13 @@ static enum MHD_Result reply_text(struct MHD_Connection *conn, unsigned status, 
 	return reply(conn, status, "text/plain; charset=utf-8", &body);
 }
 
+static enum MHD_Result reply_role(struct MHD_Connection *conn, const char *role)
+{
+	bool is_up = strcmp(role, "replica") != 0 && strcmp(role, "unknown") != 0;
+
+	return reply_text(conn, is_up ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, role);
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *method,
                                   const char *version, const char *data, size_t *data_size, void **state)
 {
@@ -68,10 +75,10 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 	if (strcmp(url, "/readyz") == 0)
 		return s->is_ready(s->arg) ? reply_text(conn, MHD_HTTP_OK, "ready") :
 		                             reply_text(conn, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready");
-	if (strcmp(url, "/role") == 0) {
-		role = s->role(s->arg);
-		return reply_text(conn, strcmp(role, "replica") == 0 ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, role);
-	}
+	if (strcmp(url, "/role") == 0)
+		return reply_role(conn, s->role(s->arg));
+	if (strncmp(url, "/role/", 6) == 0 && s->role_of != NULL && (role = s->role_of(s->arg, url + 6)) != NULL)
+		return reply_role(conn, role);
 	if (strcmp(url, "/metrics") == 0) {
 		s->metrics(s->arg, &body);
 		return reply(conn, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &body);

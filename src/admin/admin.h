@@ -9,6 +9,9 @@
 struct admin_source {
 	/* "master" or "replica" on a backend; else the role's name. A fixed text, read from an atomic: it never waits. */
 	const char *(*role)(void *arg);
+	/* The role of another: GET /role/MEMBER, MEMBER as it stands in the request. As role(), or "unknown"; NULL: it knows
+	 * no such one. NULL itself where nobody else's role is known. */
+	const char *(*role_of)(void *arg, const char *member);
 	/* Whether it serves: GET /readyz. */
 	bool (*is_ready)(void *arg);
 	/* Append one JSON object. */

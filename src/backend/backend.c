@@ -269,7 +269,7 @@ static bool open_all(struct backend *b, const char *dir, struct fault *why)
 	    !open_listener(b, "lmtp_listen", NULL, lmtp_session_called, &b->lmtp, why))
 		return false;
 	if (config_string(c, "admin_listen") != NULL) {
-		b->source = (struct admin_source){ role, is_ready, status_json, metrics, b };
+		b->source = (struct admin_source){ role, NULL, is_ready, status_json, metrics, b };
 		b->admin = admin_start(config_string(c, "admin_listen"), &b->source, why);
 		if (b->admin == NULL)
 			return fault_context(why, "admin_listen");

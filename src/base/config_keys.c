@@ -44,7 +44,7 @@ const struct config_key config_keys[] = {
 	{ "sync_mode", CONFIG_CHOICE, "sync", 0, 0, "sync", "When a write is acknowledged: sync waits for every in-sync member" },
 	{ "lease_ms", CONFIG_NUMBER, "1000", 100, MS_MAX, NULL, "How long a master may act without hearing from an in-sync member" },
 	{ "servers", CONFIG_WORDS, NULL, 0, 0, NULL, "On the mupdate server: accounts whose members may join as the server of the same name" },
-	{ "members-", CONFIG_WORDS, NULL, 0, 0, NULL, "On the mupdate server: MEMBER=AUTHNAME of the members of SERVER; the first starts as master" },
+	{ "members-", CONFIG_WORDS, NULL, 0, 0, NULL, "On the mupdate server: members of SERVER that do not join, each MEMBER=AUTHNAME, MEMBER=ADDRESS or MEMBER=AUTHNAME@ADDRESS; the first starts as master" },
 	{ "directory_store", CONFIG_CHOICE, "lmdb", 0, 0, "lmdb etcd", "Where the mupdate server keeps its records: below configdirectory, or in an etcd that several share" },
 	{ "etcd_endpoints", CONFIG_WORDS, NULL, 0, 0, NULL, "URLs of the etcd servers" },
 	{ "etcd_prefix", CONFIG_STRING, "/roost/", 0, 0, NULL, "What the keys in etcd begin with; one murder, one prefix" },

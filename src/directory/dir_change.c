@@ -66,7 +66,7 @@ struct change *change_of_reign(struct bytes server, const struct reign *reign)
 
 void change_refuse(struct change *c, const char *text)
 {
-	c->is_ok = c->is_changed = c->is_move = false;
+	c->is_ok = c->is_changed = c->is_move = c->is_ignored = false;
 	c->text = text;
 }
 
@@ -105,7 +105,7 @@ static enum kv_result decide_record(const struct dir_view *v, void *at, struct c
 	if (result != KV_OK)
 		return result;
 	if (!may) {
-		c->is_ok = true;
+		c->is_ok = c->is_ignored = true;
 		c->text = "done";
 		return KV_OK;
 	}
@@ -177,7 +177,7 @@ static enum kv_result decide_nothing(const struct dir_view *v, void *at, struct 
 
 enum kv_result change_decide(const struct dir_view *v, void *at, struct change *c)
 {
-	c->is_ok = c->is_changed = c->is_move = false;
+	c->is_ok = c->is_changed = c->is_move = c->is_ignored = false;
 	if (c->kind == CHANGE_NONE)
 		return decide_nothing(v, at, c);
 	return c->kind == CHANGE_RECORD ? decide_record(v, at, c) : decide_reign(v, at, c);

@@ -36,6 +36,7 @@ struct change {
 	const char *text;   /* of the answer; in the arena or fixed */
 	bool is_changed;
 	bool is_move;
+	bool is_ignored; /* of a member that is not master: answered positively, and nothing changed */
 	struct record before, after; /* of a changed record (ACL of BEFORE is not kept); of CHANGE_NONE: AFTER is what is */
 	struct reign reign;          /* of a change of configuration: the one in force after it */
 };

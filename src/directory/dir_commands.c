@@ -1,6 +1,7 @@
 /* dir_commands.c - the commands of RFC 3656 section 4 after authentication: the one table, and what each does. */
 #include <string.h>
 
+#include "dir_members.h"
 #include "dir_session.h"
 #include "location.h"
 #include "log.h"
@@ -67,6 +68,8 @@ static const char *write_refusal(const struct dir_session *s, struct bytes name,
 		return "not allowed";
 	if (location != NULL && !location_same_server(location_of(*location).server, bytes_of(s->server)))
 		return "the location is another server's";
+	if (s->member == NULL && dir_members_has(s->dir->config, bytes_of(s->server)))
+		return "this login is none of the server's members";
 	return NULL;
 }
 
@@ -286,6 +289,13 @@ static void log_move(const struct change *c)
 	          LOG_BYTES("to", c->after.location));
 }
 
+static void ignored(struct directory *d, const struct change *c)
+{
+	(void)atomic_fetch_add(&d->ignored, 1);
+	log_event(LOG_DEBUG, "directory.write.ignored", LOG_BYTES("server", c->server), LOG_BYTES("member", c->member),
+	          LOG_BYTES("mbox", c->name));
+}
+
 void dir_changes_done(void *arg, struct change *first)
 {
 	struct directory *d = arg;
@@ -294,6 +304,8 @@ void dir_changes_done(void *arg, struct change *first)
 	for (struct change *c = first; c != NULL; c = c->next) {
 		if (c->kind == CHANGE_NONE)
 			continue;
+		if (c->is_ignored)
+			ignored(d, c);
 		if (c->kind != CHANGE_RECORD) {
 			dir_reign_done(d, c);
 		} else if (c->is_changed) {

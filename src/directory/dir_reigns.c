@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "dir_members.h"
 #include "dir_presence.h"
 #include "dir_session.h"
-#include "json.h"
 #include "location.h"
 #include "log.h"
 #include "record_store.h"
@@ -67,52 +67,29 @@ void dir_tell_front(struct directory *d, const struct front *f)
 	dir_status_changed(d);
 }
 
-/* A `members-SERVER` row: MEMBER=ACCOUNT words. */
-static bool row_member(struct bytes *row, struct bytes *member_r, struct bytes *account_r)
-{
-	struct bytes word;
-	size_t n = 0, mark;
-
-	*row = bytes_trim(*row);
-	while (n < row->n && row->p[n] != ' ' && row->p[n] != '\t')
-		n++;
-	word = bytes_sub(*row, 0, n);
-	*row = bytes_from(*row, n);
-	mark = bytes_find(word, '=');
-	*member_r = bytes_sub(word, 0, mark);
-	*account_r = bytes_from(word, mark + 1);
-	return word.n > 0;
-}
-
-bool dir_foreign_member(const struct config *c, struct bytes account, const char **server_r, struct bytes *member_r)
-{
-	const char *server, *value;
-
-	for (size_t i = 0; config_family(c, "members-", i, &server, &value); i++) {
-		struct bytes row = bytes_of(value), member, acc;
-
-		while (row_member(&row, &member, &acc)) {
-			if (bytes_equal(acc, account)) {
-				*server_r = server;
-				*member_r = member;
-				return true;
-			}
-		}
-	}
-	return false;
-}
-
 bool dir_may_join(const struct config *c, struct bytes account, struct bytes authzid, struct bytes server,
                   struct bytes member)
 {
-	const char *named;
-	struct bytes as;
-
-	if (dir_foreign_member(c, account, &named, &as))
-		return location_same_server(bytes_of(named), server) && bytes_equal(as, member);
+	if (dir_members_has(c, server))
+		return false; /* its roles are not for its members to decide */
 	/* The account is the server's, shared by its members; which of them it is stands in the authorization id. */
 	return config_has_word(c, "servers", account) && location_same_server(account, server) &&
 	       bytes_equal(authzid, member);
+}
+
+/* The names of S's members, as a configuration has them: nobody here knows which of them is in sync. */
+static struct bytes foreign_members(struct arena *a, const struct server *s)
+{
+	struct buffer all = { 0 };
+	struct bytes copy;
+
+	LIST_EACH(at, &s->members) {
+		buffer_add_str(&all, all.n > 0 ? " " : "");
+		buffer_add_str(&all, LIST_OBJECT(at, struct member, in_server)->name);
+	}
+	copy = arena_copy(a, buffer_bytes(&all));
+	buffer_fini(&all);
+	return copy;
 }
 
 static void load_one(void *arg, struct bytes name, const struct reign *reign)
@@ -122,34 +99,38 @@ static void load_one(void *arg, struct bytes name, const struct reign *reign)
 	server_set_reign(registry_server(&d->registry, name, true), reign);
 }
 
+/* The members of a server with a row, and the first of them as master if it has none yet. */
 static void load_foreign(struct directory *d, const char *name, const char *value)
 {
 	struct server *s = registry_server(&d->registry, bytes_of(name), true);
-	struct bytes row = bytes_of(value), member, account;
-	struct buffer all = { 0 };
+	struct bytes row = bytes_of(value), member, first = BYTES_NONE;
 	struct change *c;
 
 	s->is_foreign = true;
-	while (row_member(&row, &member, &account)) {
-		if (server_member(s, member, true) == NULL)
-			break;
-		buffer_add_str(&all, all.n > 0 ? " " : "");
-		buffer_add(&all, member);
+	while (dir_members_next(&row, &member)) {
+		(void)server_member(s, member, true);
+		first = first.n == 0 ? member : first;
 	}
-	if (s->epoch == 0 && all.n > 0) {
-		c = change_new(CHANGE_FIRST_REIGN);
-		c->server = arena_copy(&c->arena, bytes_of(s->name));
-		c->wanted.epoch = 1;
-		c->wanted.in_sync = arena_copy(&c->arena, buffer_bytes(&all));
-		c->wanted.master = bytes_sub(c->wanted.in_sync, 0, bytes_find(c->wanted.in_sync, ' '));
-		dir_writer_submit(d->writer, c);
-	}
-	buffer_fini(&all);
+	if (s->epoch > 0)
+		return;
+	c = change_new(CHANGE_FIRST_REIGN);
+	c->server = arena_copy(&c->arena, bytes_of(s->name));
+	c->wanted.epoch = 1;
+	c->wanted.in_sync = foreign_members(&c->arena, s);
+	c->wanted.master = arena_copy(&c->arena, first);
+	dir_writer_submit(d->writer, c);
+}
+
+void dir_reigns_foreign(struct directory *d)
+{
+	const char *name, *value;
+
+	for (size_t i = 0; !d->is_follower && config_family(d->config, "members-", i, &name, &value); i++)
+		load_foreign(d, name, value);
 }
 
 bool dir_reigns_load(struct directory *d, struct fault *why)
 {
-	const char *name, *value;
 	struct kv_txn *t = kv_read(d->kv, why);
 	bool ok = t != NULL;
 
@@ -161,8 +142,7 @@ bool dir_reigns_load(struct directory *d, struct fault *why)
 	}
 	if (!ok)
 		return false;
-	for (size_t i = 0; !d->is_follower && config_family(d->config, "members-", i, &name, &value); i++)
-		load_foreign(d, name, value);
+	dir_reigns_foreign(d);
 	dir_status_changed(d);
 	return true;
 }
@@ -387,17 +367,19 @@ static void promote_foreign(struct dir_session *s, const struct mupdate_line *li
 	c->tag = arena_copy(&c->arena, line->tag);
 	c->server = arena_copy(&c->arena, bytes_of(server->name));
 	c->wanted.master = arena_copy(&c->arena, member);
-	c->wanted.in_sync = arena_copy(&c->arena, bytes_of(server->in_sync));
+	c->wanted.in_sync = foreign_members(&c->arena, server);
 	s->writes++;
 	dir_writer_submit(s->dir->writer, c);
 }
 
-static const char *promote_refusal(struct dir_session *s, const struct server *server, struct bytes member)
+static const char *promote_refusal(struct dir_session *s, struct server *server, struct bytes member)
 {
 	if (server == NULL || server->epoch == 0)
 		return "no such server";
 	if (!s->is_admin && (s->server == NULL || !location_same_server(bytes_of(s->server), bytes_of(server->name))))
 		return "only an administrator or the server's own account may do that";
+	if (server->is_foreign)
+		return member.n == 0 || server_member(server, member, false) != NULL ? NULL : "it has no such member";
 	if (member.n > 0 && !reign_has_member(bytes_of(server->in_sync), member))
 		return "that member is not in the in-sync set; wait until it has caught up";
 	return NULL;
@@ -409,8 +391,9 @@ static struct bytes other_member(const struct server *server)
 	LIST_EACH(at, &server->members) {
 		struct member *m = LIST_OBJECT(at, struct member, in_server);
 
-		if (strcmp(m->name, server->master) != 0 && (m->session != 0 || server->is_foreign) &&
-		    reign_has_member(bytes_of(server->in_sync), bytes_of(m->name)))
+		if (strcmp(m->name, server->master) == 0)
+			continue;
+		if (server->is_foreign || (m->session != 0 && reign_has_member(bytes_of(server->in_sync), bytes_of(m->name))))
 			return bytes_of(m->name);
 	}
 	return BYTES_NONE;
@@ -513,60 +496,4 @@ void dir_left(struct dir_session *s)
 			dir_presence_front(d, f);
 		}
 	}
-}
-
-static void status_member(struct buffer *b, const struct server *server, const struct member *m)
-{
-	json_key(b, m->name);
-	buffer_add_u8(b, '{');
-	json_key_string(b, "role", bytes_of(strcmp(m->name, server->master) == 0 ? "master" : "replica"));
-	json_key_bool(b, "up", m->session != 0);
-	json_key_bool(b, "in_sync", reign_has_member(bytes_of(server->in_sync), bytes_of(m->name)));
-	json_key_string(b, "imap", bytes_of(m->at.imap));
-	json_key_string(b, "lmtp", bytes_of(m->at.lmtp));
-	json_key_string(b, "sync", bytes_of(m->at.sync));
-	json_key_string(b, "admin", bytes_of(m->at.admin));
-	buffer_add_u8(b, '}');
-}
-
-void dir_status_changed(struct directory *d)
-{
-	struct buffer b = { 0 };
-	struct map_iter it = { 0 };
-	struct bytes key;
-	void *value;
-
-	buffer_add_str(&b, "\"servers\":{");
-	while (map_next(&d->registry.servers, &it, &key, &value)) {
-		const struct server *server = value;
-
-		json_key(&b, server->name);
-		buffer_add_u8(&b, '{');
-		json_key_u64(&b, "epoch", server->epoch);
-		json_key_string(&b, "master", bytes_of(server->master));
-		json_key_string(&b, "in_sync", bytes_of(server->in_sync));
-		json_key(&b, "members");
-		buffer_add_u8(&b, '{');
-		LIST_EACH(at, &server->members)
-			status_member(&b, server, LIST_OBJECT(at, struct member, in_server));
-		buffer_add_str(&b, "}}");
-	}
-	buffer_add_str(&b, "},\"frontends\":{");
-	it = (struct map_iter){ 0 };
-	while (map_next(&d->registry.fronts, &it, &key, &value)) {
-		const struct front *f = value;
-
-		json_key(&b, f->name);
-		buffer_add_u8(&b, '{');
-		json_key_bool(&b, "up", f->session != 0);
-		json_key_string(&b, "imap", bytes_of(f->at.imap));
-		json_key_string(&b, "lmtp", bytes_of(f->at.lmtp));
-		json_key_string(&b, "admin", bytes_of(f->at.admin));
-		buffer_add_u8(&b, '}');
-	}
-	buffer_add_u8(&b, '}');
-	(void)pthread_mutex_lock(&d->status_lock);
-	buffer_fini(&d->status);
-	d->status = b;
-	(void)pthread_mutex_unlock(&d->status_lock);
 }

@@ -11,6 +11,7 @@
 
 #include "alloc.h"
 #include "base64.h"
+#include "dir_members.h"
 #include "log.h"
 #include "policy.h"
 
@@ -100,7 +101,7 @@ static void set_identity(struct dir_session *s)
 	s->authzid = bytes_to_str(authzid);
 	s->is_admin = auth_is_admin(cfg, who);
 	s->is_proxy = auth_is_proxy(cfg, authcid);
-	if (!s->is_admin && dir_foreign_member(cfg, authcid, &server, &member)) {
+	if (!s->is_admin && dir_members_find(cfg, authcid, conn_peer(s->conn), &server, &member)) {
 		s->server = must_strdup(server);
 		s->member = bytes_to_str(member);
 	} else if (!s->is_admin && config_has_word(cfg, "servers", authcid)) {

@@ -56,9 +56,12 @@ struct directory {
 
 	/* For the admin's thread. */
 	atomic_bool is_ready, is_in_reach;
-	atomic_uint_fast64_t records, moves, commands, logins, follower_count, session_count;
+	atomic_uint_fast64_t records, moves, ignored, commands, logins, follower_count, session_count;
 	pthread_mutex_t status_lock;
-	struct buffer status; /* guarded by status_lock: JSON of the servers and frontends */
+	/* Guarded by status_lock: JSON of the servers and frontends; lines of metrics; whether "SERVER/MEMBER", whose roles
+	 * are the directory's to tell, is master (a fixed text). */
+	struct buffer status, metrics;
+	struct map roles;
 };
 
 enum list_kind { LIST_NONE, LIST_FIND_ALL, LIST_UPDATE };
@@ -139,10 +142,18 @@ void dir_ask_master(struct dir_session *to, const struct server *server, struct 
 void dir_left(struct dir_session *s);
 /* False with WHY: the store cannot be read. */
 bool dir_reigns_load(struct directory *d, struct fault *why);
-/* Whether ACCOUNT may join SERVER as MEMBER, by `servers` or a `members-` row. */
+/* Take up the members of the `members-` rows, and a first configuration for whom has none: at the start, and when the
+ * store is in reach again. */
+void dir_reigns_foreign(struct directory *d);
+/* Whether ACCOUNT may join SERVER as MEMBER, by `servers`. */
 bool dir_may_join(const struct config *c, struct bytes account, struct bytes authzid, struct bytes server, struct bytes member);
-/* The server and member that a `members-` row gives ACCOUNT; false: none. */
-bool dir_foreign_member(const struct config *c, struct bytes account, const char **server_r, struct bytes *member_r);
+
+/* What the admin's thread tells of servers and frontends (dir_status.c). */
 void dir_status_changed(struct directory *d);
+/* Only where no admin's thread is left. */
+void dir_status_fini(struct directory *d);
+/* "master" or "replica" for MEMBER ("SERVER/MEMBER", the server in lower case) of a server whose members do not join;
+ * NULL: there is no such one. Any thread. */
+const char *dir_status_role(struct directory *d, struct bytes member);
 
 #endif

@@ -15,6 +15,7 @@
 #include "dir_etcd.h"
 #include "dir_follow.h"
 #include "dir_lmdb.h"
+#include "dir_members.h"
 #include "dir_move_private.h"
 #include "dir_presence.h"
 #include "dir_session.h"
@@ -26,6 +27,21 @@ static const char *role(void *arg)
 {
 	(void)arg;
 	return "mupdate";
+}
+
+static const char *role_of(void *arg, const char *member)
+{
+	struct directory *d = arg;
+	struct buffer key = { 0 };
+	size_t mark = bytes_find(bytes_of(member), '/');
+	const char *role;
+
+	for (size_t i = 0; member[i] != '\0'; i++)
+		buffer_add_u8(&key, i < mark ? ascii_lower((uint8_t)member[i]) : (uint8_t)member[i]);
+	role = dir_status_role(d, buffer_bytes(&key));
+	buffer_fini(&key);
+	/* Cut off from the store it may have been made another's. */
+	return role != NULL && !atomic_load(&d->is_in_reach) ? "unknown" : role;
 }
 
 static bool is_ready(void *arg)
@@ -85,8 +101,13 @@ static void metrics(void *arg, struct buffer *to)
 		       dir_follow_is_connected(d->follow) ? 1 : 0);
 	metric(to, "roost_directory_store_up", "gauge", "Whether the store of the records is in reach.",
 	       atomic_load(&d->is_in_reach) ? 1 : 0);
+	metric(to, "roost_directory_ignored_total", "counter", "Writes of members that are not master, which change nothing.",
+	       atomic_load(&d->ignored));
 	metric(to, "roost_directory_commits_total", "counter", "Durable transactions.", commits);
 	metric(to, "roost_directory_changes_total", "counter", "Changes asked for in them.", changes);
+	(void)pthread_mutex_lock(&d->status_lock);
+	buffer_add(to, buffer_bytes(&d->metrics));
+	(void)pthread_mutex_unlock(&d->status_lock);
 }
 
 static void stop(void *arg)
@@ -134,6 +155,8 @@ static bool check_config(const struct config *c, struct fault *why)
 		return config_fault(c, "directory_store", why, "is for masters; with mupdate_server this one follows another");
 	if (dir_store_is_etcd(c) && !config_is_set(c, "etcd_endpoints"))
 		return config_fault(c, "etcd_endpoints", why, "is missing; directory_store: etcd needs it");
+	if (!dir_members_check(c, why))
+		return false;
 	if ((config_string(c, "tls_server_cert") == NULL) != (config_string(c, "tls_server_key") == NULL))
 		return config_fault(c, "tls_server_cert", why, "goes with tls_server_key: set both or none");
 	return true;
@@ -157,6 +180,7 @@ static void on_reach(void *arg, bool is_in_reach)
 	atomic_store(&d->is_in_reach, is_in_reach);
 	if (is_in_reach) {
 		log_event(LOG_INFO, "directory.etcd.reached");
+		dir_reigns_foreign(d);
 		return;
 	}
 	log_event(LOG_ERROR, "directory.etcd.out_of_reach");
@@ -246,7 +270,7 @@ static bool open_all(struct directory *d, struct fault *why)
 	if (!dir_reigns_load(d, why) || (d->is_follower && !begin_following(d, why)))
 		return false;
 	if (config_string(c, "admin_listen") != NULL) {
-		d->source = (struct admin_source){ role, is_ready, status_json, metrics, d };
+		d->source = (struct admin_source){ role, role_of, is_ready, status_json, metrics, d };
 		d->admin = admin_start(config_string(c, "admin_listen"), &d->source, why);
 		if (d->admin == NULL)
 			return false;
@@ -279,7 +303,7 @@ static void close_all(struct directory *d)
 	registry_fini(&d->registry);
 	map_fini(&d->sessions);
 	buffer_fini(&d->line);
-	buffer_fini(&d->status);
+	dir_status_fini(d);
 	(void)pthread_mutex_destroy(&d->status_lock);
 }
 

@@ -197,7 +197,7 @@ static bool open_all(struct frontend *fe, struct fault *why)
 	if (fe->places == NULL)
 		return false;
 	if (config_string(c, "admin_listen") != NULL) {
-		fe->source = (struct admin_source){ role, is_ready, status_json, metrics, fe };
+		fe->source = (struct admin_source){ role, NULL, is_ready, status_json, metrics, fe };
 		fe->admin = admin_start(config_string(c, "admin_listen"), &fe->source, why);
 		if (fe->admin == NULL)
 			return false;

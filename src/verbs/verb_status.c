@@ -35,14 +35,24 @@ static bool has_word(const char *words, const char *word)
 	return false;
 }
 
+/* A member that does not join, as one of another mail server's: nobody has told any address. */
+static bool is_foreign(const struct cluster_member *m)
+{
+	return m->imap[0] == '\0' && m->lmtp[0] == '\0' && m->sync[0] == '\0' && m->admin[0] == '\0';
+}
+
 static json_t *member_json(const struct cluster_server *s, const struct cluster_member *m)
 {
 	json_t *own = ask(m->admin);
 	const char *role = json_string_value(json_object_get(own, "role"));
 
-	return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:o}", "name", m->name, "role",
-	                 role != NULL ? role : "unknown", "up", (int)m->is_up, "named_master", strcmp(s->master, m->name) == 0,
-	                 "in_sync", (int)has_word(s->in_sync, m->name), "imap", m->imap, "lmtp", m->lmtp, "sync", m->sync,
+	bool is_master = strcmp(s->master, m->name) == 0;
+
+	if (role == NULL)
+		role = !is_foreign(m) ? "unknown" : is_master ? "master" : "replica";
+	return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:o}", "name", m->name, "role", role, "joins",
+	                 (int)!is_foreign(m), "up", (int)m->is_up, "named_master", (int)is_master, "in_sync",
+	                 (int)has_word(s->in_sync, m->name), "imap", m->imap, "lmtp", m->lmtp, "sync", m->sync,
 	                 "admin", m->admin, "status", own);
 }
 
@@ -106,9 +116,17 @@ static void lag_text(const json_t *members, const char *name, char *to, size_t s
 
 		if (strcmp(text(m, "role"), "master") == 0 && peer != NULL)
 			(void)snprintf(to, size, "%" JSON_INTEGER_FORMAT, number(peer, "lag"));
-		else if (strcmp(text(m, "role"), "master") == 0 && strcmp(text(m, "name"), name) == 0)
+		else if (is_set(m, "joins") && strcmp(text(m, "role"), "master") == 0 && strcmp(text(m, "name"), name) == 0)
 			(void)snprintf(to, size, "0");
 	}
+}
+
+/* Of one that does not join nobody knows. */
+static const char *state_text(const json_t *m)
+{
+	if (!is_set(m, "joins"))
+		return "-";
+	return !is_set(m, "up") ? "down" : is_set(m, "in_sync") ? "in-sync" : "behind";
 }
 
 static void print_server(const json_t *s)
@@ -124,8 +142,7 @@ static void print_server(const json_t *s)
 		(void)printf("%-12.12s %5" JSON_INTEGER_FORMAT " %-13.13s %-7s %-7s %7s %10" JSON_INTEGER_FORMAT " %9" JSON_INTEGER_FORMAT
 		             " %.21s\n",
 		             text(s, "name"), number(s, "epoch"), text(m, "name"), text(m, "role"),
-		             !is_set(m, "up") ? "down" : is_set(m, "in_sync") ? "in-sync" : "behind", lag, number(own, "applied"),
-		             number(own, "mailboxes"), text(m, "imap"));
+		             state_text(m), lag, number(own, "applied"), number(own, "mailboxes"), text(m, "imap"));
 	}
 }
 

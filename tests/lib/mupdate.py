@@ -7,10 +7,10 @@ from roost import PASSWORD, Murder, Raw, wait_for
 
 
 class Mupdate(Raw):
-    """A session; with USER, authenticated by PLAIN."""
+    """A session, from the loopback address SOURCE; with USER, authenticated by PLAIN."""
 
-    def __init__(self, m, user=None, authzid="", timeout=20):
-        super().__init__(m.mupdate_port, timeout)
+    def __init__(self, m, user=None, authzid="", timeout=20, source=None):
+        super().__init__(m.mupdate_port, timeout, source)
         self.banner = []
         while True:
             line = self.line()
@@ -86,10 +86,10 @@ def state(c, name):
 
 
 class Directory(Murder):
-    """A mupdate server alone. VALUES go into its configuration."""
+    """A mupdate server alone, with accounts for USERS. VALUES go into its configuration."""
 
-    def __init__(self, **values):
-        super().__init__(users=["fred"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]})
+    def __init__(self, users=("fred",), **values):
+        super().__init__(users=users, backends={"backenda": ["backenda1"], "backendb": ["backendb1"]})
         self.mupdate.values.update(values)
 
     def start(self):

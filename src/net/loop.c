@@ -138,9 +138,15 @@ static void on_prepare(uv_prepare_t *prepare)
 		list_push(&now, m);
 	while ((m = list_shift(&now)) != NULL)
 		l->kick(m);
-	while ((m = list_shift(&l->dirty)) != NULL)
-		l->flush(m);
-	if (list_is_empty(&l->kicked))
+	do {
+		while ((m = list_shift(&l->dirty)) != NULL)
+			list_push(&now, m);
+		while ((m = list_shift(&now)) != NULL)
+			l->flush(m);
+		/* What a flush has made dirty again waits for the next turn: a list that its reader takes as fast as it is
+		 * written would keep all others waiting. A stopping loop may have no other turn. */
+	} while (l->is_stopping && !list_is_empty(&l->dirty));
+	if (list_is_empty(&l->kicked) && list_is_empty(&l->dirty))
 		(void)uv_idle_stop(&l->idle);
 }
 

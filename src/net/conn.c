@@ -100,6 +100,7 @@ static void on_handle_closed(uv_handle_t *h)
 
 	if (--c->handles > 0)
 		return;
+	conn_stage_free(&c->stage);
 	out_drop(&c->plain, c->plain.n);
 	out_drop(&c->wire, c->wire.n);
 	if (c->events->on_closed != NULL)
@@ -132,15 +133,22 @@ struct conn *conn_new(struct loop *l)
 	return c;
 }
 
+/* The first reason is the one that counts. */
+static void note_why(struct conn *c, const struct fault *why)
+{
+	if (c->why != NULL)
+		return;
+	c->why = must_alloc(sizeof(*c->why));
+	*c->why = *why;
+}
+
 void conn_finish(struct conn *c, const struct fault *why)
 {
 	if (c->state == CONN_CLOSED)
 		return;
 	c->state = CONN_CLOSED;
-	if (why != NULL) {
-		c->why = must_alloc(sizeof(*c->why));
-		*c->why = *why;
-	}
+	if (why != NULL)
+		note_why(c, why);
 	list_remove(&c->dirty);
 	list_remove(&c->kicked);
 	conn_dial_detach(c);
@@ -326,10 +334,45 @@ static void keep_view(struct conn *c)
 	buffer_add(&c->in, c->view);
 }
 
+/* How many more octets of input may wait for the owner. */
+static size_t input_room(const struct conn *c)
+{
+	size_t limit = c->want > CONN_INPUT_MAX ? c->want : CONN_INPUT_MAX;
+	size_t have = c->has_view ? c->view.n : c->in.n - c->in_at;
+
+	return limit > have ? limit - have : 0;
+}
+
+static void tell_eof(struct conn *c)
+{
+	if (c->events->on_eof != NULL)
+		c->events->on_eof(c, c->arg);
+	else
+		conn_close(c);
+}
+
+/* What follows from the stage when the owner has seen what it gave: its fault, or the end that it held back. */
+static void after_stage(struct conn *c)
+{
+	if (c->state != CONN_OPEN)
+		return;
+	if (c->stage->is_broken) {
+		(void)fault_context(&c->stage->why, "%s", c->peer);
+		note_why(c, &c->stage->why);
+		conn_close(c); /* what was answered so far still leaves */
+	} else if (c->stage->owes_eof && !conn_stage_has_more(c->stage)) {
+		c->stage->owes_eof = false;
+		tell_eof(c);
+	}
+}
+
 void conn_deliver(struct conn *c)
 {
-	size_t n = conn_input(c).n;
+	size_t n;
 
+	if (c->stage != NULL && may_deliver(c))
+		conn_stage_input(c, input_room(c));
+	n = conn_input(c).n;
 	if (may_deliver(c) && n > 0 && n >= c->want && c->events->on_input != NULL)
 		c->events->on_input(c, c->arg);
 	keep_view(c);
@@ -337,6 +380,8 @@ void conn_deliver(struct conn *c)
 		buffer_drop_front(&c->in, c->in_at);
 		c->in_at = 0;
 	}
+	if (c->stage != NULL)
+		after_stage(c);
 	conn_update_reading(c);
 }
 
@@ -347,7 +392,7 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 	size_t room = 16384;
 
 	(void)suggested;
-	if (c->ssl != NULL || c->state != CONN_OPEN || (have == 0 && c->want <= LOOP_SCRATCH_SIZE)) {
+	if (c->ssl != NULL || c->stage != NULL || c->state != CONN_OPEN || (have == 0 && c->want <= LOOP_SCRATCH_SIZE)) {
 		*buf = uv_buf_init((char *)loop_scratch(c->loop), LOOP_SCRATCH_SIZE);
 		return;
 	}
@@ -370,10 +415,10 @@ static void on_eof(struct conn *c)
 
 		(void)fault_set(&why, FAULT_TRANSIENT, "%s: closed during the TLS handshake", c->peer);
 		conn_finish(c, &why);
-	} else if (c->events->on_eof != NULL) {
-		c->events->on_eof(c, c->arg);
+	} else if (c->stage != NULL && conn_stage_has_more(c->stage)) {
+		c->stage->owes_eof = true;
 	} else {
-		conn_close(c);
+		tell_eof(c);
 	}
 }
 
@@ -399,7 +444,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		conn_tls_input(c, bytes_make(buf->base, (size_t)n));
 		return;
 	}
-	if (is_scratch && conn_input(c).n > 0) {
+	if (c->stage != NULL) {
+		buffer_add(&c->stage->packed, bytes_make(buf->base, (size_t)n));
+	} else if (is_scratch && conn_input(c).n > 0) {
 		buffer_add(&c->in, bytes_make(buf->base, (size_t)n));
 	} else if (is_scratch) {
 		c->view = bytes_make(buf->base, (size_t)n);
@@ -412,17 +459,18 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 void conn_update_reading(struct conn *c)
 {
-	size_t limit = c->want > CONN_INPUT_MAX ? c->want : CONN_INPUT_MAX;
-	bool should;
+	bool should, has_more = c->stage != NULL && conn_stage_has_more(c->stage);
 
 	if (c->state == CONN_CLOSED || c->state == CONN_DIALING)
 		return;
+	if (has_more && !c->is_paused && input_room(c) > 0)
+		conn_kick(c);
 	if (c->state == CONN_FLUSHING || c->has_eof)
 		should = false;
 	else if (c->state == CONN_LINGERING || c->is_handshaking)
 		should = true;
 	else
-		should = !c->is_paused && (c->has_view || conn_input(c).n < limit);
+		should = !c->is_paused && !has_more && (c->has_view || input_room(c) > 0);
 	if (should == c->is_reading)
 		return;
 	c->is_reading = should;
@@ -485,7 +533,7 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 /* All output has left: say so to the owner, or go on closing. */
 static void flushed(struct conn *c)
 {
-	if (c->state == CONN_FLUSHING && c->wire.n == 0 && c->plain.n == 0) {
+	if (c->state == CONN_FLUSHING && conn_pending(c) == 0) {
 		if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, on_shutdown) != 0)
 			conn_finish(c, NULL);
 		return;
@@ -536,6 +584,8 @@ static void flush(struct conn *c)
 
 	if (c->state == CONN_CLOSED || c->state == CONN_DIALING || c->is_writing)
 		return;
+	if (c->stage != NULL)
+		conn_stage_output(c);
 	for (;;) {
 		if (c->ssl != NULL)
 			conn_tls_output(c);
@@ -568,6 +618,8 @@ static void flush(struct conn *c)
 		c->is_writing = true;
 		break;
 	}
+	if (c->stage != NULL && c->stage->clear.n > 0 && !c->is_writing)
+		conn_mark_dirty(c); /* the next batch is the next turn's */
 	flushed(c);
 }
 
@@ -596,11 +648,17 @@ static void wrote(struct conn *c)
 	conn_mark_dirty(c);
 }
 
+/* Where output begins its way. */
+static struct out_queue *first_queue(struct conn *c)
+{
+	return c->stage != NULL ? &c->stage->clear : c->ssl != NULL ? &c->plain : &c->wire;
+}
+
 void conn_write(struct conn *c, struct bytes b)
 {
 	if (!may_write(c) || b.n == 0)
 		return;
-	out_add(c->ssl != NULL ? &c->plain : &c->wire, b);
+	out_add(first_queue(c), b);
 	wrote(c);
 }
 
@@ -610,13 +668,13 @@ void conn_write_lent(struct conn *c, struct bytes b, loop_fn *release, void *arg
 		release(arg);
 		return;
 	}
-	out_add_lent(c->ssl != NULL ? &c->plain : &c->wire, b, release, arg);
+	out_add_lent(first_queue(c), b, release, arg);
 	wrote(c);
 }
 
 size_t conn_pending(const struct conn *c)
 {
-	return c->plain.n + c->wire.n;
+	return (c->stage != NULL ? c->stage->clear.n : 0) + c->plain.n + c->wire.n;
 }
 
 /* Closing. */

@@ -1,4 +1,5 @@
-/* conn.h - one stream connection on one loop: TCP, with TLS over it at any time; buffered both ways with back-pressure.
+/* conn.h - one stream connection on one loop: TCP, with TLS over it at any time, and DEFLATE over that; buffered both
+ * ways with back-pressure.
  *
  * Input collects in a buffer that the owner looks at (conn_input) and takes from (conn_consume). Output is queued and
  * leaves in one write per turn of the loop. An idle connection holds neither buffer. All functions are for the loop's
@@ -53,6 +54,22 @@ struct conn *conn_dial(struct loop *l, const char *address, struct tls_context *
  * handshake must not be taken for protected). on_ready follows, or on_closed. HOST (client only) is checked. */
 void conn_start_tls_server(struct conn *c, struct tls_context *tls);
 void conn_start_tls_client(struct conn *c, struct tls_context *tls, const char *host);
+
+/* From here on both directions are DEFLATE (raw, RFC 4978), for either end: of the server when it has written the OK
+ * and consumed the command, of the client when it has consumed the OK. Input that is not consumed by then is taken for
+ * compressed; what was written before leaves as it is. Once per connection; TLS lies beneath and must be up before, if
+ * it is wanted. Does nothing where it is compressed or ending already.
+ *
+ * conn_input(), conn_want() and their bounds are of what the owner reads: never more than they allow is inflated,
+ * however small it came. on_eof waits until all is inflated. What the peer sends that is no DEFLATE ends the connection
+ * as conn_close() does, but with a FAULT_CLIENT for on_closed, after an on_input for what came before it. Output goes
+ * out in batches of 64 KiB, one per turn and connection, each readable by the peer when it arrives; conn_pending()
+ * counts what waits as it is: clear, then packed.
+ *
+ * Memory: 42 KiB per connection for reading (inflater.h), of which few are touched where little is said; none for
+ * writing (deflater.h: one per loop, 285 KiB). */
+void conn_start_compress(struct conn *c);
+bool conn_is_compressed(const struct conn *c);
 
 /* What has arrived and was not consumed; lent until the next conn_consume() or return to the loop. */
 struct bytes conn_input(struct conn *c);

@@ -42,6 +42,18 @@ enum conn_state {
 	CONN_CLOSED,    /* handles are closing */
 };
 
+/* What a connection has only once it is compressed. */
+struct conn_stage {
+	struct inflater *inflater;
+	struct buffer packed; /* input not yet inflated, from packed_at on; owns nothing while all is */
+	size_t packed_at;
+	bool is_full;   /* the inflater holds more than it had room for */
+	bool owes_eof;  /* on_eof is due when all is inflated */
+	bool is_broken; /* and WHY; what came before that is still delivered */
+	struct fault why;
+	struct out_queue clear; /* waits for compression */
+};
+
 struct conn {
 	uv_tcp_t tcp;
 	uv_timer_t timer;
@@ -62,10 +74,11 @@ struct conn {
 	size_t want;
 	bool is_paused, is_reading, has_eof;
 
-	struct out_queue plain; /* waits for encryption; unused without TLS */
-	struct out_queue wire;  /* waits for the system */
-	bool is_writing;        /* a uv_write() holds the first pieces of wire: */
-	unsigned writing;       /* so many */
+	struct conn_stage *stage; /* owned; NULL: not compressed */
+	struct out_queue plain;   /* waits for encryption; unused without TLS */
+	struct out_queue wire;    /* waits for the system */
+	bool is_writing;          /* a uv_write() holds the first pieces of wire: */
+	unsigned writing;         /* so many */
 	bool was_high;
 
 	uint64_t timeout_ms, last_ms;
@@ -104,5 +117,13 @@ void conn_tls_input(struct conn *c, struct bytes raw);
 /* Encrypt what waits in plain, as long as wire is not full. */
 void conn_tls_output(struct conn *c);
 void conn_tls_start(struct conn *c, struct tls_context *tls, const char *host);
+
+/* conn_compress.c. Whether there is packed input, or more may come of what was taken. */
+bool conn_stage_has_more(const struct conn_stage *z);
+/* Inflate one step, of ROOM octets at most, into view or in; there is no view before. */
+void conn_stage_input(struct conn *c, size_t room);
+/* Compress one batch of what waits in clear to plain or wire; all of it once the connection closes. */
+void conn_stage_output(struct conn *c);
+void conn_stage_free(struct conn_stage **z);
 
 #endif

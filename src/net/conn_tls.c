@@ -1,4 +1,5 @@
 /* conn_tls.c - TLS between a connection's owner and its wire, by OpenSSL over memory. */
+#include <assert.h>
 #include <openssl/err.h>
 
 #include "conn_private.h"
@@ -52,12 +53,14 @@ static void handshake(struct conn *c)
 
 static void decrypt(struct conn *c)
 {
+	struct buffer *to = c->stage != NULL ? &c->stage->packed : &c->in;
+
 	for (;;) {
-		int rc = SSL_read(c->ssl, buffer_reserve(&c->in, 16384), 16384);
+		int rc = SSL_read(c->ssl, buffer_reserve(to, 16384), 16384);
 		int err;
 
 		if (rc > 0) {
-			c->in.n += (size_t)rc;
+			to->n += (size_t)rc;
 			continue;
 		}
 		err = SSL_get_error(c->ssl, rc);
@@ -68,8 +71,8 @@ static void decrypt(struct conn *c)
 		fail(c, "TLS");
 		return;
 	}
-	if (c->in.n == 0)
-		buffer_fini(&c->in);
+	if (to->n == 0)
+		buffer_fini(to);
 	drain(c);
 	if (c->wire.n > 0)
 		conn_mark_dirty(c);
@@ -107,7 +110,8 @@ void conn_tls_output(struct conn *c)
 		out_drop(&c->plain, (size_t)rc);
 		drain(c);
 	}
-	if (c->state == CONN_FLUSHING && c->plain.n == 0 && (SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN) == 0) {
+	if (c->state == CONN_FLUSHING && c->plain.n == 0 && (c->stage == NULL || c->stage->clear.n == 0) &&
+	    (SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN) == 0) {
 		(void)SSL_shutdown(c->ssl);
 		drain(c);
 	}
@@ -117,6 +121,7 @@ void conn_tls_start(struct conn *c, struct tls_context *tls, const char *host)
 {
 	struct fault why;
 
+	assert(c->stage == NULL); /* it lies above */
 	/* What came in the clear must not be taken for protected (RFC 3501 section 6.2.1). */
 	c->has_view = false;
 	buffer_fini(&c->in);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "deflater.h"
 #include "loop_private.h"
 
 struct post {
@@ -38,6 +39,7 @@ struct loop {
 	void (*kick)(struct list *m);
 	struct signal_watch *signals;
 	uint8_t *scratch;
+	struct deflater *deflater; /* NULL until a connection is compressed */
 
 	pthread_mutex_t lock; /* guards the rest */
 	struct post *posts;
@@ -67,6 +69,13 @@ uv_loop_t *loop_uv(struct loop *l)
 uint8_t *loop_scratch(struct loop *l)
 {
 	return l->scratch;
+}
+
+struct deflater *loop_deflater(struct loop *l)
+{
+	if (l->deflater == NULL)
+		l->deflater = deflater_new();
+	return l->deflater;
 }
 
 struct list *loop_dirty(struct loop *l)
@@ -267,6 +276,7 @@ void loop_join(struct loop **lp)
 	assert(rc == 0);
 	free(l->posts);
 	free(l->scratch);
+	deflater_free(&l->deflater);
 	(void)pthread_mutex_destroy(&l->lock);
 	free(l);
 }

@@ -12,6 +12,8 @@
 uv_loop_t *loop_uv(struct loop *l);
 /* Memory of LOOP_SCRATCH_SIZE octets that a read may use until its callback returns. */
 uint8_t *loop_scratch(struct loop *l);
+/* The one deflater of the loop's connections, made when first asked for. */
+struct deflater *loop_deflater(struct loop *l);
 /* The heads to which a connection adds itself when it has output to flush, or wants on_input again. Call loop_wake()
  * after adding. */
 struct list *loop_dirty(struct loop *l);

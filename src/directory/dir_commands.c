@@ -55,6 +55,21 @@ static bool cmd_again(struct dir_session *s, const struct mupdate_line *line)
 	return true;
 }
 
+/* RFC 4978's command in MUPDATE's clothes. As with IMAP nothing may follow it before its answer: what does is taken for
+ * compressed. Before authentication there is none, for its memory. */
+static bool cmd_compress(struct dir_session *s, const struct mupdate_line *line)
+{
+	if (conn_is_compressed(s->conn)) {
+		dir_answer(s, line->tag, "NO", "DEFLATE is active already");
+	} else if (!bytes_equal_nocase_str(line->args[0], "DEFLATE")) {
+		dir_answer(s, line->tag, "NO", "no such mechanism");
+	} else {
+		dir_answer(s, line->tag, "OK", "DEFLATE active");
+		s->starts_compress = true;
+	}
+	return true;
+}
+
 /* LOCATION: NULL where the command has none. What it holds is the backends' business, but nobody is nowhere. */
 static const char *write_refusal(const struct dir_session *s, struct bytes name, const struct bytes *location)
 {
@@ -228,6 +243,7 @@ static bool cmd_promote(struct dir_session *s, const struct mupdate_line *line)
 static const struct command_row rows[] = {
 	{ "ACTIVATE", 3, 3, T_WRITES | T_MASTER, cmd_activate },
 	{ "AUTHENTICATE", 0, MUPDATE_ARGS_MAX, 0, cmd_again },
+	{ "COMPRESS", 1, 1, 0, cmd_compress },
 	{ "DEACTIVATE", 2, 2, T_WRITES | T_MASTER, cmd_deactivate },
 	{ "DELETE", 1, 1, T_WRITES | T_MASTER, cmd_delete },
 	{ "FIND", 1, 1, 0, cmd_find },

@@ -61,7 +61,7 @@ static void send_banner(struct dir_session *s)
 	buffer_add_str(&out, "\r\n");
 	if (s->dir->tls != NULL && !conn_is_tls(s->conn))
 		buffer_add_str(&out, "* STARTTLS\r\n");
-	buffer_add_str(&out, "* PARTIAL-UPDATE\r\n");
+	buffer_add_str(&out, "* COMPRESS \"DEFLATE\"\r\n* PARTIAL-UPDATE\r\n");
 	if (!s->dir->is_follower)
 		buffer_add_str(&out, "* X-ROOST \"1\"\r\n");
 	buffer_add_str(&out, "* OK MUPDATE");
@@ -345,6 +345,10 @@ static bool take_line(struct dir_session *s)
 		s->starts_tls = false;
 		conn_start_tls_server(s->conn, s->dir->tls);
 	}
+	if (s->starts_compress) {
+		s->starts_compress = false;
+		conn_start_compress(s->conn);
+	}
 	return go_on;
 }
 
@@ -413,7 +417,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 
 	(void)c;
 	if (why != NULL)
-		log_event(LOG_DEBUG, "directory.session.lost", LOG_U64("conn", s->id), LOG_FAULT(why));
+		log_event(why->kind == FAULT_CLIENT ? LOG_INFO : LOG_DEBUG, "directory.session.lost", LOG_U64("conn", s->id), LOG_FAULT(why));
 	timer_free(&s->login_deadline);
 	dir_left(s);
 	(void)map_take_u64(&s->dir->sessions, s->id);

@@ -77,7 +77,7 @@ struct dir_session {
 	struct sasl_server *sasl; /* during AUTHENTICATE */
 	bool sasl_has_won;        /* its last words are sent, an empty answer is due */
 	char *auth_tag;
-	bool starts_tls; /* once the command is consumed */
+	bool starts_tls, starts_compress; /* once the command is consumed */
 	struct timer *login_deadline; /* NULL once authenticated */
 	unsigned failures;
 	bool is_over; /* told BYE: nothing more is taken */

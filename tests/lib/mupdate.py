@@ -1,24 +1,73 @@
 """MUPDATE by hand: a session that speaks RFC 3656, and a mupdate server alone, with what a test asks of its memory."""
 import base64
+import io
 import os
 import re
+import zlib
 
 from roost import PASSWORD, Murder, Raw, wait_for
 
 
-class Mupdate(Raw):
-    """A session, from the loopback address SOURCE; with USER, authenticated by PLAIN."""
+class Inflated(io.RawIOBase):
+    """The reading end of a compressed session. Counts the octets that came."""
 
-    def __init__(self, m, user=None, authzid="", timeout=20, source=None):
+    def __init__(self, source):
+        self.source, self.inflate, self.rest, self.octets = source, zlib.decompressobj(-15), b"", 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, to):
+        while not self.rest:
+            packed = self.source.read1(1 << 16)
+            if not packed:
+                return 0
+            self.octets += len(packed)
+            self.rest = self.inflate.decompress(packed)
+        n = min(len(to), len(self.rest))
+        to[:n], self.rest = self.rest[:n], self.rest[n:]
+        return n
+
+
+class Mupdate(Raw):
+    """A session, from the loopback address SOURCE; with USER, authenticated by PLAIN; with TLS, a context, after STARTTLS."""
+
+    deflate = None
+
+    def __init__(self, m, user=None, authzid="", timeout=20, source=None, tls=None):
         super().__init__(m.mupdate_port, timeout, source)
+        self.read_banner()
+        if tls:
+            assert self.cmd("STARTTLS")[1].startswith("OK")
+            self.f.close()
+            self.s = tls.wrap_socket(self.s, server_hostname="127.0.0.1")
+            self.f = self.s.makefile("rb")
+            self.read_banner()
+        if user:
+            assert self.auth(user, authzid)[1].startswith("OK")
+
+    def read_banner(self):
         self.banner = []
         while True:
             line = self.line()
             self.banner.append(line)
             if line.startswith("* OK") or line == "":
                 break
-        if user:
-            assert self.auth(user, authzid)[1].startswith("OK")
+
+    def compress(self):
+        """COMPRESS: from here on what is sent is compressed and what comes is inflated."""
+        assert self.cmd('COMPRESS "DEFLATE"') == ([], 'OK "DEFLATE active"')
+        self.deflate = zlib.compressobj(wbits=-15)
+        self.inflated = Inflated(self.f)
+        self.f = io.BufferedReader(self.inflated, 1 << 16)
+        return self
+
+    def packed(self, data):
+        """What stands for DATA on the wire, all of it readable."""
+        return self.deflate.compress(data if isinstance(data, bytes) else data.encode()) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
+
+    def send(self, data):
+        super().send(self.packed(data) if self.deflate else data)
 
     def auth(self, user, authzid="", password=PASSWORD):
         words = base64.b64encode(f"{authzid}\0{user}\0{password}".encode()).decode()

@@ -368,7 +368,7 @@ def test_out_of_descriptors(server):
             within.append(c)
     assert told > 40 and len(within) > 20
     for c in within:
-        for _ in range(4):
+        for _ in range(5):
             if c.line().startswith("* OK"):
                 break
         assert c.cmd("LOGOUT")[1].startswith("OK")

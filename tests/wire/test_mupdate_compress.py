@@ -3,6 +3,7 @@ beneath TLS, octet by octet; bombs, garbage, ends in the middle; followers that 
 import os
 import random
 import re
+import resource
 import selectors
 import socket
 import ssl
@@ -387,8 +388,8 @@ def test_a_follower_that_never_reads(server):
 def test_thousands(server):
     """Sessions that are compressed and quiet hold some kB each; each is answered."""
     packed = sync(zlib.compressobj(wbits=-15), b"n NOOP\r\n")
-    hello = Mupdate(server)
-    hello.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     before, socks = server.rss(), []
     words = b'a AUTHENTICATE "PLAIN" "AGFkbWluAHNlY3JldA=="\r\nz COMPRESS "DEFLATE"\r\n'
     texts = {}
@@ -414,3 +415,4 @@ def test_thousands(server):
     for s in socks:
         s.close()
     wait_for(lambda: len(os.listdir(f"/proc/{server.mupdate.process.pid}/fd")) < 100, "all are closed", 30)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

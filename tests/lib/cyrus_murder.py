@@ -43,11 +43,12 @@ allowusermoves: yes
 syslog_prefix: {name}
 """
 
+# A retry delay of 1 would end Cyrus's mupdate by a division by zero when it has lost its server.
 CLIENT = """mupdate_server: directory
 mupdate_config: standard
 mupdate_authname: {name}
 mupdate_password: secret
-mupdate_retry_delay: 1
+mupdate_retry_delay: 2
 """
 
 BACKEND = CLIENT + """admins: cyrus murder
@@ -163,8 +164,9 @@ class Instance:
         """As if the machine's power went: all processes at once."""
         if self.process is None:
             return
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
         self.process = None
 
         def gone():
@@ -177,6 +179,17 @@ class Instance:
             return not left
         wait_for(gone, f"{self.name} is gone")
 
+    def stop(self):
+        """In order, as an operator would."""
+        self.process.terminate()
+        self.process.wait(30)
+        self.kill()
+
+    def run(self, tool, *args):
+        """A tool of Cyrus with this one's configuration."""
+        return subprocess.run([f"/usr/lib/cyrus/bin/{tool}", "-C", f"{self.dir}/imapd.conf", *args], capture_output=True,
+                              text=True, env=self.environment(), user="cyrus", group="mail", timeout=60)
+
     def imap(self, user="cyrus", mailbox=None):
         c = imaplib.IMAP4("127.0.0.1", self.ports["imap"], timeout=30)
         c.login(user, "secret")
@@ -187,8 +200,7 @@ class Instance:
 
     def mailboxes(self):
         """Internal names of the mailboxes that it holds, but for deleted ones."""
-        out = subprocess.run(["/usr/lib/cyrus/bin/ctl_mboxlist", "-C", f"{self.dir}/imapd.conf", "-d"], capture_output=True,
-                             text=True, env=self.environment(), user="cyrus", group="mail", check=True).stdout
+        out = self.run("ctl_mboxlist", "-d").stdout
         return {line.split("\t")[0] for line in out.splitlines() if not line.startswith("DELETED.")}
 
     def text(self):
@@ -270,8 +282,9 @@ class CyrusMurder:
         for talk in self.to_mupdate[name].talks:
             answers = dict(re.findall(rb"(?m)^(\w+) (OK|NO|BAD)\b", bytes(talk["S"])))
             for words in commands(bytes(talk["C"])):
-                status = answers.get(words[0])
-                found.append((words[1].decode(), b" ".join(words[2:3]).decode(), status and status.decode()))
+                if len(words) > 1:  # else an answer within AUTHENTICATE
+                    status = answers.get(words[0])
+                    found.append((words[1].decode(), b" ".join(words[2:3]).decode().strip('"'), status and status.decode()))
         return found
 
     def tails(self):

@@ -2,7 +2,9 @@
  *
  * A murder's parts find each other by host names and well-known ports. A test has neither /etc/hosts nor port 143 to
  * itself, so getaddrinfo() looks first into the file $CYRUS_TEST_NAMES, lines of "name service address port", and
- * syslog(3) goes to the file $CYRUS_TEST_LOG, as there may be nobody who listens at /dev/log. */
+ * syslog(3) goes to the file $CYRUS_TEST_LOG, as there may be nobody who listens at /dev/log. And srand() gets more than
+ * the second and the number of the process, from which Cyrus makes its unique ids: daemons that start in one second give
+ * different mailboxes the same id, and XFER is refused then. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>
@@ -42,6 +44,15 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 	if (names != NULL)
 		(void)fclose(names);
 	return found ? lookup(words[2], words[3], hints, to) : lookup(name, service, hints, to);
+}
+
+void srand(unsigned seed)
+{
+	void (*set)(unsigned) = (void (*)(unsigned))dlsym(RTLD_NEXT, "srand");
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	set(seed ^ (unsigned)now.tv_nsec ^ (unsigned)getpid() << 16);
 }
 
 void vsyslog(int priority, const char *format, va_list args)

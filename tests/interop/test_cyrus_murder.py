@@ -1,44 +1,12 @@
 """Real Cyrus backends and a real Cyrus frontend with `roost mupdate` as their mupdate server."""
-import os
-import re
-import tempfile
-
 import pytest
 
-from cyrus_murder import CyrusMurder, Follower, available
-from local import Lmtp
+from cyrus_murder import CyrusMurder, Directory, Follower, available, deliver, ok, records
 from mupdate import Mupdate, state
-from roost import PASSWORD, Daemon, free_port, scram_line, wait_for
+from roost import wait_for
 
 USERS = ["u1", "u2", "u3", "u4"]
 pytestmark = pytest.mark.skipif(not available(), reason="no Cyrus murder is installed, or not root")
-
-
-class Directory:
-    """`roost mupdate` as it replaces Cyrus's: accounts of backends, of the frontend, of an administrator."""
-
-    def __init__(self, **values):
-        self.dir = tempfile.mkdtemp(prefix="roost-test.")
-        with open(self.dir + "/users", "w") as f:
-            os.fchmod(f.fileno(), 0o600)
-            for account in ("admin", "frontend", "backenda1", "backenda2", "backendb"):
-                f.write(scram_line(account, PASSWORD))
-        self.mupdate_port, self.admin_port = free_port(), free_port()
-        self.daemon = Daemon(self.dir, "mupdate", "mupdate", {
-            "configdirectory": self.dir, "users_file": self.dir + "/users", "admins": "admin", "proxyservers": "frontend",
-            "members-backenda": "backenda1=backenda1 backenda2=backenda2", "members-backendb": "backendb=backendb",
-            "mupdate_listen": f"127.0.0.1:{self.mupdate_port}", "admin_listen": f"127.0.0.1:{self.admin_port}",
-            "log_level": "debug", "index_map_size": "64M", **values})
-
-    def start(self):
-        self.daemon.start()
-        wait_for(lambda: Mupdate(self, "admin").close() or True, "the mupdate server serves")
-        return self
-
-    def stop(self):
-        assert self.daemon.stop() == 0
-        errors = [line for line in self.daemon.text().splitlines() if " error " in line]
-        assert not errors, errors
 
 
 @pytest.fixture(scope="module")
@@ -56,31 +24,6 @@ def murder(directory, request):
     if request.session.testsfailed > before:
         print(m.tails(), directory.daemon.tail(), sep="\n")
     m.stop()
-
-
-def ok(answer):
-    typ, data = answer
-    assert typ == "OK", data
-    return data
-
-
-def records(directory):
-    """The directory's names and what it holds of each."""
-    c = Mupdate(directory, "admin")
-    lines = c.ok("LIST")
-    c.close()
-    return {m[2]: (m[1], m[3]) for m in (re.match(r'\S+ (\w+) "([^"]*)" "([^"]*)"', x) for x in lines)}
-
-
-def message(subject):
-    return f"From: s@example.org\r\nSubject: {subject}\r\nMessage-ID: <{subject}@example.org>\r\n\r\nhello\r\n".encode()
-
-
-def deliver(murder, user, subject):
-    c = Lmtp(f"127.0.0.1:{murder.f.ports['lmtp']}")
-    answers = c.deliver("s@example.org", [user], message(subject))
-    c.close()
-    return answers[0][0]
 
 
 def test_create_and_log_in_through_the_frontend(directory, murder):

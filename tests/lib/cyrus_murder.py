@@ -8,6 +8,7 @@ import functools
 import glob
 import hashlib
 import imaplib
+import json
 import os
 import re
 import shutil
@@ -17,9 +18,10 @@ import subprocess
 import tempfile
 import threading
 
+from local import Lmtp
 from mupdate import Mupdate
 from relay import Relay
-from roost import free_port, wait_for
+from roost import PASSWORD, ROOST, Daemon, free_port, scram_line, wait_for
 
 MASTER = "/usr/sbin/cyrmaster"
 NAMES_C = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cyrus_names.c")
@@ -46,7 +48,7 @@ syslog_prefix: {name}
 # A retry delay of 1 would end Cyrus's mupdate by a division by zero when it has lost its server.
 CLIENT = """mupdate_server: directory
 mupdate_config: standard
-mupdate_authname: {name}
+mupdate_authname: {login}
 mupdate_password: secret
 mupdate_retry_delay: 2
 """
@@ -79,7 +81,7 @@ proxyd_disable_mailbox_referrals: 1
 lmtp_admins: cyrus murder
 """
 
-DIRECTORY = """admins: cyrus backenda1 backenda2 backendb frontend
+DIRECTORY = """admins: cyrus backenda backenda1 backenda2 backendb frontend
 mupdate_connections_max: 512
 """
 
@@ -110,6 +112,8 @@ class Instance:
 
     def __init__(self, base, name, server, kind, extra=""):
         self.base, self.name, self.server, self.kind, self.extra = base, name, server, kind, extra
+        # Members of a pair log in as their server: their configurations are the same.
+        self.login = server if kind == "member" else name
         self.dir = f"{base}/{name}"
         self.ports = {service: free_port() for service in KINDS[kind][4]}
         self.names, self.process = {}, None
@@ -119,7 +123,8 @@ class Instance:
         for sub in ("conf/socket", "conf/proc", "conf/lock", "conf/log", "conf/db", "conf/sync", "spool/stage."):
             os.makedirs(f"{self.dir}/{sub}")
         with open(f"{self.dir}/imapd.conf", "w") as f:
-            f.write((COMMON + conf + self.extra).format(dir=self.dir, base=self.base, name=self.name, server=self.server))
+            f.write((COMMON + conf + self.extra).format(dir=self.dir, base=self.base, name=self.name, server=self.server,
+                                                              login=self.login))
         text = f"START {{\n recover cmd=\"ctl_cyrusdb {{c}} -r\"\n {start}\n}}\nSERVICES {{\n {services}}}\nEVENTS {{\n}}\n"
         if daemons:
             text += f"DAEMON {{\n {daemons}\n}}\n"
@@ -200,8 +205,8 @@ class Instance:
 
     def mailboxes(self):
         """Internal names of the mailboxes that it holds, but for deleted ones."""
-        out = self.run("ctl_mboxlist", "-d").stdout
-        return {line.split("\t")[0] for line in out.splitlines() if not line.startswith("DELETED.")}
+        held = json.loads(self.run("ctl_mboxlist", "-d").stdout)
+        return {name for name, m in held.items() if "d" not in m["mbtype"] and not name.startswith("DELETED.")}
 
     def text(self):
         with open(f"{self.dir}/log", errors="replace") as f:
@@ -211,10 +216,14 @@ class Instance:
         return f"--- {self.name}\n" + "\n".join(self.text().splitlines()[-lines:])
 
 
+MEMBER_ADDRESSES = {"backenda1": "127.0.0.2", "backenda2": "127.0.0.3"}
+
+
 class CyrusMurder:
     """backenda (behind a service address; backenda1 and, with PAIR, its replica backenda2), backendb, a frontend.
 
-    All reach the mupdate server at MUPDATE_PORT through relays of their own, which record what is said.
+    All reach the mupdate server at MUPDATE_PORT through relays of their own, which record what is said; the members of a
+    pair from addresses of their own (MEMBER_ADDRESSES). Without MUPDATE_PORT: at Cyrus's own mupdate server.
     """
 
     def __init__(self, mupdate_port, pair=False, users=(), extra=""):
@@ -227,12 +236,17 @@ class CyrusMurder:
         self.a2 = make("backenda2", "backenda", kind) if pair else None
         self.b = make("backendb", "backendb", "backend")
         self.f = make("frontend", "frontend", "frontend")
-        self.all = [i for i in (self.a1, self.a2, self.b, self.f) if i]
+        self.d = None if mupdate_port else make("mupdate", "mupdate", "mupdate")
+        self.mupdate_port = mupdate_port or self.d.ports["mupdate"]
+        self.all = [i for i in (self.d, self.a2, self.a1, self.b, self.f) if i]
         self.service = {s: Relay(self.a1.ports[s]) for s in ("imap", "lmtp")}
-        self.to_mupdate = {i.name: Relay(mupdate_port, records=True) for i in self.all}
+        self.to_mupdate = {i.name: Relay(self.mupdate_port, True, MEMBER_ADDRESSES.get(i.name, "127.0.0.1"))
+                           for i in self.all if i is not self.d}
         # The way of replication to each member: open to the replica only.
         self.sync = {m.name: Relay(m.ports["csync"]) for m in (self.a1, self.a2)} if pair else {}
         for i in self.all:
+            if i is self.d:
+                continue
             i.names = {"directory mupdate": self.to_mupdate[i.name].port}
             i.names.update({f"backenda {s}": r.port for s, r in self.service.items()})
             i.names.update({f"backendb {s}": self.b.ports[s] for s in ("imap", "lmtp")})
@@ -244,7 +258,8 @@ class CyrusMurder:
     def write(self):
         subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O", "-o", f"{self.base}/names.so", NAMES_C, "-ldl"], check=True)
         for realm in sorted({i.server for i in self.all}):
-            for user in ["cyrus", "murder", *self.users]:
+            logins = sorted({i.login for i in self.all}) if realm == "mupdate" else []
+            for user in ["cyrus", "murder", *logins, *self.users]:
                 subprocess.run(["saslpasswd2", "-p", "-c", "-f", f"{self.base}/sasldb2", "-u", realm, user], input=b"secret", check=True)
         subprocess.run(["chown", "cyrus:mail", f"{self.base}/sasldb2"], check=True)
         for i in self.all:
@@ -255,6 +270,8 @@ class CyrusMurder:
         self.write()
         for i in self.all:
             i.start()
+            if i is self.d:
+                wait_for(lambda: Mupdate(self, "cyrus").close() or True, "Cyrus's mupdate server serves", 30)
         try:
             self.wait_ready()
         except AssertionError as e:
@@ -266,6 +283,8 @@ class CyrusMurder:
 
     def wait_ready(self):
         for i in self.all:
+            if i is self.d:
+                continue
             wait_for(lambda: i.imap().logout(), f"{i.name} serves", 30)
 
     def imap(self, user, mailbox=None):
@@ -351,3 +370,67 @@ class Follower:
 
     def close(self):
         self.session.s.shutdown(socket.SHUT_RDWR)
+
+
+class Directory:
+    """`roost mupdate` as it replaces Cyrus's: accounts of backends, of the frontend, of an administrator."""
+
+    def __init__(self, **values):
+        self.dir = tempfile.mkdtemp(prefix="roost-test.")
+        with open(self.dir + "/users", "w") as f:
+            os.fchmod(f.fileno(), 0o600)
+            for account in ("admin", "frontend", "backenda", "backenda1", "backenda2", "backendb"):
+                f.write(scram_line(account, PASSWORD))
+        self.mupdate_port, self.admin_port = free_port(), free_port()
+        self.daemon = Daemon(self.dir, "mupdate", "mupdate", {
+            "configdirectory": self.dir, "users_file": self.dir + "/users", "admins": "admin", "proxyservers": "frontend",
+            "members-backenda": "backenda1=backenda1 backenda2=backenda2", "members-backendb": "backendb=backendb",
+            "mupdate_listen": f"127.0.0.1:{self.mupdate_port}", "admin_listen": f"127.0.0.1:{self.admin_port}",
+            "log_level": "debug", "index_map_size": "64M", **values})
+
+    def start(self):
+        self.daemon.start()
+        wait_for(lambda: Mupdate(self, "admin").close() or True, "the mupdate server serves")
+        return self
+
+    def client(self):
+        """A configuration for the verbs, as an administrator."""
+        path = self.dir + "/client.conf"
+        with open(path, "w") as f:
+            os.fchmod(f.fileno(), 0o600)
+            f.write(f"mupdate_server: 127.0.0.1\nmupdate_port: {self.mupdate_port}\nmupdate_authname: admin\n"
+                    f"mupdate_password: {PASSWORD}\n")
+        return path
+
+    def roost(self, *args):
+        return subprocess.run([ROOST, *args, "-C", self.client()], capture_output=True, text=True, timeout=30)
+
+    def stop(self):
+        assert self.daemon.stop() == 0
+        errors = [line for line in self.daemon.text().splitlines() if " error " in line]
+        assert not errors, errors
+
+
+def ok(answer):
+    typ, data = answer
+    assert typ == "OK", data
+    return data
+
+
+def records(directory, user="admin"):
+    """The directory's names and what it holds of each."""
+    c = Mupdate(directory, user)
+    lines = c.ok("LIST")
+    c.close()
+    return {m[2]: (m[1], m[3]) for m in (re.match(r'\S+ (\w+) "([^"]*)" "([^"]*)"', x) for x in lines)}
+
+
+def message(subject):
+    return f"From: s@example.org\r\nSubject: {subject}\r\nMessage-ID: <{subject}@example.org>\r\n\r\nhello\r\n".encode()
+
+
+def deliver(murder, user, subject):
+    c = Lmtp(f"127.0.0.1:{murder.f.ports['lmtp']}")
+    answers = c.deliver("s@example.org", [user], message(subject))
+    c.close()
+    return answers[0][0]

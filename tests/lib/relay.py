@@ -4,12 +4,15 @@ import threading
 
 
 class Relay:
-    """Listens on a free port of loopback. Without a target who connects waits, as at a firewall that drops."""
+    """Listens on a free port of loopback. Without a target who connects waits, as at a firewall that drops.
 
-    def __init__(self, target=None, records=False):
+    The target sees the loopback address SOURCE.
+    """
+
+    def __init__(self, target=None, records=False, source="127.0.0.1"):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self.listener.getsockname()[1]
-        self.target, self.records = target, records
+        self.target, self.records, self.source = target, records, source
         self.moved = threading.Condition()
         self.open, self.talks, self.is_closed = set(), [], False
         threading.Thread(target=self.accept, daemon=True).start()
@@ -27,7 +30,7 @@ class Relay:
             self.moved.wait_for(lambda: self.target is not None or self.is_closed)
             target = self.target
         try:
-            server = socket.create_connection(("127.0.0.1", target), timeout=10)
+            server = socket.create_connection(("127.0.0.1", target), 10, (self.source, 0))
         except (OSError, TypeError):
             client.close()
             return

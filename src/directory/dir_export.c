@@ -6,7 +6,9 @@
 
 #include "alloc.h"
 #include "dir_etcd.h"
+#include "dir_follow.h"
 #include "dir_move_private.h"
+#include "kv_copy.h"
 #include "record_codec.h"
 #include "record_store.h"
 
@@ -69,10 +71,18 @@ static void write_reign(void *arg, struct bytes server, const struct reign *r)
 	end_line(o);
 }
 
+/* Whether there is a whole list to read at PATH; a follower's may be one that its master had not told to its end. */
+static bool may_export(const struct config *c, const char *path, struct fault *why)
+{
+	return !config_is_set(c, "mupdate_server") || kv_copy_is_whole(path) ||
+	       fault_set(why, FAULT_OPERATOR, "%s: has no whole list yet; wait until /readyz of that follower is 200", path);
+}
+
 static bool export_lmdb(const struct config *c, struct out *o, struct fault *why)
 {
-	char *path = dir_store_path(c);
-	struct kv *kv = record_store_open_reader(path, (size_t)config_number(c, "index_map_size"), why);
+	char *path = config_is_set(c, "mupdate_server") ? dir_follow_path(c) : dir_store_path(c);
+	size_t size = (size_t)config_number(c, "index_map_size");
+	struct kv *kv = may_export(c, path, why) ? record_store_open_reader(path, size, why) : NULL;
 	struct kv_txn *t = kv == NULL ? NULL : kv_read(kv, why);
 	bool ok = t != NULL;
 

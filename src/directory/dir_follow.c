@@ -50,14 +50,14 @@ struct dir_follow {
 	bool is_complete, is_complete_told; /* once what waits is given */
 };
 
-static char *copy_path(const struct config *c)
+char *dir_follow_path(const struct config *c)
 {
 	return must_printf("%s/directory-followed", config_string(c, "configdirectory"));
 }
 
 struct kv *dir_follow_open(const struct config *c, bool *is_complete_r, struct fault *why)
 {
-	char *dir = copy_path(c);
+	char *dir = dir_follow_path(c);
 	struct kv *kv = record_store_open_copy(dir, (size_t)config_number(c, "index_map_size"), is_complete_r, why);
 
 	free(dir);
@@ -200,7 +200,7 @@ static void on_list_end(void *arg)
 	}
 	if (f->is_skipping)
 		return;
-	dir = copy_path(f->config);
+	dir = dir_follow_path(f->config);
 	if (!kv_copy_mark(dir, false, &why))
 		log_event(LOG_ERROR, "directory.follow.failed", LOG_FAULT(&why));
 	free(dir);
@@ -397,7 +397,7 @@ void dir_follow_stop(struct dir_follow **fp)
 	loop_post(f->own, end_here, f);
 	loop_stop(f->own);
 	loop_join(&f->own);
-	dir = copy_path(f->config);
+	dir = dir_follow_path(f->config);
 	if (kv_copy_is_whole(dir) && (!kv_sync(f->copy, &why) || !kv_copy_mark(dir, true, &why)))
 		log_event(LOG_WARNING, "directory.follow.failed", LOG_FAULT(&why));
 	free(dir);

@@ -24,6 +24,8 @@ struct dir_follow_events {
 	void (*on_complete)(void *arg);
 };
 
+/* Where the copy is; the caller frees. Any thread. */
+char *dir_follow_path(const struct config *c);
 /* Open the copy in configdirectory. *IS_COMPLETE_R: it holds a whole list, from an earlier life. One that may have
  * suffered from a crash of the machine is begun anew. NULL with WHY. */
 struct kv *dir_follow_open(const struct config *c, bool *is_complete_r, struct fault *why);

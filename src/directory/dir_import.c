@@ -252,6 +252,8 @@ bool directory_import(const struct config *c, FILE *from, struct fault *why)
 
 	if (config_string(c, "configdirectory") == NULL)
 		return config_fault(c, "configdirectory", why, "is missing; use the configuration of a mupdate server");
+	if (config_is_set(c, "mupdate_server"))
+		return config_fault(c, "mupdate_server", why, "makes this server a follower, which has its records from there only");
 	i.text = must_alloc(LINE_MAX_OCTETS);
 	if (dir_store_is_etcd(c)) {
 		i.prefix = bytes_of(config_string(c, "etcd_prefix"));

@@ -1,11 +1,12 @@
 """A mupdate server that follows another: its copy, its answers, what it tells its own followers, with the master away."""
 import re
+import subprocess
 import time
 
 import pytest
 
 from mupdate import Directory, Mupdate, is_plain, state
-from roost import PASSWORD, Raw, free_port, http, wait_for
+from roost import PASSWORD, ROOST, Raw, free_port, http, wait_for
 
 
 def follower_of(master, **values):
@@ -63,6 +64,31 @@ def test_it_serves_the_masters_list(pair):
     assert f.follow() == ['u MAILBOX "user.b" "backendb!default" "b lr"']
     for x in (m, f):
         x.close()
+
+
+def test_its_copy_can_be_exported(pair):
+    master, follower = pair
+    m = Mupdate(master, "admin")
+    fill(m, 0, 300)
+    m.ok("RESERVE", "user.reserved", "backendb!default")
+    Mupdate(follower, "admin").ok("NOOP")
+
+    def export(d):
+        return subprocess.run([ROOST, "mupdate", "export", "-C", d.mupdate.config], capture_output=True, text=True, timeout=20)
+
+    text = export(follower)
+    assert text.returncode == 0 and text.stdout == export(master).stdout and "user.f299" in text.stdout, text.stderr
+    # Also of one that is stopped; not of one that never had the whole; and a follower takes no records from elsewhere.
+    assert follower.mupdate.stop() == 0
+    assert export(follower).stdout == text.stdout
+    follower.mupdate.start()
+    empty = follower_of(master, mupdate_port=free_port()).start()
+    none = export(empty)
+    assert none.returncode == 1 and "has no whole list yet" in none.stderr, none
+    refused = subprocess.run([ROOST, "mupdate", "import", "-C", empty.mupdate.config], input=text.stdout, capture_output=True,
+                             text=True, timeout=20)
+    assert refused.returncode == 1 and "makes this server a follower" in refused.stderr, refused
+    empty.stop()
 
 
 def test_writes_are_refused_as_by_cyrus(pair):

@@ -1,4 +1,4 @@
-/* load_imap.c - IMAP modes: NOOP round trips, APPEND, whole sessions, idle selected connections. */
+/* load_imap.c - IMAP modes: NOOP round trips in INBOX, APPEND, whole sessions, idle selected connections. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +41,14 @@ static bool noop_line(struct client *c, char *line)
 		login(c);
 		return strncmp(line, "* OK", 4) == 0;
 	case IMAP_LOGIN:
-		if (strncmp(line, "l OK", 4) == 0)
+		/* With INBOX selected only its backend knows the answer: a frontend has to ask. */
+		if (strncmp(line, "l OK", 4) == 0) {
+			client_send(c, "s SELECT INBOX\r\n", 16);
+			c->step = IMAP_SELECT;
+		}
+		return line[0] == '*' || c->step == IMAP_SELECT;
+	case IMAP_SELECT:
+		if (strncmp(line, "s OK", 4) == 0)
 			noop(c);
 		return line[0] == '*' || c->step == IMAP_LOOP;
 	default:

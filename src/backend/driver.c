@@ -67,6 +67,8 @@ static void do_action(struct driver *d, const struct replica_action *a)
 	case ACTION_TRUNCATE:
 		driver_truncate(d, a->lsn);
 		break;
+	case ACTION_SAVE:
+		abort(); /* only with replica_options.saves */
 	case ACTION_CONNECT:
 		driver_sync_connect(d, (int)a->peer);
 		break;

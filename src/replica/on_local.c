@@ -65,6 +65,13 @@ void replica_on_applied(struct replica *r, uint64_t lsn)
 		r->is_opened = true;
 }
 
+void replica_on_saved(struct replica *r, uint64_t lsn)
+{
+	history_truncate(&r->history, lsn);
+	r->last = r->durable = r->applied = r->committed = lsn;
+	r->heard_committed = 0;
+}
+
 void replica_on_promote(struct replica *r, size_t peer)
 {
 	if (r->role != REPLICA_MASTER || peer == r->o.self || r->hand_over_to >= 0)

@@ -73,6 +73,12 @@ static void on_welcome(struct replica *r, size_t peer, const struct peer_message
 		disconnect(r, peer);
 		return;
 	}
+	if (m->lsn < r->last && r->o.saves) {
+		/* No connection meanwhile: it may take long. Then HELLO names what is left, which is a prefix of the master's. */
+		disconnect(r, peer);
+		replica_act(r, ACTION_SAVE)->lsn = m->lsn;
+		return;
+	}
 	if (m->lsn < r->applied) {
 		if (!r->is_stuck)
 			replica_act(r, ACTION_REPORT)->text =

@@ -72,7 +72,7 @@ void replica_advance(struct replica *r)
 			continue;
 		if (!r->peers[i].is_welcomed || r->now_ms >= r->peers[i].lease_until)
 			return;
-		if (r->peers[i].acked < lsn)
+		if (!r->o.is_async && r->peers[i].acked < lsn)
 			lsn = r->peers[i].acked;
 	}
 	if (lsn <= r->committed)
@@ -157,6 +157,9 @@ void replica_step(struct replica *r, const struct replica_event *ev, struct repl
 		break;
 	case EVENT_APPLIED:
 		replica_on_applied(r, ev->lsn);
+		break;
+	case EVENT_SAVED:
+		replica_on_saved(r, ev->lsn);
 		break;
 	case EVENT_PROMOTE:
 		replica_on_promote(r, ev->peer);

@@ -11,7 +11,11 @@
  *
  * Story of a failover: the master's beacons stop; after lease * 5/4 the in-sync replica ASKs the directory for the next
  * epoch; by then the master's own lease, counted from when it sent the last beacon that was acknowledged, is over and it
- * acknowledges nothing. Granted, the replica appends an epoch entry; when that is committed all before it is, and it acts. */
+ * acknowledges nothing. Granted, the replica appends an epoch entry; when that is committed all before it is, and it acts.
+ *
+ * Asynchronous mode changes one rule: an entry is committed once it is durable at the master. Leases and the in-sync set stay
+ * what they are, so the set is then who may take over, perhaps without the newest entries. Those are not lost with their
+ * master: when it returns it is told to SAVE them before it follows. */
 #ifndef ROOST_REPLICA_H
 #define ROOST_REPLICA_H
 
@@ -30,6 +34,9 @@ struct replica_options {
 	const char *names[REPLICA_MEMBERS_MAX]; /* lent for the replica's life; each at most REPLICA_NAME_MAX octets */
 	size_t self;
 	uint64_t lease_ms;
+	bool is_async; /* committed is what is durable at the master; the same on all members */
+	bool saves;    /* what the reigning master lacks was, or may have been, acknowledged: saved, not dropped. With is_async,
+	                  or where an operator has asked for it */
 };
 
 enum replica_role {
@@ -55,6 +62,7 @@ enum replica_event_type {
 	EVENT_LOCAL_DURABLE,  /* durable up to LSN */
 	EVENT_LOCAL_FAILED,   /* the journal cannot be written any more */
 	EVENT_APPLIED,        /* applied up to LSN */
+	EVENT_SAVED,          /* SAVE is done: LSN is the last entry, durable and applied */
 	EVENT_PROMOTE,        /* master: hand over to PEER */
 };
 
@@ -79,6 +87,8 @@ struct replica_event {
 
 enum replica_action_type {
 	ACTION_TRUNCATE,     /* drop the journal after LSN, durably, before anything that follows */
+	ACTION_SAVE,         /* the master has none of the entries after LSN: put them aside durably, drop them from the journal, bring
+	                        the index back to LSN; then EVENT_SAVED. Without it the same will come again */
 	ACTION_CONNECT,      /* have a connection to PEER and keep trying; to nobody else */
 	ACTION_DISCONNECT,   /* drop what connection there is with PEER; if it was to be CONNECTed, go on trying */
 	ACTION_SEND,         /* MESSAGE to PEER */

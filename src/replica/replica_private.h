@@ -91,6 +91,7 @@ void replica_on_appended(struct replica *r, const struct replica_event *ev);
 void replica_on_durable(struct replica *r, uint64_t lsn);
 void replica_on_failed(struct replica *r);
 void replica_on_applied(struct replica *r, uint64_t lsn);
+void replica_on_saved(struct replica *r, uint64_t lsn);
 void replica_on_promote(struct replica *r, size_t peer);
 
 #endif

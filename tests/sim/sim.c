@@ -1,6 +1,7 @@
 /* sim.c - runs schedules of faults by seed, and checks the promises.
  *
- * usage: sim [--seeds A..B] [--trace SEED] [--bugs]
+ * usage: sim [--async] [--seeds A..B] [--trace SEED] [--bugs]
+ * --async: in asynchronous mode.
  * --bugs: each planted bug must be found within the seeds; else a failing seed is told with its trace. */
 #include <stdlib.h>
 #include <string.h>
@@ -177,8 +178,11 @@ static void story(struct sim *s)
 			continue;
 		if (s->acked_count > acked_then) {
 			next_write = UINT64_MAX; /* writes are accepted: now let it come to rest */
-			if (check_converged(s))
+			if (check_converged(s)) {
+				if (s->is_async)
+					check_nothing_lost(s);
 				return;
+			}
 		}
 		if (s->now > healed_at + HEAL_WITHIN) {
 			trace_state(s);
@@ -205,10 +209,11 @@ static void fini(struct sim *s)
 	}
 	free(s->agreed);
 	free(s->acked);
+	free(s->saved);
 }
 
 /* True: no promise was broken. WRITES_R (NULL allowed) is added to. */
-static bool run(uint64_t seed, enum sim_bug bug, FILE *trace, uint64_t *writes_r)
+static bool run(uint64_t seed, enum sim_bug bug, bool is_async, FILE *trace, uint64_t *writes_r)
 {
 	struct sim *s = calloc(1, sizeof(*s));
 	bool ok;
@@ -218,6 +223,7 @@ static bool run(uint64_t seed, enum sim_bug bug, FILE *trace, uint64_t *writes_r
 	s->seed = seed;
 	s->random = seed * 0x9e3779b97f4a7c15ull + 1;
 	s->bug = bug;
+	s->is_async = is_async;
 	s->trace = trace;
 	s->count = 2 + sim_random(s, 3) / 2;
 	s->is_arbiter_up = true;
@@ -250,7 +256,7 @@ static int find_bugs(uint64_t first, uint64_t last)
 	for (int bug = BUG_NONE + 1; bug < BUG_COUNT; bug++) {
 		uint64_t seed = first;
 
-		while (seed <= last && run(seed, (enum sim_bug)bug, NULL, NULL))
+		while (seed <= last && run(seed, (enum sim_bug)bug, false, NULL, NULL))
 			seed++;
 		if (seed > last) {
 			(void)printf("planted bug NOT found: %s\n", what[bug]);
@@ -267,23 +273,26 @@ int main(int argc, char **argv)
 	unsigned long long first = 1, last = 4000, traced;
 	uint64_t writes = 0;
 	int failed = 0;
+	bool is_async = false;
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc && sscanf(argv[i + 1], "%llu..%llu", &first, &last) == 2) {
 			i++;
 		} else if (strcmp(argv[i], "--trace") == 0 && i + 1 < argc && sscanf(argv[i + 1], "%llu", &traced) == 1) {
-			return run(traced, BUG_NONE, stdout, NULL) ? 0 : 1;
+			return run(traced, BUG_NONE, is_async, stdout, NULL) ? 0 : 1;
+		} else if (strcmp(argv[i], "--async") == 0) {
+			is_async = true;
 		} else if (strcmp(argv[i], "--bugs") == 0) {
 			return find_bugs(1, 2000);
 		} else {
-			(void)fprintf(stderr, "usage: sim [--seeds A..B] [--trace SEED] [--bugs]\n");
+			(void)fprintf(stderr, "usage: sim [--async] [--seeds A..B] [--trace SEED] [--bugs]\n");
 			return 2;
 		}
 	}
 	for (uint64_t seed = first; seed <= last && failed < 3; seed++) {
-		if (!run(seed, BUG_NONE, NULL, &writes)) {
+		if (!run(seed, BUG_NONE, is_async, NULL, &writes)) {
 			failed++;
-			(void)run(seed, BUG_NONE, stdout, NULL);
+			(void)run(seed, BUG_NONE, is_async, stdout, NULL);
 		}
 	}
 	(void)printf("%llu schedules, %llu writes acknowledged, %d failed\n", last - first + 1, (unsigned long long)writes, failed);

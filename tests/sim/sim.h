@@ -98,6 +98,7 @@ struct member {
 struct sim {
 	uint64_t seed, random, now, conns;
 	enum sim_bug bug;
+	bool is_async;
 	size_t count; /* members */
 	struct member members[SIM_MEMBERS_MAX];
 
@@ -117,8 +118,10 @@ struct sim {
 	uint64_t ids;
 	struct sim_entry *agreed; /* committed, by LSN */
 	uint64_t agreed_cap, agreed_last;
-	uint64_t *acked; /* LSNs */
+	uint64_t *acked; /* ids */
 	uint64_t acked_count, acked_cap;
+	uint64_t *saved; /* ids that a member put aside before it followed another's journal */
+	uint64_t saved_count, saved_cap;
 	bool was_acting[SIM_MEMBERS_MAX];
 	char problem[512]; /* empty: none */
 	FILE *trace;       /* NULL: none */
@@ -150,6 +153,10 @@ bool member_acts(const struct member *m);
 void check_commit(struct sim *s, const struct member *m, uint64_t lsn);
 void check_ack(struct sim *s, const struct member *m, uint64_t first, uint64_t last);
 void check_all(struct sim *s);
+/* M puts aside what it has after LSN. */
+void check_save(struct sim *s, const struct member *m, uint64_t lsn);
+/* Asynchronous, at rest: what was acknowledged is in the journal, or was saved. */
+void check_nothing_lost(struct sim *s);
 bool check_converged(const struct sim *s);
 
 #endif

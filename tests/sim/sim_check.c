@@ -15,6 +15,9 @@ static bool is_same(const struct sim_entry *a, const struct sim_entry *b)
 /* Whatever any member holds committed, all hold the same. */
 void check_commit(struct sim *s, const struct member *m, uint64_t lsn)
 {
+	/* A member that lacks what was committed may take over: what is lasting shows only at the end. */
+	if (s->is_async)
+		return;
 	if (lsn + 1 > s->agreed_cap) {
 		s->agreed_cap = lsn * 2 + 64;
 		s->agreed = must_realloc(s->agreed, s->agreed_cap, sizeof(*s->agreed));
@@ -50,8 +53,36 @@ void check_ack(struct sim *s, const struct member *m, uint64_t first, uint64_t l
 			s->acked_cap = s->acked_cap * 2 + 64;
 			s->acked = must_realloc(s->acked, s->acked_cap, sizeof(*s->acked));
 		}
-		s->acked[s->acked_count++] = i;
+		s->acked[s->acked_count++] = m->journal[i].id;
 	}
+}
+
+void check_save(struct sim *s, const struct member *m, uint64_t lsn)
+{
+	sim_trace(s, "%s: saves %llu to %llu", names[m->self], (unsigned long long)lsn + 1, (unsigned long long)m->last);
+	for (uint64_t i = lsn + 1; i <= m->last; i++) {
+		if (s->saved_count == s->saved_cap) {
+			s->saved_cap = s->saved_cap * 2 + 64;
+			s->saved = must_realloc(s->saved, s->saved_cap, sizeof(*s->saved));
+		}
+		s->saved[s->saved_count++] = m->journal[i].id;
+	}
+}
+
+void check_nothing_lost(struct sim *s)
+{
+	const struct member *m = &s->members[0];
+	bool *is_kept = must_calloc(s->ids + 1, sizeof(*is_kept));
+
+	for (uint64_t lsn = 1; lsn <= m->last; lsn++)
+		is_kept[m->journal[lsn].id] = true;
+	for (uint64_t i = 0; i < s->saved_count; i++)
+		is_kept[s->saved[i]] = true;
+	for (uint64_t i = 0; i < s->acked_count; i++) {
+		if (!is_kept[s->acked[i]])
+			sim_problem(s, "write %llu was acknowledged, and is neither in the journal nor saved", (unsigned long long)s->acked[i]);
+	}
+	free(is_kept);
 }
 
 /* Who begins to act has everything that was ever acknowledged, in its place. */

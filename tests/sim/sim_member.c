@@ -235,6 +235,14 @@ static void truncate_after(struct member *m, uint64_t lsn)
 		m->durable = lsn;
 }
 
+static void save(struct member *m, uint64_t lsn)
+{
+	wait_flush(m);
+	check_save(m->sim, m, lsn);
+	m->last = m->durable = m->applied = lsn;
+	tell(m, EVENT_SAVED, lsn, 0);
+}
+
 /* The core. */
 
 static void ask(struct member *m, const struct replica_action *a)
@@ -283,6 +291,9 @@ static void do_action(struct member *m, const struct replica_action *a)
 	switch (a->type) {
 	case ACTION_TRUNCATE:
 		truncate_after(m, a->lsn);
+		break;
+	case ACTION_SAVE:
+		save(m, a->lsn);
 		break;
 	case ACTION_CONNECT:
 		m->connect_to = (int)a->peer;
@@ -364,7 +375,8 @@ static void event(struct member *m, const struct replica_event *ev)
 void member_start(struct member *m)
 {
 	static const char *const names[] = { "a", "b", "c" };
-	struct replica_options o = { .count = m->sim->count, .self = (size_t)m->self, .lease_ms = LEASE_MS };
+	struct replica_options o = { .count = m->sim->count, .self = (size_t)m->self, .lease_ms = LEASE_MS,
+		                     .is_async = m->sim->is_async, .saves = m->sim->is_async };
 	struct history h = { 0 };
 	struct replica_event ev = { .type = EVENT_START };
 

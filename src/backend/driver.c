@@ -182,6 +182,7 @@ static void refresh_status(struct driver *d)
 {
 	struct buffer s = { 0 }, m = { 0 };
 	struct store_stats st;
+	struct fault why;
 	char words[512];
 	int master = replica_master(d->core);
 
@@ -203,6 +204,10 @@ static void refresh_status(struct driver *d)
 	json_key_u64(&s, "journal_bytes", st.journal_bytes);
 	json_key_u64(&s, "mailboxes", st.mailboxes);
 	json_key_u64(&s, "conflicts", atomic_load(&d->conflicts));
+	if (store_is_failed(d->o.store)) {
+		store_failure(d->o.store, &why);
+		json_key_string(&s, "failed", bytes_of(why.what));
+	}
 	json_key_string(&s, "directory", bytes_of(d->directory == NULL ? "" : mupdate_client_problem(d->directory)));
 	json_key(&s, "peers");
 	buffer_add_u8(&s, '{');

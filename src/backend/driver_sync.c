@@ -23,7 +23,6 @@
 #define REFUSED_MS 3000
 #define REFUSED_ROOM (1u << 20)
 #define DIAL_MS 3000
-#define AUTH_MS 10000
 #define AUTH_FRAME_MAX 4096
 #define STREAM_PIECE (256u << 10)
 /* A member that hears nothing for so many leases drops the connection. */
@@ -33,6 +32,9 @@ struct link {
 	struct driver *driver;
 	struct conn *conn;
 	bool is_incoming, has_magic, is_authed, is_streaming, is_dead;
+	bool is_over;   /* what still comes is not looked at */
+	bool is_proven; /* dialler: the other side has shown that it knows the password */
+	struct timer *login; /* until it is authenticated */
 	size_t peer; /* known once authed, or dialled */
 	struct sasl_server *server;
 	struct sasl_client *client;
@@ -53,7 +55,27 @@ static void drop(struct link *l, const char *why)
 {
 	if (why != NULL)
 		log_event(LOG_WARNING, "driver.sync.dropped", LOG_STR("peer", conn_peer(l->conn)), LOG_STR("why", why));
+	l->is_over = true;
 	conn_abort(l->conn);
+}
+
+static void refuse(struct link *l, const char *text)
+{
+	send_frame(l, BYTES_LIT("F"), bytes_of(text));
+	l->is_over = true;
+	conn_close(l->conn);
+}
+
+static void login_late(void *arg)
+{
+	drop(arg, "not authenticated in time");
+}
+
+/* The whole of it has to be over in time: an octet now and then is no sign of life. */
+static void await_login(struct link *l)
+{
+	l->login = timer_new(l->driver->loop, login_late, l);
+	timer_start(l->login, config_number(l->driver->o.config, "sync_login_timeout_s") * 1000, 0);
 }
 
 /* The link is the peer's from now on. */
@@ -65,6 +87,7 @@ static void authed(struct link *l)
 	const struct replica_event up = { .type = EVENT_PEER_UP, .peer = l->peer };
 
 	l->is_authed = true;
+	timer_free(&l->login);
 	if (l == d->dialled)
 		d->dialled = NULL;
 	if (p->link != NULL) {
@@ -98,10 +121,9 @@ static void check_identity(struct link *l)
 	int peer = peer_of(d, sasl_server_authzid(l->server));
 
 	if (!bytes_equal_str(authcid, config_string(d->o.config, "mupdate_authname")) || peer < 0) {
-		send_frame(l, BYTES_LIT("F"), BYTES_LIT("not a member of this server"));
 		log_event(LOG_WARNING, "driver.sync.refused", LOG_STR("peer", conn_peer(l->conn)), LOG_BYTES("account", authcid),
 		          LOG_BYTES("as", sasl_server_authzid(l->server)));
-		conn_close(l->conn);
+		refuse(l, "not a member of this server");
 		return;
 	}
 	l->peer = (size_t)peer;
@@ -124,9 +146,8 @@ static void server_step(struct link *l, struct bytes response)
 		check_identity(l);
 		break;
 	case SASL_FAIL:
-		send_frame(l, BYTES_LIT("F"), BYTES_LIT("authentication failed"));
 		log_event(LOG_WARNING, "driver.sync.refused", LOG_STR("peer", conn_peer(l->conn)), LOG_FAULT(&why));
-		conn_close(l->conn);
+		refuse(l, "authentication failed");
 		break;
 	}
 	buffer_fini(&out);
@@ -161,7 +182,9 @@ static void dialler_auth(struct link *l, struct bytes frame)
 	enum sasl_result result;
 
 	if (frame.n > 0 && frame.p[0] == 'O') {
-		if (!bytes_equal_str(rest, l->driver->peers[l->peer].name))
+		if (!l->is_proven)
+			drop(l, "it has not proved that it knows the password");
+		else if (!bytes_equal_str(rest, l->driver->peers[l->peer].name))
 			drop(l, "another member than the one dialled answers");
 		else
 			authed(l);
@@ -171,9 +194,10 @@ static void dialler_auth(struct link *l, struct bytes frame)
 		drop(l, frame.n > 0 && frame.p[0] == 'F' ? "refused by the other member" : "not an authentication");
 		return;
 	}
-	result = sasl_client_step(l->client, rest, &out, &why);
+	result = l->is_proven ? SASL_FAIL : sasl_client_step(l->client, rest, &out, &why);
+	l->is_proven = result == SASL_OK;
 	if (result == SASL_FAIL)
-		drop(l, why.what);
+		drop(l, "its part of the authentication is wrong");
 	else if (result == SASL_MORE || out.n > 0)
 		send_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
 	buffer_fini(&out);
@@ -206,6 +230,8 @@ static bool take_frame(struct link *l)
 	struct bytes frame;
 	uint32_t n;
 
+	if (l->is_over || l->is_dead)
+		return false;
 	if (!l->has_magic && l->is_incoming) {
 		if (in.n < MAGIC_SIZE)
 			return false;
@@ -236,7 +262,7 @@ static bool take_frame(struct link *l)
 		acceptor_auth(l, frame);
 	else
 		dialler_auth(l, frame);
-	if (l->is_dead)
+	if (l->is_over || l->is_dead)
 		return false;
 	conn_consume(l->conn, (size_t)n + 4);
 	return true;
@@ -274,6 +300,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 		d->peers[l->peer].link = NULL;
 		driver_event(d, &down);
 	}
+	timer_free(&l->login);
 	sasl_server_free(&l->server);
 	sasl_client_free(&l->client);
 	free(l);
@@ -305,7 +332,7 @@ static void on_ready(struct conn *c, void *arg)
 	conn_write(c, BYTES_LIT(MAGIC));
 	send_frame(l, BYTES_LIT("ASCRAM-SHA-256\0"), buffer_bytes(&first));
 	buffer_fini(&first);
-	conn_set_timeout(c, AUTH_MS);
+	await_login(l);
 }
 
 static const struct conn_events events = {
@@ -321,7 +348,7 @@ static void called(struct conn *c, void *arg)
 	l->conn = c;
 	l->is_incoming = true;
 	conn_set_events(c, &events, l);
-	conn_set_timeout(c, AUTH_MS);
+	await_login(l);
 	if (d->is_closed)
 		conn_abort(c);
 	else if (d->o.tls_server == NULL && !conn_is_loopback(c) && !config_switch(d->o.config, "allowplaintext"))

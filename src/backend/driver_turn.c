@@ -327,7 +327,10 @@ void driver_follow(struct driver *d)
 		epoch_t epoch;
 		uint64_t n;
 
-		if (!store_entry_peek(raw, &lsn, &epoch, &n) || n > raw.n) {
+		/* A master has entries of its own and earlier reigns only. And an event is queued for each epoch: a real stretch of
+		 * a journal has few. */
+		if (!store_entry_peek(raw, &lsn, &epoch, &n) || n > raw.n || epoch > d->message->epoch ||
+		    d->queue_count >= DRIVER_EVENTS_MAX / 2) {
 			log_event(LOG_ERROR, "driver.follow.broken", LOG_STR("peer", d->peers[d->message_peer].name));
 			driver_sync_disconnect(d, d->message_peer);
 			break;
@@ -354,14 +357,21 @@ void driver_apply(struct driver *d, lsn_t lsn)
 {
 	struct fault why;
 	lsn_t before = store_applied_lsn(d->o.store);
+	enum store_result result;
 
 	d->apply_to = lsn;
 	if (d->is_applying)
 		return;
-	if (store_apply_committed(d->o.store, lsn, NULL, &why) != STORE_OK) {
+	result = store_apply_committed(d->o.store, lsn, NULL, &why);
+	if (result != STORE_OK) {
 		log_event(LOG_ERROR, "driver.apply.failed", LOG_FAULT(&why));
 		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
-		(void)kill(getpid(), SIGTERM);
+		/* What the master sent does not fit what is here, now or ever: stay, say so, and stay away from it. */
+		d->has_refused = true;
+		if (result == STORE_BAD && replica_master(d->core) >= 0)
+			driver_sync_disconnect(d, (size_t)replica_master(d->core));
+		if (result != STORE_BAD)
+			(void)kill(getpid(), SIGTERM);
 		return;
 	}
 	driver_tell(d, EVENT_APPLIED, store_applied_lsn(d->o.store), 0);

@@ -85,6 +85,7 @@ const struct config_key config_keys[] = {
 	{ "mupdate_max_string", CONFIG_NUMBER, "64K", 1024, 1u << 24, NULL, "Longest string in a MUPDATE command, octets" },
 	{ "mupdate_max_pending", CONFIG_NUMBER, "64M", 65536, 1ull << 34, NULL, "Octets waiting for a follower that does not read before it is disconnected" },
 	{ "mupdate_max_pending_all", CONFIG_NUMBER, "1G", 65536, NUMBER_MAX, NULL, "Octets waiting for all followers together before the slowest are disconnected" },
+	{ "sync_login_timeout_s", CONFIG_NUMBER, "10", 1, 1u << 20, NULL, "Seconds the other members of a server may take to authenticate" },
 	{ "max_connections", CONFIG_NUMBER, "20000", 8, 1u << 24, NULL, "Most connections to one listener; one more is told so and closed" },
 	{ "max_inflight", CONFIG_NUMBER, "1G", 1u << 20, NUMBER_MAX, NULL, "Octets of messages in memory at once; beyond it clients are told to try later" },
 	{ "mime_max_parts", CONFIG_NUMBER, "10000", 16, 1u << 20, NULL, "Most MIME parts looked at in one message; the rest counts as text of the last" },

@@ -126,13 +126,18 @@ static void on_ack(struct replica *r, size_t peer, const struct peer_message *m)
 {
 	struct replica_peer *p = &r->peers[peer];
 
-	if (!p->is_welcomed || m->lsn > r->last)
+	if (!p->is_welcomed)
 		return;
+	if (m->lsn > r->last) {
+		disconnect(r, peer); /* of what was never made */
+		return;
+	}
 	if (m->lsn > p->acked) {
 		p->acked = m->lsn;
 		p->progress_ms = r->now_ms;
 	}
-	if (m->type == MESSAGE_BEACON_ACK && m->time_ms <= r->now_ms && m->time_ms + r->o.lease_ms > p->lease_until)
+	/* No time that was not sent: it would be a lease that nobody gave. */
+	if (m->type == MESSAGE_BEACON_ACK && m->time_ms <= r->beacon_ms && m->time_ms + r->o.lease_ms > p->lease_until)
 		p->lease_until = m->time_ms + r->o.lease_ms;
 	replica_advance(r);
 }

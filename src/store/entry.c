@@ -280,6 +280,42 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e)
 	return false;
 }
 
+static bool is_name(struct bytes name)
+{
+	return name.n > 0 && bytes_find(name, '\0') == name.n;
+}
+
+/* What no master writes, whatever the index holds. */
+static bool makes_sense(const struct entry *e, uint32_t body_size)
+{
+	bool ok = body_size == 0 || e->type == ENTRY_APPEND;
+
+	switch (e->type) {
+	case ENTRY_CREATE:
+		return ok && e->mailbox > 0 && is_name(e->name);
+	case ENTRY_DELETE:
+	case ENTRY_ACL:
+	case ENTRY_KEYWORDS:
+	case ENTRY_FLAGS:
+	case ENTRY_EXPUNGE:
+		return ok && e->mailbox > 0;
+	case ENTRY_RENAME:
+		for (size_t i = 0; i < e->count; i++)
+			ok = ok && e->mailboxes[i] > 0 && is_name(e->names[i]);
+		return ok;
+	case ENTRY_APPEND:
+		for (size_t i = 0; i < e->count; i++)
+			ok = ok && e->deliveries[i].mailbox > 0 && e->deliveries[i].uid > 0;
+		return ok;
+	case ENTRY_COPY:
+		for (size_t i = 0; i < e->count; i++)
+			ok = ok && e->copies[i].uid > 0 && e->copies[i].body > 0;
+		return ok && e->mailbox > 0;
+	default:
+		return ok;
+	}
+}
+
 bool entry_read(struct bytes head, struct bytes body, bool check_body, struct arena *a, struct entry *e_r, struct fault *why)
 {
 	struct entry_header h;
@@ -294,7 +330,7 @@ bool entry_read(struct bytes head, struct bytes body, bool check_body, struct ar
 	e_r->committed = h.committed;
 	e_r->body = body;
 	c = cursor_of(bytes_from(head, ENTRY_HEADER));
-	if (!read_data(&c, a, e_r) || !cursor_at_end(&c))
+	if (!read_data(&c, a, e_r) || !cursor_at_end(&c) || !makes_sense(e_r, h.body_size))
 		return fault_set(why, FAULT_OPERATOR, "entry %llu is malformed", (unsigned long long)h.lsn);
 	if (check_body && (body.n != h.body_size || (h.type == ENTRY_APPEND && entry_hash(body) != e_r->body_hash)))
 		return fault_set(why, FAULT_OPERATOR, "the body of entry %llu has a wrong checksum", (unsigned long long)h.lsn);

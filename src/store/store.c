@@ -182,7 +182,7 @@ static bool recover_index(struct store *s, const struct store_options *o, struct
 		                 o->dir, (unsigned long long)store_applied_lsn(s), (unsigned long long)s->journal.last);
 	known = known_committed(s);
 	while (store_applied_lsn(s) < known) {
-		if (!store_apply_to(s, known, 4000, NULL, why))
+		if (store_apply_to(s, known, 4000, NULL, why) != STORE_OK)
 			return false;
 	}
 	return true;

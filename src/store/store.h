@@ -126,7 +126,7 @@ enum store_follow {
 enum store_follow store_follow_append(struct store *s, struct bytes raw, struct fault *why);
 /* LSN is committed: apply up to it, but no further than what is durable here and not more than some 4,000 entries or
  * 8 MiB at once; so call it until store_applied_lsn() gets there. No turn is open. Changes are added to *changes (NULL
- * allowed). OK, FAILED with WHY set. */
+ * allowed). OK; BAD: an entry is whole, but does not fit what is here; FAILED. Unless OK WHY is set and the store is failed. */
 enum store_result store_apply_committed(struct store *s, lsn_t lsn, struct store_changes *changes, struct fault *why);
 /* Drop every entry after LSN, on disk too when this returns. No turn is open, no flush is running.
  * OK; CONFLICT: LSN is below what is applied: refused, nothing changed; FAILED. WHY set unless OK. */

@@ -74,51 +74,56 @@ enum store_follow store_follow_append(struct store *s, struct bytes raw, struct 
 #define APPLY_ENTRIES 4000
 #define APPLY_BYTES (8u << 20)
 
-bool store_apply_to(struct store *s, lsn_t lsn, size_t max_entries, struct store_changes *changes, struct fault *why)
+enum store_result store_apply_to(struct store *s, lsn_t lsn, size_t max_entries, struct store_changes *changes, struct fault *why)
 {
 	struct kv_txn *t;
 	lsn_t at = store_applied_lsn(s);
 	uint64_t bytes = 0;
-	bool ok = true;
+	bool ok = true, is_bad = false;
 
 	if (at >= lsn)
-		return true;
+		return STORE_OK;
 	t = kv_write(s->kv, why);
 	if (t == NULL)
-		return false;
+		return STORE_FAILED;
 	for (size_t i = 0; ok && at < lsn && i < max_entries && bytes < APPLY_BYTES; i++) {
 		struct arena a = { 0 };
 		struct entry e;
 
 		ok = store_read_entry(s, at + 1, false, &a, &e, why);
-		if (ok && !apply_entry(t, &e, changes))
-			ok = fault_set(why, FAULT_OPERATOR, "%s: the index cannot take entry %llu", s->dir, (unsigned long long)at + 1);
+		if (ok && !apply_entry(t, &e, changes)) {
+			is_bad = !kv_has_failed(t);
+			ok = fault_set(why, FAULT_OPERATOR, "%s: the index cannot take entry %llu; restore this member from the other",
+			               s->dir, (unsigned long long)at + 1);
+		}
 		bytes += e.structure.n + e.count * 32;
 		arena_fini(&a);
 		at += ok;
 	}
 	if (!ok) {
 		kv_end(&t);
-		return false;
+		return is_bad ? STORE_BAD : STORE_FAILED;
 	}
-	ok = kv_commit(&t, why);
-	if (ok)
-		atomic_store(&s->applied, at);
-	return ok;
+	if (!kv_commit(&t, why))
+		return STORE_FAILED;
+	atomic_store(&s->applied, at);
+	return STORE_OK;
 }
 
 enum store_result store_apply_committed(struct store *s, lsn_t lsn, struct store_changes *changes, struct fault *why)
 {
+	enum store_result result;
+
 	if (s->is_failed) {
 		*why = s->failure;
 		return STORE_FAILED;
 	}
 	if (lsn > s->journal.durable)
 		lsn = s->journal.durable;
-	if (store_apply_to(s, lsn, APPLY_ENTRIES, changes, why))
-		return STORE_OK;
-	store_fail(s, why);
-	return STORE_FAILED;
+	result = store_apply_to(s, lsn, APPLY_ENTRIES, changes, why);
+	if (result != STORE_OK)
+		store_fail(s, why);
+	return result;
 }
 
 enum store_result store_truncate_after(struct store *s, lsn_t lsn, struct fault *why)

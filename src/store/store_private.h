@@ -104,8 +104,9 @@ enum store_result op_epoch(struct store *s, const struct intent_epoch *in, struc
 enum store_result find_mailbox(struct store *s, struct bytes name, struct mailbox *m_r);
 enum store_result result_of_kv(enum kv_result r);
 
-/* Bring the index up to LSN from the journal; in pieces of transactions. */
-bool store_apply_to(struct store *s, lsn_t lsn, size_t max_entries, struct store_changes *changes, struct fault *why);
+/* Bring the index up to LSN from the journal; in pieces of transactions. OK; BAD: an entry does not fit what is there; FAILED. */
+enum store_result store_apply_to(struct store *s, lsn_t lsn, size_t max_entries, struct store_changes *changes,
+                                 struct fault *why);
 bool store_open_kv(struct store *s, const struct store_options *o, bool is_reader, struct fault *why);
 
 #endif

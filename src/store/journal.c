@@ -252,7 +252,7 @@ bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct byt
 	(void)pthread_mutex_lock(&j->lock);
 	found = lsn > 0 && find_segment(j, lsn, &s);
 	if (found && !s->is_scanned)
-		found = segment_scan(j, s);
+		segment_scan(j, s);
 	found = found && lsn - s->first < s->offset_count;
 	if (found) {
 		off = s->offsets[lsn - s->first];
@@ -262,6 +262,9 @@ bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct byt
 	(void)pthread_mutex_unlock(&j->lock);
 	if (!found)
 		return fault_set(why, FAULT_OPERATOR, "%s: there is no entry %llu", j->dir, (unsigned long long)lsn);
+	if (off == 0)
+		return fault_set(why, FAULT_OPERATOR, "%s: the header of entry %llu is damaged; restore this member from the other",
+		                 s->path, (unsigned long long)lsn);
 	if (!entry_header_read(bytes_make(map + off, (size_t)(size - off)), &h) || h.lsn != lsn ||
 	    (uint64_t)h.head_size + h.body_size > size - off)
 		return fault_set(why, FAULT_OPERATOR, "%s: entry %llu at %llu is damaged; restore this member from the other",
@@ -308,7 +311,9 @@ static bool cut_segment(struct journal *j, struct segment *s, lsn_t lsn, struct 
 	}
 	s->used = off;
 	/* Zeros from here on, so that no old batch is ever found behind a new one. */
-	if (s->size > off && fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)(s->size - off)) != 0)
+	if (off >= s->size)
+		return file_datasync(s->fd, s->path, why);
+	if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)(s->size - off)) != 0)
 		return fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot cut", s->path);
 	if (fallocate(s->fd, 0, (off_t)off, (off_t)(s->size - off)) != 0 && errno != EOPNOTSUPP)
 		return fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot extend", s->path);
@@ -320,7 +325,7 @@ bool journal_cut_tail(struct journal *j, struct fault *why)
 	return cut_segment(j, j->segments[j->count - 1], j->last, why);
 }
 
-static void free_segment(struct segment *s)
+void segment_free(struct segment *s)
 {
 	if (s->map != NULL)
 		(void)munmap((void *)(uintptr_t)s->map, s->size);
@@ -351,11 +356,11 @@ enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fa
 		(void)pthread_mutex_lock(&j->lock);
 		j->count--;
 		(void)pthread_mutex_unlock(&j->lock);
-		free_segment(s);
+		segment_free(s);
 	}
 	(void)pthread_mutex_lock(&j->lock);
 	if (!j->segments[j->count - 1]->is_scanned)
-		(void)segment_scan(j, j->segments[j->count - 1]);
+		segment_scan(j, j->segments[j->count - 1]);
 	(void)pthread_mutex_unlock(&j->lock);
 	if (!cut_segment(j, j->segments[j->count - 1], lsn, why)) {
 		j->is_failed = true;
@@ -371,7 +376,7 @@ enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fa
 void journal_close(struct journal *j)
 {
 	for (size_t i = 0; i < j->count; i++)
-		free_segment(j->segments[i]);
+		segment_free(j->segments[i]);
 	clear_batch(&j->pending);
 	clear_batch(&j->flushing);
 	free(j->pending.entries);

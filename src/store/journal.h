@@ -27,7 +27,7 @@ struct segment {
 	uint64_t size; /* allocated */
 	uint64_t used; /* end of the last batch */
 	const uint8_t *map;
-	/* Where each entry begins, from FIRST on; guarded by the journal's lock, grows only. */
+	/* Where each entry begins, from FIRST on, 0: its header is damaged; guarded by the journal's lock, grows only. */
 	uint64_t *offsets;
 	size_t offset_count, offset_cap;
 	bool is_scanned;
@@ -50,6 +50,7 @@ struct journal {
 	size_t epoch_count, epoch_cap;
 	lsn_t last, durable;
 	struct batch pending, flushing;
+	bool has_tail; /* after opening: octets behind the last entry, for journal_settle() */
 	bool is_flushing, is_failed;
 	struct fault failure;
 	uint64_t flushes, flushed_bytes, flush_ns, entries;
@@ -57,8 +58,11 @@ struct journal {
 	pthread_mutex_t lock; /* guards segments, count, and the offsets, against views */
 };
 
-/* Open or create DIR. False with WHY. */
+/* Open or create DIR; nothing that is there is changed. False with WHY. */
 bool journal_open(struct journal *j, const char *dir, uint64_t segment_size, bool is_reader, struct fault *why);
+/* Entries up to KNOWN were whole once. If they still are, cut what the last flush left torn (and log it). False with WHY: they
+ * are not, nothing was cut; or it could not be. */
+bool journal_settle(struct journal *j, lsn_t known, struct fault *why);
 void journal_close(struct journal *j);
 /* Make sure that a batch of BYTES fits the last segment, by beginning a new one if need be. STORE_OK, NO_SPACE, FAILED. */
 enum store_result journal_reserve(struct journal *j, uint64_t bytes, struct fault *why);
@@ -85,6 +89,7 @@ uint64_t journal_used(struct journal *j);
 uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *out);
 
 /* journal_open.c and journal.c share: */
+void segment_free(struct segment *s);
 struct segment *journal_add_segment(struct journal *j, const char *path, bool is_reader, struct fault *why);
 bool journal_new_segment(struct journal *j, uint64_t size, struct fault *why);
 void journal_note_epoch(struct journal *j, epoch_t epoch, lsn_t lsn);
@@ -93,6 +98,7 @@ uint64_t journal_padded(uint64_t n);
 /* A valid batch header at OFF: its entries' octets. */
 bool segment_batch(const struct segment *s, uint64_t off, uint64_t *bytes_r, lsn_t *first_r);
 void segment_write_batch_header(uint8_t to[BATCH_HEADER], uint64_t bytes, lsn_t first);
-bool segment_scan(struct journal *j, struct segment *s);
+/* Note where the entries of a segment that is not the last begin. The journal's lock is held. */
+void segment_scan(struct journal *j, struct segment *s);
 
 #endif

@@ -53,7 +53,8 @@ static bool header_read(struct journal *j, const struct segment *s, bool take_ep
 	if (!bytes_equal_str(magic, SEGMENT_MAGIC))
 		return fault_set(why, FAULT_OPERATOR, "%s: is not a journal segment", s->path);
 	if (major != 1)
-		return fault_set(why, FAULT_OPERATOR, "%s: has format version %u, this program reads 1", s->path, major);
+		return fault_set(why, FAULT_OPERATOR, "%s: has format version %u, this program reads 1 (or its header is damaged)",
+		                 s->path, major);
 	if (hash != entry_hash(bytes_sub(all, 0, SEGMENT_HEADER - 8)) || count > SEGMENT_EPOCHS_MAX || *first_r == 0)
 		return fault_set(why, FAULT_OPERATOR, "%s: the header is damaged; restore this member from the other", s->path);
 	for (uint32_t i = 0; take_epochs && i < count; i++) {
@@ -128,6 +129,12 @@ bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
 	if (!ok)
 		(void)unlink(fresh);
 	file_close(&fd);
+	/* One without entries that is too small: the new one has taken its name. */
+	if (ok && j->count > 0 && j->segments[j->count - 1]->first == first) {
+		(void)pthread_mutex_lock(&j->lock);
+		segment_free(j->segments[--j->count]);
+		(void)pthread_mutex_unlock(&j->lock);
+	}
 	if (ok)
 		s = journal_add_segment(j, path, false, why);
 	if (s != NULL) {
@@ -155,76 +162,162 @@ bool segment_batch(const struct segment *s, uint64_t off, uint64_t *bytes_r, lsn
 	(void)cursor_u64le(&c, bytes_r);
 	(void)cursor_u64le(&c, first_r);
 	(void)cursor_u64le(&c, &hash);
-	return magic == BATCH_MAGIC && hash == entry_hash(bytes_make(s->map + off, 24)) &&
-	       *bytes_r <= s->size - off - BATCH_HEADER;
-}
-
-/* Note where entries begin, by headers only. The journal's lock is held. */
-bool segment_scan(struct journal *j, struct segment *s)
-{
-	uint64_t off = SEGMENT_HEADER, bytes;
-	lsn_t first;
-
-	(void)j;
-	s->offset_count = 0;
-	while (segment_batch(s, off, &bytes, &first) && first == s->first + s->offset_count) {
-		uint64_t at = off + BATCH_HEADER, end = at + bytes;
-		struct entry_header h;
-
-		while (at < end) {
-			if (!entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) || h.lsn != s->first + s->offset_count)
-				return s->offset_count > 0;
-			segment_note(s, at);
-			at += journal_padded((uint64_t)h.head_size + h.body_size);
-		}
-		off = end;
-	}
-	s->is_scanned = true;
-	s->used = off;
+	if (magic != BATCH_MAGIC || hash != entry_hash(bytes_make(s->map + off, 24)))
+		return false;
+	/* A file that was cut: what is whole in it counts. */
+	if (*bytes_r > s->size - off - BATCH_HEADER)
+		*bytes_r = s->size - off - BATCH_HEADER;
 	return true;
 }
 
-/* Whether a whole batch begins anywhere after OFF. */
-static bool has_batch_after(const struct segment *s, uint64_t off)
+/* An entry as it should be begins at AT, before END. */
+static bool is_whole_at(const struct segment *s, uint64_t at, uint64_t end, struct entry_header *h_r)
 {
-	const uint32_t magic = BATCH_MAGIC; /* little-endian here as on disk */
-	uint64_t bytes;
-	lsn_t first;
+	return at < end && entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), h_r) &&
+	       (uint64_t)h_r->head_size + h_r->body_size <= end - at && entry_head_is_whole(bytes_make(s->map + at, h_r->head_size));
+}
 
-	for (uint64_t at = journal_padded(off); at + BATCH_HEADER <= s->size; at += 8) {
-		if (memcmp(s->map + at, &magic, 4) == 0 && segment_batch(s, at, &bytes, &first))
+/* The first whole entry from *AT on, before END, that can follow NEXT. */
+static bool find_entry(const struct segment *s, lsn_t next, uint64_t *at, uint64_t end, struct entry_header *h_r)
+{
+	const uint32_t magic = ENTRY_MAGIC; /* little-endian here as on disk */
+
+	for (; *at < end && end - *at >= ENTRY_HEADER; *at += 8) {
+		if (memcmp(s->map + *at, &magic, 4) == 0 && is_whole_at(s, *at, end, h_r) && h_r->lsn > next &&
+		    h_r->lsn - next < s->size / ENTRY_HEADER)
 			return true;
 	}
 	return false;
 }
 
-/* Walk the last segment: everything is checked. What the last flush left torn is cut. */
+/* Entry LSN begins at AT with a header that can be believed: its checksum is right, or what is behind it is where it says. */
+static bool is_entry_at(const struct segment *s, lsn_t lsn, uint64_t at, uint64_t end, struct entry_header *h_r)
+{
+	struct entry_header after;
+	uint64_t n, behind = at + 8;
+
+	if (is_whole_at(s, at, end, h_r))
+		return h_r->lsn == lsn;
+	if (at >= end || !entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), h_r) || h_r->lsn != lsn)
+		return false;
+	n = journal_padded((uint64_t)h_r->head_size + h_r->body_size);
+	if (find_entry(s, lsn, &behind, end, &after))
+		return behind == at + n && after.lsn == lsn + 1;
+	return n == end - at;
+}
+
+/* The entry at *AT, before END; where there is none, since something before or at *AT is damaged, the next whole one that can
+ * follow NEXT. False: there is none. */
+static bool next_entry(const struct segment *s, lsn_t next, uint64_t *at, uint64_t end, struct entry_header *h_r)
+{
+	if (is_entry_at(s, next, *at, end, h_r))
+		return true;
+	*at += 8;
+	return find_entry(s, next, at, end, h_r);
+}
+
+/* The same for batches: the one at *OFF, or the next whole one with entries from NEXT on. */
+static bool next_batch(const struct segment *s, lsn_t next, uint64_t *off, uint64_t *bytes_r, lsn_t *first_r)
+{
+	const uint32_t magic = BATCH_MAGIC;
+
+	for (; s->size >= BATCH_HEADER && *off <= s->size - BATCH_HEADER; *off += 8) {
+		if (memcmp(s->map + *off, &magic, 4) == 0 && segment_batch(s, *off, bytes_r, first_r) && *first_r >= next &&
+		    *first_r - next < s->size / ENTRY_HEADER)
+			return true;
+	}
+	return false;
+}
+
+/* The first entry that does not belong to S: of the next segment, or after the last. */
+static lsn_t segment_end(const struct journal *j, const struct segment *s)
+{
+	for (size_t i = 0; i + 1 < j->count; i++) {
+		if (j->segments[i] == s)
+			return j->segments[i + 1]->first;
+	}
+	return j->last + 1;
+}
+
+/* Note where the entries before STOP begin, by their heads only. What is damaged is passed over: it is missing, all else is there. */
+static void note_entries(struct segment *s, lsn_t stop)
+{
+	uint64_t off = SEGMENT_HEADER, bytes;
+	lsn_t first, next = s->first;
+
+	s->offset_count = 0;
+	while (next < stop && next_batch(s, next, &off, &bytes, &first)) {
+		uint64_t at = off + BATCH_HEADER, end = at + bytes;
+		struct entry_header h;
+
+		/* A damaged batch header leaves its entries without one: they are missing. */
+		for (; next < first && next < stop; next++)
+			segment_note(s, 0);
+		while (next < stop && next_entry(s, next, &at, end, &h)) {
+			for (; next < h.lsn && next < stop; next++)
+				segment_note(s, 0);
+			segment_note(s, at);
+			next = h.lsn + 1;
+			at += journal_padded((uint64_t)h.head_size + h.body_size);
+		}
+		off = end;
+	}
+	s->used = off;
+	s->is_scanned = true;
+}
+
+void segment_scan(struct journal *j, struct segment *s)
+{
+	note_entries(s, segment_end(j, s));
+}
+
+/* Whether a whole batch begins anywhere after OFF. */
+static bool has_batch_after(const struct segment *s, uint64_t off, lsn_t next)
+{
+	uint64_t at = journal_padded(off), bytes;
+	lsn_t first;
+
+	return next_batch(s, next, &at, &bytes, &first);
+}
+
+/* Whether the entry at AT is whole; one whose body alone is spoilt counts where it was not torn: behind it stands what was
+ * written later. */
+static bool is_kept(const struct segment *s, uint64_t at, uint64_t end, const struct entry_header *h)
+{
+	struct bytes head = bytes_make(s->map + at, h->head_size), body = bytes_make(s->map + at + h->head_size, h->body_size);
+	struct arena a = { 0 };
+	struct entry e;
+	struct fault why;
+	bool ok = entry_read(head, body, true, &a, &e, &why);
+
+	if (!ok && entry_read(head, body, false, &a, &e, &why) && has_batch_after(s, end, h->lsn + 1)) {
+		ok = true;
+		log_event(LOG_ERROR, "store.body.damaged", LOG_STR("segment", s->path), LOG_U64("at", at), LOG_U64("lsn", h->lsn));
+	}
+	arena_fini(&a);
+	return ok;
+}
+
+/* Walk the last segment: everything is checked. What the last flush may have left torn is noted. */
 static bool recover_last(struct journal *j, struct segment *s, bool is_reader, struct fault *why)
 {
-	uint64_t off = SEGMENT_HEADER, bytes, good;
+	uint64_t off = SEGMENT_HEADER, bytes, good, behind;
 	lsn_t first, next = s->first;
 
 	for (;;) {
 		uint64_t at, end;
 
 		if (!segment_batch(s, off, &bytes, &first) || first != next) {
-			good = off;
+			good = behind = off;
 			break;
 		}
 		at = off + BATCH_HEADER;
 		end = at + bytes;
 		while (at < end) {
 			struct entry_header h;
-			struct arena a = { 0 };
-			struct entry e;
-			struct fault ignored;
-			bool ok = entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) && h.lsn == next &&
-			          (uint64_t)h.head_size + h.body_size <= end - at &&
-			          entry_read(bytes_make(s->map + at, h.head_size), bytes_make(s->map + at + h.head_size, h.body_size),
-			                     true, &a, &e, &ignored);
 
-			arena_fini(&a);
-			if (!ok)
+			if (!entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) || h.lsn != next ||
+			    (uint64_t)h.head_size + h.body_size > end - at || !is_kept(s, at, end, &h))
 				break;
 			segment_note(s, at);
 			journal_note_epoch(j, h.epoch, next);
@@ -234,26 +327,46 @@ static bool recover_last(struct journal *j, struct segment *s, bool is_reader, s
 		off = at;
 		if (at < end) {
 			good = at;
+			behind = end; /* a message may hold what looks like a batch */
 			break;
 		}
 	}
 	j->last = j->durable = next - 1;
 	s->is_scanned = true;
 	s->used = good;
-	if (has_batch_after(s, good))
+	if (has_batch_after(s, behind, next) && is_reader) {
+		/* Who only looks sees what is whole. */
+		note_entries(s, UINT64_MAX);
+		j->last = j->durable = s->first + s->offset_count - 1;
+		return true;
+	}
+	if (has_batch_after(s, behind, next))
 		return fault_set(why, FAULT_OPERATOR,
 		                 "%s: damaged at %llu, though later entries are whole: not torn, corrupt; restore this member from "
 		                 "the other",
 		                 s->path, (unsigned long long)good);
-	for (uint64_t i = good; !is_reader && i < s->size; i++) {
-		if (s->map[i] == 0)
-			continue;
-		/* Octets that nobody was told of. */
-		log_event(LOG_WARNING, "store.journal.tail_cut", LOG_STR("segment", s->path), LOG_U64("at", good),
-		          LOG_U64("last", j->last));
-		return journal_cut_tail(j, why);
-	}
+	for (uint64_t i = good; i < s->size && !j->has_tail; i++)
+		j->has_tail = s->map[i] != 0;
 	return true;
+}
+
+bool journal_settle(struct journal *j, lsn_t known, struct fault *why)
+{
+	const struct segment *s = j->count > 0 ? j->segments[j->count - 1] : NULL;
+
+	if (known > j->last)
+		return fault_set(why, FAULT_OPERATOR,
+		                 "%s: ends at %llu with entry %llu, but %llu was applied: the journal's end is missing or damaged; restore "
+		                 "this member from the other",
+		                 s == NULL ? j->dir : s->path, s == NULL ? 0ull : (unsigned long long)s->used,
+		                 (unsigned long long)j->last, (unsigned long long)known);
+	if (!j->has_tail)
+		return true;
+	/* Octets that nobody was told of. */
+	log_event(LOG_WARNING, "store.journal.tail_cut", LOG_STR("segment", s->path), LOG_U64("at", s->used),
+	          LOG_U64("last", j->last));
+	j->has_tail = false;
+	return journal_cut_tail(j, why);
 }
 
 static int by_name(const void *a, const void *b)
@@ -334,6 +447,24 @@ static uint64_t finding(FILE *out, const struct segment *s, uint64_t off, const 
 	return 1;
 }
 
+static uint64_t verify_entry(const struct segment *s, uint64_t at, const struct entry_header *h, FILE *out)
+{
+	uint64_t n = (uint64_t)h->head_size + h->body_size, problems = 0;
+	struct arena a = { 0 };
+	struct entry e;
+	struct fault why;
+
+	if (!entry_read(bytes_make(s->map + at, h->head_size), bytes_make(s->map + at + h->head_size, h->body_size), true, &a, &e,
+	                &why))
+		problems += finding(out, s, at, why.what);
+	for (uint64_t i = n; i < journal_padded(n) && i < s->size - at; i++) {
+		if (s->map[at + i] != 0)
+			problems += finding(out, s, at + i, "padding that is not zero: harmless in itself, but the disk has changed it");
+	}
+	arena_fini(&a);
+	return problems;
+}
+
 uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *out)
 {
 	struct segment *s = j->segments[i];
@@ -342,26 +473,27 @@ uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *o
 	lsn_t first;
 
 	while (next <= stop) {
-		uint64_t at, end;
+		uint64_t at, end, damaged = off;
 
-		if (!segment_batch(s, off, &bytes, &first) || first != next)
-			return problems + finding(out, s, off, "no batch where one must be");
+		if (!next_batch(s, next, &off, &bytes, &first))
+			return problems + finding(out, s, damaged, "no batch where one must be, nor after it");
+		if (off != damaged || first != next)
+			problems += finding(out, s, damaged, "no batch where one must be");
+		next = first;
 		at = off + BATCH_HEADER;
 		end = at + bytes;
 		while (at < end && next <= stop) {
+			uint64_t was = at;
 			struct entry_header h;
-			struct arena a = { 0 };
-			struct entry e;
-			struct fault why;
 
-			if (!entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) || h.lsn != next ||
-			    (uint64_t)h.head_size + h.body_size > end - at)
-				return problems + finding(out, s, at, "the entry's header is damaged");
-			if (!entry_read(bytes_make(s->map + at, h.head_size), bytes_make(s->map + at + h.head_size, h.body_size), true,
-			                &a, &e, &why))
-				problems += finding(out, s, at, why.what);
-			arena_fini(&a);
-			next++;
+			if (!next_entry(s, next, &at, end, &h)) {
+				problems += finding(out, s, was, "the entry's header is damaged");
+				break;
+			}
+			if (at != was)
+				problems += finding(out, s, was, "the entry's header is damaged");
+			problems += verify_entry(s, at, &h, out);
+			next = h.lsn + 1;
 			at += journal_padded((uint64_t)h.head_size + h.body_size);
 		}
 		off = end;

@@ -175,11 +175,8 @@ static bool recover_index(struct store *s, const struct store_options *o, struct
 	}
 	if (!mark_index(o->dir, false, why) || !store_open_kv(s, o, false, why) || !read_applied(s, why))
 		return false;
-	if (store_applied_lsn(s) > s->journal.last)
-		return fault_set(why, FAULT_OPERATOR,
-		                 "%s: the index is ahead of the journal (%llu, %llu): the journal's end is missing; restore this "
-		                 "member from the other",
-		                 o->dir, (unsigned long long)store_applied_lsn(s), (unsigned long long)s->journal.last);
+	if (!journal_settle(&s->journal, store_applied_lsn(s), why))
+		return false;
 	known = known_committed(s);
 	while (store_applied_lsn(s) < known) {
 		if (store_apply_to(s, known, 4000, NULL, why) != STORE_OK)

@@ -151,14 +151,19 @@ enum store_result store_read_entries(struct store *s, lsn_t from, size_t max_byt
 	*last_r = from - 1;
 	for (lsn_t lsn = from; lsn <= s->journal.durable; lsn++) {
 		struct bytes head, body;
+		struct arena a = { 0 };
+		struct entry e = { 0 };
+		bool ok;
 
 		if (!journal_find(&s->journal, lsn, &head, &body, why))
 			return STORE_FAILED;
 		if (lsn > from && out->n + head.n + body.n > max_bytes)
 			break;
 		/* What this member's disk has spoilt must not become the other's. */
-		if (!entry_head_is_whole(head)) {
-			(void)fault_set(why, FAULT_OPERATOR, "%s: entry %llu: checksum", s->dir, (unsigned long long)lsn);
+		ok = entry_read(head, body, true, &a, &e, why);
+		arena_fini(&a);
+		if (!ok) {
+			(void)fault_context(why, "%s", s->dir);
 			return STORE_FAILED;
 		}
 		buffer_add(out, head);

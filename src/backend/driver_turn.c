@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "driver_private.h"
 #include "log.h"
 
@@ -201,6 +202,10 @@ void driver_turn(struct driver *d)
 	if (d->is_turn_open || d->is_flushing || d->is_stepping || d->is_closed || replica_role(d->core) != REPLICA_MASTER)
 		return;
 	if (!d->wants_epoch && (!d->is_gate_open || list_is_empty(&d->waiting)))
+		return;
+	/* What changes nothing is answered without a commit: not from what may be out of date. And what cannot be committed
+	 * now had better wait here, where it has had no effect yet. */
+	if (!d->wants_epoch && !replica_may_act(d->core, clock_mono_ms()))
 		return;
 	cost = gather(d);
 	result = store_reserve_space(d->o.store, cost, &why);

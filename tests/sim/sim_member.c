@@ -1,25 +1,22 @@
-/* sim_member.c - one member: the core, and an imitation of the driver, the journal and the connections around it. */
+/* sim_member.c - one member: the real core, and around it what src/backend/driver.c and driver_directory.c do. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "alloc.h"
 #include "sim.h"
 
-#define STREAM_ENTRIES 8
-
-static void event(struct member *m, const struct replica_event *ev);
+#define JOIN_FIRST (50 * MS)
+#define JOIN_LAST (5 * SECOND)
+#define STOP_LIMIT (2 * SECOND)
 
 static const char *name(const struct member *m)
 {
-	static const char *const names[] = { "a", "b", "c" };
-
-	return names[m->self];
+	return sim_names[m->self];
 }
 
 uint64_t member_clock_ms(const struct member *m)
 {
-	return m->offset_ms + (uint64_t)((double)m->sim->now * m->rate / 1000);
+	return m->offset_ms + (uint64_t)((double)(m->sim->now - m->stood_still) * m->rate / 1000);
 }
 
 bool member_acts(const struct member *m)
@@ -27,262 +24,54 @@ bool member_acts(const struct member *m)
 	return m->is_alive && replica_may_act(m->core, member_clock_ms(m));
 }
 
-static void tell(struct member *m, enum replica_event_type type, uint64_t lsn, uint64_t epoch)
+void member_tell(struct member *m, enum replica_event_type type, uint64_t lsn, uint64_t epoch)
 {
 	const struct replica_event ev = { .type = type, .lsn = lsn, .epoch = epoch };
 
-	event(m, &ev);
+	member_event(m, &ev);
 }
 
-/* The journal. */
+/* The core's actions. */
 
-static void append(struct member *m, const struct sim_entry *e)
+static void config(struct member *m, uint64_t epoch, int master, member_set_t in_sync)
 {
-	if (m->last + 1 >= m->cap) {
-		m->cap = m->cap * 2 + 64;
-		m->journal = must_realloc(m->journal, m->cap, sizeof(*m->journal));
-	}
-	m->journal[++m->last] = *e;
+	struct replica_event ev = { .type = EVENT_CONFIG };
+	char words[8];
+
+	ev.reign.epoch = epoch;
+	ev.reign.master = bytes_of(sim_names[master]);
+	ev.reign.in_sync = sim_words(in_sync, words);
+	member_event(m, &ev);
 }
-
-static void start_flush(struct member *m)
-{
-	if (m->is_flushing || m->durable >= m->last)
-		return;
-	m->is_flushing = true;
-	m->flush_to = m->last;
-	m->flush_at = m->sim->now + 100 + sim_random(m->sim, 2 * MS);
-	if (m->slow_until > m->sim->now)
-		m->flush_at += sim_random(m->sim, 3 * SECOND);
-}
-
-static void finish_flush(struct member *m)
-{
-	m->is_flushing = false;
-	if (m->flush_to > m->durable)
-		m->durable = m->flush_to;
-	if (m->sim->bug == BUG_ACK_EARLY && m->is_turn_open && m->durable >= m->turn_last)
-		check_ack(m->sim, m, m->turn_first, m->turn_last);
-	tell(m, EVENT_LOCAL_DURABLE, m->durable, 0);
-}
-
-static uint64_t epoch_at(const struct member *m, uint64_t lsn)
-{
-	return lsn == 0 || lsn > m->last ? 0 : m->journal[lsn].epoch;
-}
-
-/* Connections. */
-
-static void close_link(struct member *m, size_t peer)
-{
-	const struct packet closed = { .kind = PACKET_CLOSED, .conn = m->links[peer].conn };
-
-	if (m->links[peer].conn == 0)
-		return;
-	sim_send(m->sim, m->self, (int)peer, &closed);
-	m->links[peer] = (struct sim_link){ 0 };
-}
-
-static void disconnect(struct member *m, size_t peer)
-{
-	const struct replica_event down = { .type = EVENT_PEER_DOWN, .peer = peer };
-
-	if (m->links[peer].conn == 0)
-		return;
-	sim_trace(m->sim, "%s: drops the connection with %zu (%llu)", name(m), peer, (unsigned long long)m->links[peer].conn);
-	close_link(m, peer);
-	event(m, &down);
-}
-
-static void link_up(struct member *m, size_t peer, uint64_t conn)
-{
-	const struct replica_event up = { .type = EVENT_PEER_UP, .peer = peer };
-
-	disconnect(m, peer);
-	sim_trace(m->sim, "%s: connected with %zu (%llu)", name(m), peer, (unsigned long long)conn);
-	m->links[peer].conn = conn;
-	event(m, &up);
-}
-
-/* Send what can be sent: what is durable here, and the present turn. */
-static void pump(struct member *m)
-{
-	for (size_t i = 0; i < m->sim->count; i++) {
-		struct sim_link *l = &m->links[i];
-		uint64_t end = m->is_turn_open ? m->turn_last : m->durable;
-
-		while (l->is_streaming && l->next <= end) {
-			struct packet p = { .kind = PACKET_MESSAGE, .conn = l->conn, .first = l->next };
-
-			p.count = end - l->next + 1 < STREAM_ENTRIES ? end - l->next + 1 : STREAM_ENTRIES;
-			p.entries = must_calloc(p.count, sizeof(*p.entries));
-			memcpy(p.entries, &m->journal[l->next], p.count * sizeof(*p.entries));
-			p.message = (struct peer_message){ .type = MESSAGE_ENTRIES, .epoch = replica_epoch(m->core),
-				                           .committed = replica_committed(m->core) };
-			l->next += p.count;
-			sim_send(m->sim, m->self, (int)i, &p);
-		}
-	}
-}
-
-static void dial(struct member *m)
-{
-	const struct packet p = { .kind = PACKET_DIAL, .conn = ++m->sim->conns };
-
-	m->dial_at = m->sim->now + 50 * MS;
-	if (m->connect_to < 0 || m->links[m->connect_to].conn != 0)
-		return;
-	m->dialled = p.conn;
-	sim_send(m->sim, m->self, m->connect_to, &p);
-}
-
-/* The turn. */
-
-static void turn_begin(struct member *m, unsigned writes)
-{
-	if (m->is_turn_open || m->is_flushing || m->is_stepping || replica_role(m->core) != REPLICA_MASTER)
-		return;
-	if (!m->wants_epoch && (!m->is_gate_open || writes == 0))
-		return;
-	m->turn_first = m->last + 1;
-	if (m->wants_epoch) {
-		const struct sim_entry e = { replica_epoch(m->core), 0, replica_committed(m->core) };
-
-		m->wants_epoch = false;
-		append(m, &e);
-	}
-	for (unsigned i = 0; m->is_gate_open && i < writes; i++) {
-		const struct sim_entry e = { replica_epoch(m->core), ++m->sim->ids, replica_committed(m->core) };
-
-		append(m, &e);
-	}
-	m->is_turn_open = true;
-	m->turn_last = m->last;
-	tell(m, EVENT_LOCAL_APPENDED, m->turn_last, replica_epoch(m->core));
-	pump(m);
-	start_flush(m);
-}
-
-static void wait_flush(struct member *m)
-{
-	if (m->is_flushing)
-		finish_flush(m);
-}
-
-static void turn_abort(struct member *m)
-{
-	wait_flush(m);
-	m->is_turn_open = false;
-}
-
-static void commit(struct member *m, uint64_t lsn)
-{
-	if (replica_role(m->core) == REPLICA_MASTER) {
-		if (!m->is_turn_open || lsn < m->turn_last)
-			return;
-		check_commit(m->sim, m, m->turn_last);
-		check_ack(m->sim, m, m->turn_first, m->turn_last);
-		m->is_turn_open = false;
-		m->applied = m->turn_last;
-	} else {
-		if (lsn > m->durable)
-			lsn = m->durable;
-		if (lsn <= m->applied)
-			return;
-		check_commit(m->sim, m, lsn);
-		m->applied = lsn;
-	}
-	tell(m, EVENT_APPLIED, m->applied, 0);
-}
-
-/* A follower. */
-
-static void follow(struct member *m)
-{
-	const struct packet *p = m->packet;
-
-	for (uint64_t i = 0; i < p->count; i++) {
-		uint64_t lsn = p->first + i;
-
-		if (lsn <= m->last) {
-			if (epoch_at(m, lsn) == p->entries[i].epoch)
-				continue;
-			disconnect(m, (size_t)p->from);
-			break;
-		}
-			if (lsn > m->last + 1 || p->entries[i].epoch < epoch_at(m, m->last)) {
-			disconnect(m, (size_t)p->from);
-			break;
-		}
-		append(m, &p->entries[i]);
-		tell(m, EVENT_FOLLOWED, lsn, p->entries[i].epoch);
-	}
-	start_flush(m);
-}
-
-static void truncate_after(struct member *m, uint64_t lsn)
-{
-	wait_flush(m);
-	if (lsn < m->applied)
-		sim_problem(m->sim, "%s: told to drop what is committed: %llu, applied %llu", name(m), (unsigned long long)lsn,
-		            (unsigned long long)m->applied);
-	sim_trace(m->sim, "%s: truncates %llu to %llu", name(m), (unsigned long long)m->last, (unsigned long long)lsn);
-	if (m->sim->bug == BUG_NO_TRUNCATE)
-		return;
-	if (m->last > lsn)
-		m->last = lsn;
-	if (m->durable > lsn)
-		m->durable = lsn;
-}
-
-static void save(struct member *m, uint64_t lsn)
-{
-	wait_flush(m);
-	check_save(m->sim, m, lsn);
-	m->last = m->durable = m->applied = lsn;
-	tell(m, EVENT_SAVED, lsn, 0);
-}
-
-/* The core. */
 
 static void ask(struct member *m, const struct replica_action *a)
 {
 	const struct packet p = { .kind = PACKET_ASK, .conn = m->directory, .epoch = a->epoch, .master = (int)a->master,
 		                  .in_sync = a->in_sync };
+	char words[8];
 
-	sim_trace(m->sim, "%s: asks, from epoch %llu, for master %llu in-sync %x", name(m), (unsigned long long)a->epoch,
-	          (unsigned long long)a->master, a->in_sync);
-	if (m->directory == 0) {
-		tell(m, EVENT_ASK_LOST, 0, 0);
+	sim_trace(m->sim, "%s: asks, from epoch %llu, for master %s, in-sync {%s}", name(m), (unsigned long long)a->epoch,
+	          sim_names[a->master], (const char *)sim_words(a->in_sync, words).p);
+	if (!m->is_joined) {
+		member_tell(m, EVENT_ASK_LOST, 0, 0);
 		return;
 	}
 	m->asked++;
 	sim_send(m->sim, m->self, ARBITER, &p);
 }
 
-static void send_message(struct member *m, const struct replica_action *a)
-{
-	struct packet p = { .kind = PACKET_MESSAGE, .conn = m->links[a->peer].conn, .message = a->message };
-
-	if (p.conn == 0)
-		return;
-	if (a->message.type == MESSAGE_HELLO) {
-		p.history = must_alloc(sizeof(*p.history));
-		*p.history = *a->message.history;
-	}
-	p.message.history = NULL;
-	sim_send(m->sim, m->self, (int)a->peer, &p);
-}
-
 static void role_changed(struct member *m)
 {
-	sim_trace(m->sim, "%s: is %s in epoch %llu", name(m), replica_role(m->core) == REPLICA_MASTER ? "master" : "follower",
+	bool is_master = replica_role(m->core) == REPLICA_MASTER;
+
+	sim_trace(m->sim, "%s: is %s in epoch %llu", name(m), is_master ? "master" : "follower",
 	          (unsigned long long)replica_epoch(m->core));
-	if (replica_role(m->core) == REPLICA_MASTER) {
-		m->connect_to = -1;
+	if (is_master) {
+		link_connect(m, -1);
 		return;
 	}
 	turn_abort(m);
+	turn_fail_waiting(m);
 	m->wants_epoch = false;
 }
 
@@ -290,37 +79,36 @@ static void do_action(struct member *m, const struct replica_action *a)
 {
 	switch (a->type) {
 	case ACTION_TRUNCATE:
-		truncate_after(m, a->lsn);
+		turn_truncate(m, a->lsn);
 		break;
 	case ACTION_SAVE:
-		save(m, a->lsn);
+		turn_save(m, a->lsn);
 		break;
 	case ACTION_CONNECT:
-		m->connect_to = (int)a->peer;
-		dial(m);
+		link_connect(m, (int)a->peer);
 		break;
 	case ACTION_DISCONNECT:
-		disconnect(m, a->peer);
+		link_disconnect(m, a->peer);
 		break;
 	case ACTION_SEND:
-		send_message(m, a);
+		link_send(m, a->peer, &a->message);
 		break;
 	case ACTION_STREAM:
-		m->links[a->peer].is_streaming = true;
-		m->links[a->peer].next = a->lsn;
+		link_stream(m, a->peer, a->lsn);
 		break;
 	case ACTION_STOP_STREAMS:
 		for (size_t i = 0; i < m->sim->count; i++)
 			m->links[i].is_streaming = false;
 		break;
 	case ACTION_FOLLOW:
-		follow(m);
+		turn_follow(m);
 		break;
 	case ACTION_APPEND_EPOCH:
 		m->wants_epoch = true;
+		m->epoch_in_sync = a->in_sync;
 		break;
 	case ACTION_COMMIT:
-		commit(m, a->lsn);
+		turn_commit(m, a->lsn);
 		break;
 	case ACTION_ASK:
 		ask(m, a);
@@ -337,18 +125,53 @@ static void do_action(struct member *m, const struct replica_action *a)
 	}
 }
 
+/* Mistakes that lie between the driver and the core. */
+static void err(struct member *m, const struct replica_event *ev, bool has_asked)
+{
+	bool is_on_all = m->is_turn_open && m->disk.safe >= m->turn_last;
+
+	if (m->sim->bug == BUG_BEACON_AFTER_ASK && has_asked && ev->type == EVENT_MESSAGE && ev->message->type == MESSAGE_BEACON) {
+		const struct peer_message ack = { .type = MESSAGE_BEACON_ACK, .epoch = ev->message->epoch, .lsn = m->disk.safe,
+			                          .time_ms = ev->message->time_ms };
+
+		link_send(m, ev->peer, &ack);
+	}
+	for (size_t i = 0; i < m->sim->count; i++) {
+		if ((replica_in_sync(m->core) >> i & 1) != 0 && i != (size_t)m->self)
+			is_on_all = is_on_all && replica_acked(m->core, i) >= m->turn_last;
+	}
+	if (m->sim->bug == BUG_ACK_NO_LEASE && is_on_all && replica_role(m->core) == REPLICA_MASTER)
+		turn_commit(m, m->turn_last);
+}
+
 static void step(struct member *m, const struct replica_event *ev)
 {
 	struct replica_event timed = *ev;
 	struct replica_actions actions;
+	bool has_asked = m->asked > 0;
 
 	timed.now_ms = member_clock_ms(m);
 	replica_step(m->core, &timed, &actions);
-	for (size_t i = 0; i < actions.count; i++)
-		do_action(m, &actions.at[i]);
+	for (size_t i = 0; i < actions.count; i++) {
+		const struct replica_action a = actions.at[i];
+
+		do_action(m, &a);
+		if (m->sim->bug == BUG_SHRINK_ALONE && a.type == ACTION_ASK && replica_role(m->core) == REPLICA_MASTER &&
+		    (a.in_sync & ~replica_in_sync(m->core)) == 0 && (int)a.master == m->self) {
+			struct replica_event own = { .type = EVENT_CONFIG };
+			static char words[SIM_MEMBERS_MAX][8];
+
+			own.reign.epoch = a.epoch + 1;
+			own.reign.master = bytes_of(sim_names[m->self]);
+			own.reign.in_sync = sim_words(a.in_sync, words[m->self]);
+			member_event(m, &own);
+		}
+	}
+	if (m->sim->bug != BUG_NONE)
+		err(m, ev, has_asked);
 }
 
-static void event(struct member *m, const struct replica_event *ev)
+void member_event(struct member *m, const struct replica_event *ev)
 {
 	size_t taken = 0;
 
@@ -366,181 +189,198 @@ static void event(struct member *m, const struct replica_event *ev)
 	}
 	m->queue_count = 0;
 	m->is_stepping = false;
-	turn_begin(m, 0);
-	pump(m);
+	turn_begin(m);
 }
 
 /* Life. */
 
+static void forget_process(struct member *m)
+{
+	m->queue_count = m->waiting_count = m->in_turn_count = 0;
+	m->is_stepping = m->is_gate_open = m->wants_epoch = m->is_turn_open = m->is_joined = m->has_refused = false;
+	m->is_stopping = false;
+	m->connect_to = -1;
+	m->dialled = m->directory = 0;
+	m->dial_at = m->stop_at = NEVER;
+	m->asked = 0;
+	m->paused_until = 0;
+	memset(m->links, 0, sizeof(m->links));
+}
+
 void member_start(struct member *m)
 {
-	static const char *const names[] = { "a", "b", "c" };
 	struct replica_options o = { .count = m->sim->count, .self = (size_t)m->self, .lease_ms = LEASE_MS,
 		                     .is_async = m->sim->is_async, .saves = m->sim->is_async };
 	struct history h = { 0 };
 	struct replica_event ev = { .type = EVENT_START };
 
+	if (!disk_recover(m->sim, &m->disk)) {
+		m->restart_at = m->sim->now + 100 * MS + sim_random(m->sim, SECOND);
+		sim_trace(m->sim, "%s: cannot start, its disk refuses", name(m));
+		return;
+	}
 	for (size_t i = 0; i < m->sim->count; i++)
-		o.names[i] = names[i];
+		o.names[i] = sim_names[i];
 	/* Who waits an eighth of what it should is not stopped by the other's lease. */
 	if (m->sim->bug == BUG_NO_GRACE && m->self == 1)
 		o.lease_ms = LEASE_MS / 8;
-	for (uint64_t lsn = 1; lsn <= m->last; lsn++)
-		history_append(&h, m->journal[lsn].epoch, lsn);
+	for (uint64_t lsn = 1; lsn <= m->disk.last; lsn++)
+		history_append(&h, m->disk.at[lsn].epoch, lsn);
 	m->core = replica_new(&o);
 	m->is_alive = true;
-	m->connect_to = -1;
-	m->queue_count = 0;
-	m->is_stepping = m->is_gate_open = m->wants_epoch = m->is_turn_open = m->is_flushing = false;
-	m->directory = 0;
-	m->is_joined = false;
-	m->asked = 0;
+	forget_process(m);
+	m->join_pause = JOIN_FIRST;
 	m->join_at = m->sim->now + sim_random(m->sim, 20 * MS);
 	m->next_tick = m->sim->now;
-	memset(m->links, 0, sizeof(m->links));
-	ev.start.last = m->last;
-	ev.start.durable = m->durable;
+	ev.start.last = m->disk.last;
+	ev.start.durable = m->disk.written; /* as recovery found it */
 	ev.start.applied = m->applied;
 	ev.start.history = &h;
-	sim_trace(m->sim, "%s: starts with %llu entries, %llu applied", name(m), (unsigned long long)m->last,
+	sim_trace(m->sim, "%s: starts with %llu entries, %llu applied", name(m), (unsigned long long)m->disk.last,
 	          (unsigned long long)m->applied);
-	event(m, &ev);
+	member_event(m, &ev);
 }
 
 void member_crash(struct member *m, bool is_power)
 {
-	/* What was not synced may be there, or not, or in part. */
-	if (m->last > m->durable)
-		m->last = m->durable + sim_random(m->sim, m->last - m->durable + 1);
-	m->durable = m->last;
-	if (is_power && m->last > 0)
-		m->applied = m->journal[m->last].committed < m->applied ? m->journal[m->last].committed : m->applied;
-	else if (is_power)
-		m->applied = 0;
-	sim_trace(m->sim, "%s: %s, keeping %llu entries", name(m), is_power ? "power lost" : "killed", (unsigned long long)m->last);
-	for (size_t i = 0; i < m->sim->count; i++)
-		close_link(m, i);
-	if (m->directory != 0 && m->sim->joined[m->self] == m->directory)
-		m->sim->joined[m->self] = 0;
-	replica_free(&m->core);
+	disk_crash(m->sim, &m->disk, is_power);
+	/* The index survives the process; of a machine it is made anew, as far as the journal says that it is committed. */
+	if (is_power) {
+		uint64_t known = m->disk.last == 0 ? 0 : m->disk.at[m->disk.last].committed;
+
+		m->applied = known < m->applied ? known : m->applied;
+	}
+	sim_trace(m->sim, "%s: %s, keeping %llu entries", name(m), is_power ? "power lost" : "killed",
+	          (unsigned long long)m->disk.last);
+	if (m->is_alive) {
+		link_close_all(m);
+		sim_close(m->sim, m->self, ARBITER, m->directory);
+		replica_free(&m->core);
+	}
 	m->is_alive = false;
-	m->is_flushing = false;
-	m->paused_until = 0;
+	forget_process(m);
 }
 
-static void take_message(struct member *m, struct packet *p)
-{
-	const struct replica_event ev = { .type = EVENT_MESSAGE, .peer = (size_t)p->from, .message = &p->message,
-		                          .history = p->history };
+/* The directory. */
 
-	if (m->links[p->from].conn != p->conn)
-		return;
-	m->packet = p;
-	event(m, &ev);
-	m->packet = NULL;
+static void join(struct member *m)
+{
+	struct packet p = { .kind = PACKET_JOIN, .conn = ++m->sim->conns };
+
+	for (uint64_t lsn = m->disk.last; lsn > 0; lsn--) {
+		if (m->disk.at[lsn].op != 0)
+			continue;
+		p.epoch = m->disk.at[lsn].epoch;
+		p.master = m->disk.at[lsn].master;
+		p.in_sync = m->disk.at[lsn].in_sync;
+		break;
+	}
+	m->directory = p.conn;
+	sim_send(m->sim, m->self, ARBITER, &p);
 }
 
 static void take_directory(struct member *m, const struct packet *p)
 {
-	static const char *const sets[] = { "", "a", "b", "a b", "c", "a c", "b c", "a b c" };
-	static const char *const names[] = { "a", "b", "c" };
-	struct replica_event ev = { .type = EVENT_CONFIG };
+	struct replica_event ev = { .type = EVENT_ASK_ANSWERED, .epoch = p->epoch, .is_granted = p->is_granted };
 
 	if (p->conn != m->directory)
 		return;
 	switch (p->kind) {
 	case PACKET_CONFIG:
-		ev.reign.epoch = p->epoch;
-		ev.reign.master = bytes_of(names[p->master]);
-		ev.reign.in_sync = bytes_of(sets[p->in_sync]);
-		event(m, &ev);
+		config(m, p->epoch, p->master, p->in_sync);
 		break;
 	case PACKET_JOINED:
 		m->is_joined = true;
+		m->join_pause = JOIN_FIRST;
 		sim_trace(m->sim, "%s: has joined", name(m));
-		tell(m, EVENT_DIRECTORY_UP, 0, 0);
+		member_tell(m, EVENT_DIRECTORY_UP, 0, 0);
 		break;
 	case PACKET_ANSWER:
 		m->asked--;
-		ev = (struct replica_event){ .type = EVENT_ASK_ANSWERED, .epoch = p->epoch, .is_granted = p->is_granted };
-		event(m, &ev);
+		member_event(m, &ev);
 		break;
 	case PACKET_PROMOTE:
 		ev = (struct replica_event){ .type = EVENT_PROMOTE, .peer = (size_t)p->master };
-		event(m, &ev);
+		member_event(m, &ev);
 		break;
 	default:
 		sim_trace(m->sim, "%s: loses the arbiter", name(m));
 		m->directory = 0;
-		m->join_at = m->sim->now + 50 * MS;
+		m->join_at = m->sim->now + m->join_pause;
+		m->join_pause = m->join_pause * 2 > JOIN_LAST ? JOIN_LAST : m->join_pause * 2;
 		if (m->asked > 0)
-			tell(m, EVENT_ASK_LOST, 0, 0);
+			member_tell(m, EVENT_ASK_LOST, 0, 0);
 		m->asked = 0;
 		if (m->is_joined)
-			tell(m, EVENT_DIRECTORY_DOWN, 0, 0);
+			member_tell(m, EVENT_DIRECTORY_DOWN, 0, 0);
 		m->is_joined = false;
 	}
 }
 
 void member_take(struct member *m, struct packet *p)
 {
-	const struct packet accept = { .kind = PACKET_ACCEPT, .conn = p->conn };
-	const struct packet closed = { .kind = PACKET_CLOSED, .conn = p->conn };
-	const struct replica_event down = { .type = EVENT_PEER_DOWN, .peer = (size_t)p->from };
-
-	switch (p->kind) {
-	case PACKET_DIAL:
-		sim_send(m->sim, m->self, p->from, &accept);
-		link_up(m, (size_t)p->from, p->conn);
-		break;
-	case PACKET_ACCEPT:
-		if (m->dialled == p->conn && m->connect_to == p->from) {
-			m->dialled = 0;
-			link_up(m, (size_t)p->from, p->conn);
-		} else {
-			sim_send(m->sim, m->self, p->from, &closed); /* given up meanwhile */
-		}
-		break;
-	case PACKET_MESSAGE:
-		take_message(m, p);
-		break;
-	case PACKET_CLOSED:
-		if (m->links[p->from].conn == p->conn && p->conn != 0) {
-			sim_trace(m->sim, "%s: lost the connection with %d (%llu)", name(m), p->from, (unsigned long long)p->conn);
-			m->links[p->from] = (struct sim_link){ 0 };
-			event(m, &down);
-		}
-		break;
-	default:
+	if (!m->is_alive) {
+		if (p->kind != PACKET_CLOSED)
+			sim_close(m->sim, m->self, p->from, p->conn);
+	} else if (p->from == ARBITER) {
 		take_directory(m, p);
+	} else if (p->from == CLIENTS) {
+		/* That a client has gone changes nothing: what it has given is done. */
+		if (p->kind == PACKET_WRITE)
+			turn_submit(m, p);
+	} else {
+		link_take(m, p);
 	}
 	packet_free(p);
 }
 
-void member_run(struct member *m)
+uint64_t member_due(const struct member *m)
 {
-	if (m->is_flushing && m->flush_at <= m->sim->now) {
-		finish_flush(m);
-		start_flush(m);
-		pump(m);
-		turn_begin(m, 0);
-	}
-	if (m->directory == 0 && m->join_at <= m->sim->now) {
-		const struct packet join = { .kind = PACKET_JOIN, .conn = ++m->sim->conns };
+	uint64_t due = m->next_tick;
 
-		m->directory = join.conn;
-		sim_send(m->sim, m->self, ARBITER, &join);
-	}
-	if (m->connect_to >= 0 && m->dial_at <= m->sim->now)
-		dial(m);
-	if (m->next_tick <= m->sim->now) {
-		m->next_tick = m->sim->now + LEASE_MS * MS / 20;
-		tell(m, EVENT_TICK, 0, 0);
-	}
+	if (!m->is_alive)
+		return m->restart_at;
+	if (m->disk.is_flushing && m->disk.flush_at < due)
+		due = m->disk.flush_at;
+	if (m->directory == 0 && m->join_at < due)
+		due = m->join_at;
+	if (link_due(m) < due)
+		due = link_due(m);
+	return due < m->paused_until ? m->paused_until : due;
 }
 
-void member_write(struct member *m, unsigned count)
+/* A master that ends in order hands over first. */
+static void stop_run(struct member *m)
 {
-	if (member_acts(m))
-		turn_begin(m, count);
+	if (replica_role(m->core) == REPLICA_MASTER && m->sim->now < m->stop_at) {
+		for (size_t i = 0; i < m->sim->count; i++) {
+			const struct replica_event promote = { .type = EVENT_PROMOTE, .peer = i };
+
+			if (i == (size_t)m->self || (replica_in_sync(m->core) >> i & 1) == 0 || m->links[i].conn == 0)
+				continue;
+			member_event(m, &promote);
+			return;
+		}
+	}
+	member_crash(m, false);
+	m->restart_at = m->sim->now + sim_random(m->sim, SECOND);
+}
+
+void member_run(struct member *m)
+{
+	if (m->disk.is_flushing && m->disk.flush_at <= m->sim->now) {
+		turn_finish_flush(m);
+		turn_start_flush(m);
+		link_pump(m);
+		turn_begin(m);
+	}
+	if (m->directory == 0 && m->join_at <= m->sim->now)
+		join(m);
+	link_run(m);
+	if (m->next_tick <= m->sim->now) {
+		m->next_tick = m->sim->now + LEASE_MS * MS / 20;
+		member_tell(m, EVENT_TICK, 0, 0);
+		if (m->is_stopping)
+			stop_run(m);
+	}
 }

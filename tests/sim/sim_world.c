@@ -1,13 +1,16 @@
-/* sim_world.c - chance, the network, the arbiter. */
+/* sim_world.c - chance, the trace, the network.
+ *
+ * The network is TCP's: what is sent on one connection arrives in order and once, or the connection breaks; a lost packet
+ * is a delay. Different connections overtake each other, so that what was sent on one that has been given up may arrive
+ * behind its successor's. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
-#include "reign.h"
 #include "sim.h"
 
-static const char *const names[] = { "a", "b", "c" };
+const char *const sim_names[SIM_NODES] = { "a", "b", "c", "arbiter", "clients" };
 
 /* xorshift64*: small, and the same everywhere. */
 uint64_t sim_random(struct sim *s, uint64_t below)
@@ -43,6 +46,21 @@ void sim_problem(struct sim *s, const char *fmt, ...)
 	sim_trace(s, "PROBLEM: %s", s->problem);
 }
 
+struct bytes sim_words(member_set_t set, char to[8])
+{
+	size_t n = 0;
+
+	for (int i = 0; i < SIM_MEMBERS_MAX; i++) {
+		if ((set & (member_set_t)1 << i) == 0)
+			continue;
+		if (n > 0)
+			to[n++] = ' ';
+		to[n++] = sim_names[i][0];
+	}
+	to[n] = '\0';
+	return bytes_make(to, n);
+}
+
 void packet_free(struct packet *p)
 {
 	free(p->history);
@@ -55,105 +73,48 @@ void sim_send(struct sim *s, int from, int to, const struct packet *p)
 	struct packet *copy = must_alloc(sizeof(*copy)), **at = &s->to[to];
 	uint64_t delay = 50 + sim_random(s, 400);
 
-	if (sim_random(s, 50) == 0)
+	if (sim_random(s, s->delays_until > s->now ? 4 : 50) == 0)
 		delay += sim_random(s, 60 * MS);
+	if (sim_random(s, 2000) == 0)
+		delay += 200 * MS + sim_random(s, 400 * MS); /* lost, and sent again by TCP */
 	*copy = *p;
 	copy->from = from;
 	copy->at = s->now + delay;
 	if (s->cut_until[from][to] > s->now)
-		copy->at = s->cut_until[from][to] + delay; /* retransmitted once the path is there again */
-	if (copy->at <= s->last_at[from][to])
-		copy->at = s->last_at[from][to] + 1;
-	s->last_at[from][to] = copy->at;
+		copy->at = s->cut_until[from][to] + delay;
+	for (const struct packet *q = s->to[to]; q != NULL; q = q->next) {
+		if (q->conn == p->conn && q->from == from && q->at >= copy->at)
+			copy->at = q->at + 1;
+	}
 	while (*at != NULL && (*at)->at <= copy->at)
 		at = &(*at)->next;
 	copy->next = *at;
 	*at = copy;
 }
 
-static struct bytes words_of(member_set_t set, char to[8])
+void sim_close(struct sim *s, int from, int to, uint64_t conn)
 {
-	size_t n = 0;
+	const struct packet closed = { .kind = PACKET_CLOSED, .conn = conn };
 
-	for (int i = 0; i < SIM_MEMBERS_MAX; i++) {
-		if ((set & (member_set_t)1 << i) == 0)
+	if (conn != 0)
+		sim_send(s, from, to, &closed);
+}
+
+void sim_lose_packets(struct sim *s, int from, int to)
+{
+	struct packet **at = &s->to[to];
+	bool is_lost = false;
+
+	while (*at != NULL) {
+		struct packet *p = *at;
+
+		/* From some packet on all of them: TCP leaves no holes. That the connection is over is found out in the end. */
+		is_lost = is_lost || (p->from == from && sim_random(s, 2) == 0);
+		if (p->from != from || p->kind == PACKET_CLOSED || !is_lost) {
+			at = &p->next;
 			continue;
-		if (n > 0)
-			to[n++] = ' ';
-		to[n++] = names[i][0];
-	}
-	return bytes_make(to, n);
-}
-
-static void tell_config(struct sim *s, int member)
-{
-	const struct packet p = { .kind = PACKET_CONFIG, .conn = s->joined[member], .epoch = s->epoch, .master = s->master,
-		                  .in_sync = s->in_sync };
-
-	if (s->joined[member] != 0)
-		sim_send(s, ARBITER, member, &p);
-}
-
-static void take_ask(struct sim *s, const struct packet *p)
-{
-	char now_words[8], asked_words[8];
-	const struct reign now = { s->epoch, bytes_of(names[s->master]), words_of(s->in_sync, now_words) };
-	struct packet answer = { .kind = PACKET_ANSWER, .conn = p->conn, .epoch = p->epoch };
-	const char *refusal = reign_refusal(&now, bytes_of(names[p->from]), p->epoch, bytes_of(names[p->master]),
-	                                    words_of(p->in_sync, asked_words));
-
-	answer.is_granted = refusal == NULL || s->bug == BUG_STALE_EPOCH;
-	if (answer.is_granted) {
-		s->epoch++;
-		s->master = p->master;
-		s->in_sync = p->in_sync;
-		sim_trace(s, "arbiter: epoch %llu master %s in-sync %x", (unsigned long long)s->epoch, names[s->master], s->in_sync);
-		for (int i = 0; i < (int)s->count; i++)
-			tell_config(s, i);
-	} else {
-		sim_trace(s, "arbiter: %s is refused: %s", names[p->from], refusal);
-		tell_config(s, p->from);
-	}
-	sim_send(s, ARBITER, p->from, &answer);
-}
-
-void sim_arbiter_take(struct sim *s, struct packet *p)
-{
-	if (!s->is_arbiter_up) {
-		const struct packet lost = { .kind = PACKET_DIRECTORY_LOST, .conn = p->conn };
-
-		sim_send(s, ARBITER, p->from, &lost);
-	} else if (p->kind == PACKET_JOIN) {
-		struct packet joined = { .kind = PACKET_JOINED, .conn = p->conn };
-
-		s->joined[p->from] = p->conn;
-		if (s->epoch == 0) {
-			s->epoch = 1;
-			s->master = p->from;
-			s->in_sync = (member_set_t)1 << p->from;
-			for (int i = 0; i < (int)s->count; i++)
-				tell_config(s, i);
-		} else {
-			tell_config(s, p->from);
 		}
-		sim_send(s, ARBITER, p->from, &joined);
-	} else if (p->kind == PACKET_ASK) {
-		/* Also of a connection that has since gone: it was on its way. */
-		take_ask(s, p);
-	}
-	packet_free(p);
-}
-
-void sim_arbiter_down(struct sim *s, uint64_t until)
-{
-	s->is_arbiter_up = false;
-	s->arbiter_up_at = until;
-	sim_trace(s, "arbiter: down");
-	for (int i = 0; i < (int)s->count; i++) {
-		const struct packet lost = { .kind = PACKET_DIRECTORY_LOST, .conn = s->joined[i] };
-
-		if (s->joined[i] != 0)
-			sim_send(s, ARBITER, i, &lost);
-		s->joined[i] = 0;
+		*at = p->next;
+		packet_free(p);
 	}
 }

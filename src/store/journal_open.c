@@ -327,7 +327,8 @@ static bool recover_last(struct journal *j, struct segment *s, bool is_reader, s
 		off = at;
 		if (at < end) {
 			good = at;
-			behind = end; /* a message may hold what looks like a batch */
+			behind = end;       /* a message may hold what looks like a batch */
+			j->has_tail = true; /* even if zeros follow: the batch's header speaks of entries that are not there */
 			break;
 		}
 	}

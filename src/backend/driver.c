@@ -202,6 +202,8 @@ static void refresh_status(struct driver *d)
 	json_key_u64(&s, "turns", atomic_load(&d->turns));
 	json_key_u64(&s, "syncs", st.flushes);
 	json_key_u64(&s, "journal_bytes", st.journal_bytes);
+	json_key_u64(&s, "journal_first", st.first);
+	json_key_u64(&s, "checkpoint", st.checkpoint);
 	json_key_u64(&s, "mailboxes", st.mailboxes);
 	json_key_u64(&s, "conflicts", atomic_load(&d->conflicts));
 	if (store_is_failed(d->o.store)) {
@@ -369,6 +371,7 @@ static void on_tick(void *arg)
 
 	driver_tell(d, EVENT_TICK, 0, 0);
 	refresh_status(d);
+	driver_keeper_tick(d);
 	if (d->is_stopping && !d->is_closed)
 		stop_tick(d);
 }
@@ -489,6 +492,14 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 		free_driver(d);
 		return NULL;
 	}
+	if (!driver_keeper_start(d, why)) {
+		listener_close(&d->sync);
+		driver_flusher_stop(d);
+		loop_stop(d->loop);
+		loop_join(&d->loop);
+		free_driver(d);
+		return NULL;
+	}
 	loop_post(d->loop, start_here, d);
 	return d;
 }
@@ -500,6 +511,8 @@ void driver_stop(struct driver **dp)
 	if (d == NULL)
 		return;
 	*dp = NULL;
+	/* While the loop can still be told of its end. */
+	driver_keeper_stop(d);
 	loop_post(d->loop, begin_stop, d);
 	loop_join(&d->loop);
 	driver_flusher_stop(d);

@@ -30,6 +30,20 @@ struct flusher {
 	bool is_asked, is_done, is_stopping;
 };
 
+/* The thread for what may take long; JOB and IS_STOPPING under its lock, the rest the writer's loop's. */
+enum keeper_job { KEEPER_IDLE, KEEPER_CHECKPOINT };
+struct keeper {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	enum keeper_job job;
+	bool is_stopping;
+
+	enum keeper_job running; /* begun and not yet ended */
+	bool wants_checkpoint;   /* as soon as may be, for a member that has to take a copy */
+	uint64_t began_ns, not_before_ms;
+};
+
 struct driver {
 	char *addresses[3]; /* of the options: copies */
 	struct driver_options o;
@@ -67,6 +81,7 @@ struct driver {
 	struct arena turn_arena;
 
 	struct flusher flusher;
+	struct keeper keeper;
 	bool is_flushing;
 	lsn_t apply_to; /* follower: committed by the master */
 	bool is_applying; /* the next piece is posted */
@@ -106,6 +121,13 @@ void driver_apply(struct driver *d, lsn_t lsn);
 void driver_truncate(struct driver *d, lsn_t lsn);
 bool driver_flusher_start(struct driver *d, struct fault *why);
 void driver_flusher_stop(struct driver *d);
+
+/* driver_keeper.c */
+bool driver_keeper_start(struct driver *d, struct fault *why);
+/* What it runs ends soon and is dropped. Not on the writer's loop. */
+void driver_keeper_stop(struct driver *d);
+/* See what is to be done, and begin it. */
+void driver_keeper_tick(struct driver *d);
 
 /* driver_sync.c */
 bool driver_sync_open(struct driver *d, struct fault *why);

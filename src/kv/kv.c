@@ -201,14 +201,24 @@ enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct b
 	return result;
 }
 
-enum kv_result kv_put(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
+static enum kv_result put(struct kv_txn *t, size_t table, struct bytes key, struct bytes value, unsigned flags)
 {
 	MDB_val k = val_of(key), v = val_of(value);
 	int rc;
 
 	assert(key.n > 0 && key.n <= KV_KEY_MAX);
-	KV_CALL(t->kv, rc, mdb_put(t->txn, t->kv->dbi[table], &k, &v, 0));
+	KV_CALL(t->kv, rc, mdb_put(t->txn, t->kv->dbi[table], &k, &v, flags));
 	return result_of(t, rc);
+}
+
+enum kv_result kv_put(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
+{
+	return put(t, table, key, value, 0);
+}
+
+enum kv_result kv_put_last(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
+{
+	return put(t, table, key, value, MDB_APPEND);
 }
 
 enum kv_result kv_del(struct kv_txn *t, size_t table, struct bytes key)

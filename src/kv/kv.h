@@ -71,6 +71,8 @@ bool kv_has_failed(const struct kv_txn *t);
 enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct bytes *value_r);
 /* Set KEY (1..KV_KEY_MAX octets), whether it is there or not. KV_OK, KV_FULL or KV_FAILED. */
 enum kv_result kv_put(struct kv_txn *t, size_t table, struct bytes key, struct bytes value);
+/* The same for a KEY behind all that are there, which is quick and leaves pages full. KV_FAILED also where it is not. */
+enum kv_result kv_put_last(struct kv_txn *t, size_t table, struct bytes key, struct bytes value);
 /* KV_OK, KV_NOT_FOUND, KV_FULL or KV_FAILED. */
 enum kv_result kv_del(struct kv_txn *t, size_t table, struct bytes key);
 /* Number of keys in the table. */

@@ -376,9 +376,11 @@ static enum kv_result apply_to_mailbox(struct kv_txn *t, const struct entry *e, 
 
 static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
 {
+	const struct store_reign reign = store_reign_of(e);
+
 	switch (e->type) {
 	case ENTRY_EPOCH:
-		return KV_OK;
+		return index_put_reign(t, &reign);
 	case ENTRY_CREATE:
 		note(changes, e->mailbox, STORE_CHANGE_CREATED);
 		return apply_create(t, e);

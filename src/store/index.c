@@ -74,6 +74,35 @@ enum kv_result index_put_meta(struct kv_txn *t, const char *key, uint64_t v)
 	return r;
 }
 
+enum kv_result index_reign(struct kv_txn *t, struct store_reign *r_r)
+{
+	struct bytes value;
+	enum kv_result r = kv_get(t, T_META, BYTES_LIT("reign"), &value);
+	struct cursor c;
+
+	if (r != KV_OK)
+		return r;
+	c = cursor_of(value);
+	return cursor_u64le(&c, &r_r->lsn) && cursor_u64le(&c, &r_r->epoch) && cursor_bytes32(&c, 4096, &r_r->master) &&
+	                       cursor_bytes32(&c, 65536, &r_r->in_sync) ?
+	               KV_OK :
+	               KV_FAILED;
+}
+
+enum kv_result index_put_reign(struct kv_txn *t, const struct store_reign *r)
+{
+	struct buffer b = { 0 };
+	enum kv_result result;
+
+	buffer_add_u64le(&b, r->lsn);
+	buffer_add_u64le(&b, r->epoch);
+	buffer_add_bytes32(&b, r->master);
+	buffer_add_bytes32(&b, r->in_sync);
+	result = kv_put(t, T_META, BYTES_LIT("reign"), buffer_bytes(&b));
+	buffer_fini(&b);
+	return result;
+}
+
 enum kv_result index_name(struct kv_txn *t, struct bytes name, mailbox_id_t *id_r)
 {
 	struct bytes value;

@@ -251,11 +251,15 @@ bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct byt
 
 	(void)pthread_mutex_lock(&j->lock);
 	found = lsn > 0 && find_segment(j, lsn, &s);
-	if (found && !s->is_scanned)
-		segment_scan(j, s);
-	found = found && lsn - s->first < s->offset_count;
+	if (found && s->is_sparse) {
+		found = segment_find_sparse(s, lsn, &off);
+	} else if (found) {
+		if (!s->is_scanned)
+			segment_scan(j, s);
+		found = lsn - s->first < s->offset_count;
+		off = found ? s->offsets[lsn - s->first] : 0;
+	}
 	if (found) {
-		off = s->offsets[lsn - s->first];
 		size = s->size;
 		map = s->map;
 	}
@@ -265,7 +269,7 @@ bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct byt
 	if (off == 0)
 		return fault_set(why, FAULT_OPERATOR, "%s: the header of entry %llu is damaged; restore this member from the other",
 		                 s->path, (unsigned long long)lsn);
-	if (!entry_header_read(bytes_make(map + off, (size_t)(size - off)), &h) || h.lsn != lsn ||
+	if (off > size || !entry_header_read(bytes_make(map + off, (size_t)(size - off)), &h) || h.lsn != lsn ||
 	    (uint64_t)h.head_size + h.body_size > size - off)
 		return fault_set(why, FAULT_OPERATOR, "%s: entry %llu at %llu is damaged; restore this member from the other",
 		                 s->path, (unsigned long long)lsn, (unsigned long long)off);
@@ -280,6 +284,25 @@ uint64_t journal_used(struct journal *j)
 
 	for (size_t i = 0; i < j->count; i++)
 		used += j->segments[i]->used;
+	return used;
+}
+
+lsn_t journal_first_whole(struct journal *j)
+{
+	lsn_t first;
+
+	(void)pthread_mutex_lock(&j->lock);
+	first = j->first_whole;
+	(void)pthread_mutex_unlock(&j->lock);
+	return first;
+}
+
+uint64_t journal_used_after(const struct journal *j, lsn_t lsn)
+{
+	uint64_t used = 0;
+
+	for (size_t i = j->count; i > 0 && j->segments[i - 1]->first > lsn; i--)
+		used += j->segments[i - 1]->used;
 	return used;
 }
 
@@ -327,6 +350,8 @@ bool journal_cut_tail(struct journal *j, struct fault *why)
 
 void segment_free(struct segment *s)
 {
+	if (s == NULL)
+		return;
 	if (s->map != NULL)
 		(void)munmap((void *)(uintptr_t)s->map, s->size);
 	file_close(&s->fd);
@@ -359,10 +384,10 @@ enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fa
 		segment_free(s);
 	}
 	(void)pthread_mutex_lock(&j->lock);
-	if (!j->segments[j->count - 1]->is_scanned)
+	if (!j->segments[j->count - 1]->is_sparse && !j->segments[j->count - 1]->is_scanned)
 		segment_scan(j, j->segments[j->count - 1]);
 	(void)pthread_mutex_unlock(&j->lock);
-	if (!cut_segment(j, j->segments[j->count - 1], lsn, why)) {
+	if (!j->segments[j->count - 1]->is_sparse && !cut_segment(j, j->segments[j->count - 1], lsn, why)) {
 		j->is_failed = true;
 		j->failure = *why;
 		return STORE_FAILED;

@@ -3,7 +3,10 @@
  * A batch is what one flush writes and syncs. A batch is begun only after the one before it was synced, so a crash can
  * tear the last batch only, and its valid beginning is kept; any other damage is corruption, which is told and never cut.
  *
- * BUGS: nothing is ever removed; 8 octets of memory for each entry of the segments that are looked at. */
+ * Of old segments only entries with live bodies need be kept: these are *sparse*. All others are *whole*; a whole one in
+ * front of a sparse one is no use to a follower.
+ *
+ * BUGS: 8 octets of memory for each entry of the whole segments that are looked at. */
 #ifndef ROOST_STORE_JOURNAL_H
 #define ROOST_STORE_JOURNAL_H
 
@@ -17,6 +20,13 @@
 #define SEGMENT_HEADER 16384
 #define SEGMENT_MAGIC "ROOSTSG1"
 #define SEGMENT_EPOCHS_MAX 1000
+/* In the header: u32 flags, u32 zero, and of a sparse segment u64 last LSN of its range, u64 where its table is. */
+#define SEGMENT_SPARSE_AT (SEGMENT_HEADER - 32)
+#define SEGMENT_SPARSE 1u
+/* u32 magic, u32 zero, u64 count, u64 hash of the 16 octets before; then rows of u64 LSN, u64 offset. */
+#define TABLE_MAGIC 0x31545452u /* "RTT1" */
+#define TABLE_HEADER 24
+#define TABLE_ROW 16
 #define BATCH_HEADER 32
 #define BATCH_MAGIC 0x31544252u /* "RBT1" */
 
@@ -31,8 +41,12 @@ struct segment {
 	uint64_t *offsets;
 	size_t offset_count, offset_cap;
 	bool is_scanned;
-};
 
+	/* A sparse segment: of the entries FIRST..LAST it holds those that its table names, which needs no memory. */
+	bool is_sparse;
+	lsn_t last;
+	uint64_t table, table_count; /* where the rows are, and how many */
+};
 
 struct batch {
 	struct arena arena; /* heads (and copied bodies) */
@@ -49,6 +63,7 @@ struct journal {
 	struct store_epoch *epochs;
 	size_t epoch_count, epoch_cap;
 	lsn_t last, durable;
+	lsn_t first_whole; /* from here on all entries are there; guarded by the lock */
 	struct batch pending, flushing;
 	bool has_tail; /* after opening: octets behind the last entry, for journal_settle() */
 	bool is_flushing, is_failed;
@@ -85,12 +100,25 @@ epoch_t journal_epoch_at(const struct journal *j, lsn_t lsn);
  * none, or its header is damaged. Checksums are entry_read()'s. */
 bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct bytes *body_r, struct fault *why);
 uint64_t journal_used(struct journal *j);
+/* First LSN from which on no entry is missing. Any thread. */
+lsn_t journal_first_whole(struct journal *j);
+/* Octets in segments that begin after LSN. */
+uint64_t journal_used_after(const struct journal *j, lsn_t lsn);
 /* Check all of segment I, batch by batch; each finding is a line on OUT, if there is one. Returns the findings. */
 uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *out);
 
 /* journal_open.c and journal.c share: */
+struct segment *segment_open(const char *path, bool is_reader, struct fault *why);
 void segment_free(struct segment *s);
-struct segment *journal_add_segment(struct journal *j, const char *path, bool is_reader, struct fault *why);
+/* A header for the segment that begins with FIRST; of a sparse one (LAST not 0) with its last LSN and its table's place.
+ * It names the newest of the epochs that begin before FIRST, or not after LAST. */
+void segment_header_write(struct buffer *b, const struct store_epoch *epochs, size_t epoch_count, lsn_t first, lsn_t last,
+                          uint64_t table);
+void journal_add_segment(struct journal *j, struct segment *s);
+/* Where entry LSN of a sparse segment is. false: it has none. */
+bool segment_find_sparse(const struct segment *s, lsn_t lsn, uint64_t *off_r);
+/* Row I of a sparse segment's table. */
+void segment_row(const struct segment *s, uint64_t i, lsn_t *lsn_r, uint64_t *off_r);
 bool journal_new_segment(struct journal *j, uint64_t size, struct fault *why);
 void journal_note_epoch(struct journal *j, epoch_t epoch, lsn_t lsn);
 void segment_note(struct segment *s, uint64_t off);

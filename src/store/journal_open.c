@@ -14,58 +14,134 @@
 #include "journal.h"
 #include "log.h"
 
-/* Segment header: magic, u32 major 1, u32 minor 0, u32 header size, u32 count of epochs, u64 first LSN, rows of u64 epoch
- * and u64 first LSN, zeros; the last eight octets are the hash of all before. */
-static void header_write(const struct journal *j, lsn_t first, struct buffer *b)
+/* Segment header: magic, u32 major 1, u32 minor 0 (1 if it is sparse), u32 header size, u32 count of epochs, u64 first LSN,
+ * rows of u64 epoch and u64 first LSN, zeros, what a sparse one has (journal.h); the last eight octets are the hash of all
+ * before. */
+void segment_header_write(struct buffer *b, const struct store_epoch *epochs, size_t epoch_count, lsn_t first, lsn_t last,
+                          uint64_t table)
 {
-	size_t from = j->epoch_count > SEGMENT_EPOCHS_MAX ? j->epoch_count - SEGMENT_EPOCHS_MAX : 0;
+	size_t from, start = b->n;
 
+	while (last != 0 && epoch_count > 0 && epochs[epoch_count - 1].first > last)
+		epoch_count--;
+	from = epoch_count > SEGMENT_EPOCHS_MAX ? epoch_count - SEGMENT_EPOCHS_MAX : 0;
 	buffer_add_str(b, SEGMENT_MAGIC);
 	buffer_add_u32le(b, 1);
-	buffer_add_u32le(b, 0);
+	buffer_add_u32le(b, last != 0);
 	buffer_add_u32le(b, SEGMENT_HEADER);
-	buffer_add_u32le(b, (uint32_t)(j->epoch_count - from));
+	buffer_add_u32le(b, (uint32_t)(epoch_count - from));
 	buffer_add_u64le(b, first);
-	for (size_t i = from; i < j->epoch_count; i++) {
-		buffer_add_u64le(b, j->epochs[i].epoch);
-		buffer_add_u64le(b, j->epochs[i].first);
+	for (size_t i = from; i < epoch_count; i++) {
+		buffer_add_u64le(b, epochs[i].epoch);
+		buffer_add_u64le(b, epochs[i].first);
 	}
 	memset(buffer_reserve(b, SEGMENT_HEADER), 0, SEGMENT_HEADER);
-	b->n = SEGMENT_HEADER - 8;
-	buffer_add_u64le(b, entry_hash(buffer_bytes(b)));
+	b->n = start + SEGMENT_SPARSE_AT;
+	buffer_add_u32le(b, last != 0 ? SEGMENT_SPARSE : 0);
+	buffer_add_u32le(b, 0);
+	buffer_add_u64le(b, last);
+	buffer_add_u64le(b, table);
+	buffer_add_u64le(b, entry_hash(bytes_from(buffer_bytes(b), start)));
 }
 
-static bool header_read(struct journal *j, const struct segment *s, bool take_epochs, lsn_t *first_r, struct fault *why)
+static void take_epochs(struct journal *j, const struct segment *s)
+{
+	struct cursor c = cursor_of(bytes_make(s->map + 20, SEGMENT_HEADER - 20));
+	uint32_t count;
+	uint64_t epoch, first;
+
+	(void)cursor_u32le(&c, &count);
+	(void)cursor_u64le(&c, &first);
+	for (uint32_t i = 0; i < count; i++) {
+		(void)cursor_u64le(&c, &epoch);
+		(void)cursor_u64le(&c, &first);
+		journal_note_epoch(j, epoch, first);
+	}
+}
+
+static bool read_table(struct segment *s, uint64_t at, struct fault *why)
+{
+	struct cursor c;
+	uint32_t magic, zero;
+	uint64_t count, hash;
+
+	if (at < SEGMENT_HEADER || at > s->size || s->size - at < TABLE_HEADER)
+		return fault_set(why, FAULT_OPERATOR, "%s: is cut short", s->path);
+	c = cursor_of(bytes_make(s->map + at, TABLE_HEADER));
+	(void)cursor_u32le(&c, &magic);
+	(void)cursor_u32le(&c, &zero);
+	(void)cursor_u64le(&c, &count);
+	(void)cursor_u64le(&c, &hash);
+	if (magic != TABLE_MAGIC || hash != entry_hash(bytes_make(s->map + at, 16)) ||
+	    count > (s->size - at - TABLE_HEADER) / TABLE_ROW)
+		return fault_set(why, FAULT_OPERATOR, "%s: the table is damaged; restore this member from the other", s->path);
+	s->table = at + TABLE_HEADER;
+	s->table_count = count;
+	return true;
+}
+
+static bool header_read(struct segment *s, struct fault *why)
 {
 	struct bytes all = bytes_make(s->map, SEGMENT_HEADER);
-	struct cursor c = cursor_of(all), end = cursor_of(bytes_from(all, SEGMENT_HEADER - 8));
+	struct cursor c = cursor_of(all), end = cursor_of(bytes_from(all, SEGMENT_SPARSE_AT));
 	struct bytes magic;
-	uint32_t major, minor, size, count;
-	uint64_t hash, epoch, first;
+	uint32_t major, minor, size, count, flags, zero;
+	uint64_t hash, table;
 
 	(void)cursor_bytes(&c, 8, &magic);
 	(void)cursor_u32le(&c, &major);
 	(void)cursor_u32le(&c, &minor);
 	(void)cursor_u32le(&c, &size);
 	(void)cursor_u32le(&c, &count);
-	(void)cursor_u64le(&c, first_r);
+	(void)cursor_u64le(&c, &s->first);
+	(void)cursor_u32le(&end, &flags);
+	(void)cursor_u32le(&end, &zero);
+	(void)cursor_u64le(&end, &s->last);
+	(void)cursor_u64le(&end, &table);
 	(void)cursor_u64le(&end, &hash);
 	if (!bytes_equal_str(magic, SEGMENT_MAGIC))
 		return fault_set(why, FAULT_OPERATOR, "%s: is not a journal segment", s->path);
 	if (major != 1)
 		return fault_set(why, FAULT_OPERATOR, "%s: has format version %u, this program reads 1 (or its header is damaged)",
 		                 s->path, major);
-	if (hash != entry_hash(bytes_sub(all, 0, SEGMENT_HEADER - 8)) || count > SEGMENT_EPOCHS_MAX || *first_r == 0)
+	if (hash != entry_hash(bytes_sub(all, 0, SEGMENT_HEADER - 8)) || count > SEGMENT_EPOCHS_MAX || s->first == 0)
 		return fault_set(why, FAULT_OPERATOR, "%s: the header is damaged; restore this member from the other", s->path);
-	for (uint32_t i = 0; take_epochs && i < count; i++) {
-		(void)cursor_u64le(&c, &epoch);
-		(void)cursor_u64le(&c, &first);
-		journal_note_epoch(j, epoch, first);
-	}
-	return true;
+	s->is_sparse = minor >= 1 && (flags & SEGMENT_SPARSE) != 0;
+	if (!s->is_sparse)
+		return true;
+	if (s->last < s->first)
+		return fault_set(why, FAULT_OPERATOR, "%s: the header is damaged; restore this member from the other", s->path);
+	return read_table(s, table, why);
 }
 
-struct segment *journal_add_segment(struct journal *j, const char *path, bool is_reader, struct fault *why)
+void segment_row(const struct segment *s, uint64_t i, lsn_t *lsn_r, uint64_t *off_r)
+{
+	struct cursor c = cursor_of(bytes_make(s->map + s->table + i * TABLE_ROW, TABLE_ROW));
+
+	(void)cursor_u64le(&c, lsn_r);
+	(void)cursor_u64le(&c, off_r);
+}
+
+bool segment_find_sparse(const struct segment *s, lsn_t lsn, uint64_t *off_r)
+{
+	uint64_t low = 0, high = s->table_count;
+
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+		lsn_t at;
+
+		segment_row(s, mid, &at, off_r);
+		if (at == lsn)
+			return true;
+		if (at < lsn)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return false;
+}
+
+struct segment *segment_open(const char *path, bool is_reader, struct fault *why)
 {
 	struct segment *s = must_calloc(1, sizeof(*s));
 	struct stat st;
@@ -87,19 +163,27 @@ struct segment *journal_add_segment(struct journal *j, const char *path, bool is
 	}
 	s->map = map;
 	s->used = s->size; /* of all but the last segment it is not known exactly, nor needed */
+	if (!header_read(s, why))
+		goto fail;
+	return s;
+fail:
+	segment_free(s);
+	return NULL;
+}
+
+void journal_add_segment(struct journal *j, struct segment *s)
+{
 	(void)pthread_mutex_lock(&j->lock);
 	if (j->count == j->cap) {
 		j->cap = j->cap == 0 ? 16 : j->cap * 2;
 		j->segments = must_realloc(j->segments, j->cap, sizeof(*j->segments));
 	}
 	j->segments[j->count++] = s;
+	if (s->is_sparse)
+		j->first_whole = s->last + 1;
+	else if (j->count == 1)
+		j->first_whole = s->first;
 	(void)pthread_mutex_unlock(&j->lock);
-	return s;
-fail:
-	file_close(&s->fd);
-	free(s->path);
-	free(s);
-	return NULL;
 }
 
 bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
@@ -119,7 +203,7 @@ bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
 	if (ok && (rc = posix_fallocate(fd, 0, (off_t)size)) != 0)
 		ok = fault_errno(why, FAULT_OPERATOR, rc, "%s: no room for a segment of %llu octets", j->dir,
 		                 (unsigned long long)size);
-	header_write(j, first, &header);
+	segment_header_write(&header, j->epochs, j->epoch_count, first, 0, 0);
 	v = (struct iovec){ header.p, header.n };
 	/* Whole and synced under another name first: a segment that is there is a segment. */
 	ok = ok && file_pwritev(fd, &v, 1, 0, fresh, &written, why) && (fsync(fd) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: sync", fresh));
@@ -136,11 +220,11 @@ bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
 		(void)pthread_mutex_unlock(&j->lock);
 	}
 	if (ok)
-		s = journal_add_segment(j, path, false, why);
+		s = segment_open(path, false, why);
 	if (s != NULL) {
-		s->first = first;
 		s->used = SEGMENT_HEADER;
 		s->is_scanned = true;
+		journal_add_segment(j, s);
 	}
 	buffer_fini(&header);
 	free(path);
@@ -398,21 +482,51 @@ static char **list_segments(const char *dir, size_t *count_r, struct fault *why)
 	return names;
 }
 
+/* A sparse segment may cover what stands after it by its name: a merge of several was broken off after it was in the first
+ * one's place, and the others are left over. */
+static bool is_left_over(const struct journal *j, const struct segment *s)
+{
+	const struct segment *before = j->count > 0 ? j->segments[j->count - 1] : NULL;
+
+	return before != NULL && before->is_sparse && s->first <= before->last;
+}
+
+static bool open_one(struct journal *j, const char *name, bool is_reader, struct fault *why)
+{
+	char *path = must_printf("%s/%s", j->dir, name);
+	struct segment *s = segment_open(path, is_reader, why);
+	const struct segment *before = j->count > 0 ? j->segments[j->count - 1] : NULL;
+	bool ok = s != NULL;
+
+	if (ok && s->first != strtoull(name, NULL, 16))
+		ok = fault_set(why, FAULT_OPERATOR, "%s: the header names another first entry", path);
+	if (ok && is_left_over(j, s)) {
+		if (!is_reader && unlink(path) != 0)
+			ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot be removed", path);
+		segment_free(s);
+	} else if (ok && before != NULL && before->is_sparse && s->first != before->last + 1) {
+		ok = fault_set(why, FAULT_OPERATOR, "%s: the segment before it, with entries %llu to %llu, is missing", path,
+		               (unsigned long long)before->last + 1, (unsigned long long)s->first - 1);
+		segment_free(s);
+	} else if (ok) {
+		journal_add_segment(j, s);
+	} else {
+		segment_free(s);
+	}
+	free(path);
+	return ok;
+}
+
 static bool open_segments(struct journal *j, char **names, size_t count, bool is_reader, struct fault *why)
 {
 	for (size_t i = 0; i < count; i++) {
-		char *path = must_printf("%s/%s", j->dir, names[i]);
-		struct segment *s = journal_add_segment(j, path, is_reader, why);
-		bool ok = s != NULL && header_read(j, s, i + 1 == count, &s->first, why);
-
-		free(path);
-		if (!ok)
+		if (!open_one(j, names[i], is_reader, why))
 			return false;
-		if (s->first != strtoull(names[i], NULL, 16))
-			return fault_set(why, FAULT_OPERATOR, "%s: the header names another first entry", s->path);
-		if (i == 0 && s->first != 1)
-			return fault_set(why, FAULT_OPERATOR, "%s: the journal's first segment is missing", s->path);
 	}
+	if (j->count > 0)
+		take_epochs(j, j->segments[j->count - 1]);
+	if (j->count > 0 && j->segments[0]->first != 1)
+		return fault_set(why, FAULT_OPERATOR, "%s: the journal's first segment is missing", j->segments[0]->path);
 	return true;
 }
 
@@ -422,7 +536,7 @@ bool journal_open(struct journal *j, const char *dir, uint64_t segment_size, boo
 	size_t count;
 	bool ok;
 
-	*j = (struct journal){ .dir = must_strdup(dir), .segment_size = segment_size };
+	*j = (struct journal){ .dir = must_strdup(dir), .segment_size = segment_size, .first_whole = 1 };
 	(void)pthread_mutex_init(&j->lock, NULL);
 	if (!is_reader && !file_make_dirs(dir, 0700, why))
 		return false;
@@ -433,10 +547,13 @@ bool journal_open(struct journal *j, const char *dir, uint64_t segment_size, boo
 	for (size_t i = 0; i < count; i++)
 		free(names[i]);
 	free(names);
-	if (ok && count > 0) {
+	if (ok && j->count > 0) {
 		struct segment *last = j->segments[j->count - 1];
 
-		ok = recover_last(j, last, is_reader, why);
+		if (last->is_sparse)
+			j->last = j->durable = last->last;
+		else
+			ok = recover_last(j, last, is_reader, why);
 	}
 	return ok;
 }
@@ -466,6 +583,48 @@ static uint64_t verify_entry(const struct segment *s, uint64_t at, const struct 
 	return problems;
 }
 
+/* Of a sparse segment: row I of its table must be that entry at that place. */
+static bool is_row(const struct segment *s, uint64_t i, lsn_t lsn, uint64_t off)
+{
+	lsn_t row_lsn;
+	uint64_t row_off;
+
+	if (i >= s->table_count)
+		return false;
+	segment_row(s, i, &row_lsn, &row_off);
+	return row_lsn == lsn && row_off == off;
+}
+
+static uint64_t verify_sparse(const struct segment *s, FILE *out)
+{
+	uint64_t off = SEGMENT_HEADER, bytes, problems = 0, row = 0;
+	lsn_t first, next = s->first;
+
+	while (segment_batch(s, off, &bytes, &first)) {
+		uint64_t at = off + BATCH_HEADER, end = at + bytes;
+
+		while (at < end) {
+			struct entry_header h;
+			struct arena a = { 0 };
+			struct entry e;
+			struct fault why;
+
+			if (!entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) || h.lsn < next || h.lsn > s->last ||
+			    (uint64_t)h.head_size + h.body_size > end - at || !is_row(s, row, h.lsn, at))
+				return problems + finding(out, s, at, "the entry's header is damaged");
+			if (!entry_read(bytes_make(s->map + at, h.head_size), bytes_make(s->map + at + h.head_size, h.body_size), true,
+			                &a, &e, &why))
+				problems += finding(out, s, at, why.what);
+			arena_fini(&a);
+			next = h.lsn + 1;
+			row++;
+			at += journal_padded((uint64_t)h.head_size + h.body_size);
+		}
+		off = end;
+	}
+	return row == s->table_count ? problems : problems + finding(out, s, off, "entries of the table are missing");
+}
+
 uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *out)
 {
 	struct segment *s = j->segments[i];
@@ -473,6 +632,8 @@ uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *o
 	uint64_t off = SEGMENT_HEADER, bytes, problems = 0;
 	lsn_t first;
 
+	if (s->is_sparse)
+		return verify_sparse(s, out);
 	while (next <= stop) {
 		uint64_t at, end, damaged = off;
 

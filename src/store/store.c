@@ -14,56 +14,6 @@
 #define MAP_DEFAULT (64ull << 30)
 #define SEGMENT_DEFAULT (64ull << 20)
 
-/* "index.boot" beside the index: the kernel's boot id while it is in use, "clean" after a clean close. LMDB without sync
- * survives the process, not the machine: another boot's index is thrown away. */
-static void boot_id(struct buffer *b)
-{
-	if (!file_read_all("/proc/sys/kernel/random/boot_id", 256, b, NULL, NULL))
-		buffer_add_str(b, "unknown");
-}
-
-static bool index_may_be_used(const char *dir)
-{
-	char *path = must_printf("%s/index.boot", dir);
-	struct buffer was = { 0 }, is = { 0 };
-	bool ok = file_read_all(path, 256, &was, NULL, NULL);
-
-	boot_id(&is);
-	ok = ok && (bytes_equal(buffer_bytes(&was), buffer_bytes(&is)) || bytes_equal_str(buffer_bytes(&was), "clean"));
-	buffer_fini(&was);
-	buffer_fini(&is);
-	free(path);
-	return ok;
-}
-
-static bool mark_index(const char *dir, bool is_clean, struct fault *why)
-{
-	char *path = must_printf("%s/index.boot", dir);
-	struct buffer b = { 0 };
-	bool ok;
-
-	if (is_clean)
-		buffer_add_str(&b, "clean");
-	else
-		boot_id(&b);
-	ok = file_replace(path, buffer_bytes(&b), 0600, why);
-	buffer_fini(&b);
-	free(path);
-	return ok;
-}
-
-static void remove_index(const char *dir)
-{
-	static const char *const files[] = { "data.mdb", "lock.mdb" };
-
-	for (size_t i = 0; i < 2; i++) {
-		char *path = must_printf("%s/index/%s", dir, files[i]);
-
-		(void)unlink(path);
-		free(path);
-	}
-}
-
 bool store_open_kv(struct store *s, const struct store_options *o, bool is_reader, struct fault *why)
 {
 	char *dir = must_printf("%s/index", o->dir);
@@ -88,34 +38,24 @@ static bool lock_dir(struct store *s, struct fault *why)
 	return s->lock_fd >= 0;
 }
 
-static bool read_applied(struct store *s, struct fault *why)
+struct store_reign store_reign_of(const struct entry *e)
 {
-	struct kv_txn *t = kv_read(s->kv, why);
-	uint64_t applied;
-	bool ok;
-
-	if (t == NULL)
-		return false;
-	ok = index_meta(t, "applied", &applied) == KV_OK || fault_set(why, FAULT_OPERATOR, "%s/index: damaged", s->dir);
-	kv_end(&t);
-	if (ok)
-		atomic_store(&s->applied, applied);
-	return ok;
+	return (struct store_reign){ e->lsn, e->epoch, e->master, e->in_sync };
 }
 
-void store_note_reign(struct store *s, const struct entry *e)
+void store_note_reign(struct store *s, const struct store_reign *r)
 {
-	char *text = must_alloc(e->master.n + e->in_sync.n + 1);
+	char *text = must_alloc(r->master.n + r->in_sync.n + 1);
 
-	if (e->master.n > 0)
-		memcpy(text, e->master.p, e->master.n);
-	if (e->in_sync.n > 0)
-		memcpy(text + e->master.n, e->in_sync.p, e->in_sync.n);
+	if (r->master.n > 0)
+		memcpy(text, r->master.p, r->master.n);
+	if (r->in_sync.n > 0)
+		memcpy(text + r->master.n, r->in_sync.p, r->in_sync.n);
 	free(s->reign_text);
 	s->reign_text = text;
 	s->has_reign = true;
-	s->reign = (struct store_reign){ e->lsn, e->epoch, bytes_make(text, e->master.n),
-		                         bytes_make(text + e->master.n, e->in_sync.n) };
+	s->reign = (struct store_reign){ r->lsn, r->epoch, bytes_make(text, r->master.n),
+		                         bytes_make(text + r->master.n, r->in_sync.n) };
 }
 
 bool store_read_entry(struct store *s, lsn_t lsn, bool check_body, struct arena *a, struct entry *e_r, struct fault *why)
@@ -128,65 +68,40 @@ bool store_read_entry(struct store *s, lsn_t lsn, bool check_body, struct arena 
 	return entry_read(head, body, check_body, a, e_r, why) || fault_context(why, "%s", s->dir);
 }
 
-/* The newest epoch entry stands at the beginning of one of the last epochs. */
+/* The newest epoch entry stands at the beginning of one of the last epochs; of those that were applied the index knows it. */
 static bool find_reign(struct store *s, struct fault *why)
 {
-	for (size_t i = s->journal.epoch_count; i > 0 && !s->has_reign; i--) {
+	lsn_t applied = store_applied_lsn(s);
+	struct store_reign reign;
+	struct kv_txn *t;
+
+	for (size_t i = s->journal.epoch_count; i > 0 && !s->has_reign && s->journal.epochs[i - 1].first > applied; i--) {
 		struct arena a = { 0 };
 		struct entry e;
 		bool ok = store_read_entry(s, s->journal.epochs[i - 1].first, false, &a, &e, why);
 
-		if (ok && e.type == ENTRY_EPOCH)
-			store_note_reign(s, &e);
+		if (ok && e.type == ENTRY_EPOCH) {
+			reign = store_reign_of(&e);
+			store_note_reign(s, &reign);
+		}
 		arena_fini(&a);
 		if (!ok)
 			return false;
 	}
-	return true;
-}
-
-/* What of the journal is known committed: the newest "committed" that any entry of the last segment carries. */
-static lsn_t known_committed(struct store *s)
-{
-	lsn_t known = 0;
-	const struct segment *last = s->journal.count > 0 ? s->journal.segments[s->journal.count - 1] : NULL;
-
-	for (lsn_t lsn = s->journal.last; last != NULL && lsn >= last->first && lsn > 0; lsn--) {
-		struct bytes head, body;
-		struct entry_header h;
-		struct fault why;
-
-		if (journal_find(&s->journal, lsn, &head, &body, &why) && entry_header_read(head, &h)) {
-			known = h.committed;
-			break;
-		}
-	}
-	return known;
-}
-
-static bool recover_index(struct store *s, const struct store_options *o, struct fault *why)
-{
-	lsn_t known;
-
-	if (!index_may_be_used(o->dir)) {
-		remove_index(o->dir);
-		if (s->journal.last > 0)
-			log_event(LOG_WARNING, "store.index.rebuilding", LOG_STR("dir", o->dir), LOG_U64("entries", s->journal.last));
-	}
-	if (!mark_index(o->dir, false, why) || !store_open_kv(s, o, false, why) || !read_applied(s, why))
+	if (s->has_reign)
+		return true;
+	t = kv_read(s->kv, why);
+	if (t == NULL)
 		return false;
-	if (!journal_settle(&s->journal, store_applied_lsn(s), why))
-		return false;
-	known = known_committed(s);
-	while (store_applied_lsn(s) < known) {
-		if (store_apply_to(s, known, 4000, NULL, why) != STORE_OK)
-			return false;
-	}
+	if (index_reign(t, &reign) == KV_OK)
+		store_note_reign(s, &reign);
+	kv_end(&t);
 	return true;
 }
 
 static void free_store(struct store *s)
 {
+	store_checkpoint_drop(s);
 	kv_close(&s->kv);
 	if (s->journal.dir != NULL)
 		journal_close(&s->journal);
@@ -205,14 +120,15 @@ struct store *store_open(const struct store_options *o, struct fault *why)
 	s->dir = must_strdup(o->dir);
 	s->lock_fd = -1;
 	s->keywords_max = o->keywords_max == 0 ? KEYWORDS_MAX : o->keywords_max;
-	ok = file_make_dirs(o->dir, 0700, why) && lock_dir(s, why) &&
+	ok = file_make_dirs(o->dir, 0700, why) && lock_dir(s, why) && store_take_incoming(o->dir, why) &&
 	     journal_open(&s->journal, journal, o->segment_size == 0 ? SEGMENT_DEFAULT : o->segment_size, false, why) &&
-	     recover_index(s, o, why) && find_reign(s, why);
+	     store_recover_index(s, o, why) && find_reign(s, why);
 	free(journal);
 	if (!ok) {
 		free_store(s);
 		return NULL;
 	}
+	store_note_checkpoints(s);
 	log_event(LOG_INFO, "store.partition.opened", LOG_STR("dir", o->dir), LOG_U64("last", s->journal.last),
 	          LOG_U64("applied", store_applied_lsn(s)));
 	return s;
@@ -227,7 +143,7 @@ void store_close(struct store **sp)
 		return;
 	*sp = NULL;
 	if (kv_sync(s->kv, &why))
-		(void)mark_index(s->dir, true, &why);
+		(void)store_mark_index(s->dir, true, &why);
 	free_store(s);
 }
 
@@ -284,6 +200,8 @@ void store_get_stats(struct store *s, struct store_stats *st)
 		                    .epoch = journal_epoch_at(&s->journal, s->journal.last),
 		                    .segments = s->journal.count,
 		                    .journal_bytes = journal_used(&s->journal),
+		                    .first = journal_first_whole(&s->journal),
+		                    .checkpoint = atomic_load(&s->checkpoint_lsn),
 		                    .flushes = s->journal.flushes,
 		                    .flushed_bytes = s->journal.flushed_bytes,
 		                    .entries = s->journal.entries,

@@ -133,7 +133,8 @@ enum store_result store_apply_committed(struct store *s, lsn_t lsn, struct store
 enum store_result store_truncate_after(struct store *s, lsn_t lsn, struct fault *why);
 /* Add the raw entries FROM, FROM + 1, ... to OUT, as many as fit MAX_BYTES but at least one, none beyond what is durable.
  * *last_r is the LSN of the last one added; FROM - 1: none there.
- * OK; FAILED with WHY set: unreadable. Reading on from *last_r + 1 is cheap. */
+ * OK; GONE with WHY set: FROM is below store_first_lsn(); FAILED with WHY set: unreadable. Reading on from *last_r + 1 is
+ * cheap. */
 enum store_result store_read_entries(struct store *s, lsn_t from, size_t max_bytes, struct buffer *out, lsn_t *last_r,
 				     struct fault *why);
 /* LSN, epoch and length of the entry that RAW starts with; false: fewer than its header, or not an entry. Any thread. */
@@ -147,6 +148,8 @@ struct store_stats {
 	epoch_t epoch;             /* of the newest entry */
 	uint64_t segments;
 	uint64_t journal_bytes;    /* in use */
+	lsn_t first;               /* from here on the journal holds all entries */
+	lsn_t checkpoint;          /* the newest; 0: none */
 	uint64_t mailboxes;        /* in the index */
 	uint64_t flushes, flushed_bytes, entries; /* since the store was opened */
 	uint64_t flush_ns;         /* spent in write and sync, in all */

@@ -27,6 +27,13 @@ static enum store_follow no(enum store_follow result, struct fault *why, const c
 	return result;
 }
 
+static void note_reign(struct store *s, const struct entry *e)
+{
+	const struct store_reign reign = store_reign_of(e);
+
+	store_note_reign(s, &reign);
+}
+
 enum store_follow store_follow_append(struct store *s, struct bytes raw, struct fault *why)
 {
 	struct journal *j = &s->journal;
@@ -55,7 +62,7 @@ enum store_follow store_follow_append(struct store *s, struct bytes raw, struct 
 	body = bytes_from(raw, h.head_size);
 	ok = entry_read(head, body, true, &a, &e, why);
 	if (ok && e.type == ENTRY_EPOCH)
-		store_note_reign(s, &e);
+		note_reign(s, &e);
 	arena_fini(&a);
 	if (!ok)
 		return STORE_FOLLOW_CORRUPT;
@@ -148,7 +155,16 @@ enum store_result store_truncate_after(struct store *s, lsn_t lsn, struct fault 
 enum store_result store_read_entries(struct store *s, lsn_t from, size_t max_bytes, struct buffer *out, lsn_t *last_r,
                                      struct fault *why)
 {
+	lsn_t first = journal_first_whole(&s->journal);
+
 	*last_r = from - 1;
+	if (from < first) {
+		(void)fault_set(why, FAULT_OPERATOR,
+		                "%s: entries before %llu are not in the journal any more, entry %llu is wanted: the member that wants it "
+		                "needs a copy of this partition",
+		                s->dir, (unsigned long long)first, (unsigned long long)from);
+		return STORE_GONE;
+	}
 	for (lsn_t lsn = from; lsn <= s->journal.durable; lsn++) {
 		struct bytes head, body;
 		struct arena a = { 0 };

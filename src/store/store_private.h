@@ -13,6 +13,9 @@
 enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T_OP, T_OP_ORDER, T_COUNT };
 extern const char *const store_tables[T_COUNT];
 
+/* Of the records' form, in "meta": an index or a checkpoint of another one is not read. */
+#define INDEX_FORMAT 1
+
 #define KEY_MAX 64
 /* Deliveries of so many LSNs past are remembered by their operation ids. */
 #define OP_KEEP_LSNS 100000
@@ -39,6 +42,12 @@ struct store {
 	bool has_reign;
 	struct store_reign reign;
 	char *reign_text; /* holds reign's strings */
+
+	atomic_uint_fast64_t checkpoint_lsn; /* the newest; 0: none */
+	uint64_t since_checkpoint;           /* octets journaled after it before the flushes counted from FLUSHED_BEFORE on */
+	uint64_t flushed_before;
+	atomic_bool is_stopping; /* what runs in the background is to end */
+	struct checkpoint_job *checkpoint; /* being made; NULL: none */
 };
 
 /* Keys, big-endian so that they sort. Return the length. */
@@ -69,6 +78,9 @@ enum kv_result index_put_body(struct kv_txn *t, lsn_t body, const struct index_b
 enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by);
 enum kv_result index_meta(struct kv_txn *t, const char *key, uint64_t *v_r); /* 0 where not set */
 enum kv_result index_put_meta(struct kv_txn *t, const char *key, uint64_t v);
+/* The newest EPOCH entry that was applied. NOT_FOUND: none. */
+enum kv_result index_reign(struct kv_txn *t, struct store_reign *r_r);
+enum kv_result index_put_reign(struct kv_txn *t, const struct store_reign *r);
 /* Call FN for the messages of MAILBOX in RANGES (COUNT 0 with IS_ALL: all), in order, until it says false. */
 typedef bool index_each_fn(void *arg, const struct message *m);
 void index_each(struct kv_txn *t, mailbox_id_t mailbox, const struct uid_range *ranges, size_t count, bool is_all,
@@ -82,7 +94,8 @@ void changes_note(struct store_changes *c, mailbox_id_t mailbox, uint32_t what);
 enum store_result turn_entry(struct store *s, struct entry *e);
 void store_fail(struct store *s, const struct fault *why);
 /* Remember the newest EPOCH entry. */
-void store_note_reign(struct store *s, const struct entry *e);
+void store_note_reign(struct store *s, const struct store_reign *r);
+struct store_reign store_reign_of(const struct entry *e);
 /* Read entry LSN from the journal into A. */
 bool store_read_entry(struct store *s, lsn_t lsn, bool check_body, struct arena *a, struct entry *e_r, struct fault *why);
 
@@ -108,5 +121,16 @@ enum store_result result_of_kv(enum kv_result r);
 enum store_result store_apply_to(struct store *s, lsn_t lsn, size_t max_entries, struct store_changes *changes,
                                  struct fault *why);
 bool store_open_kv(struct store *s, const struct store_options *o, bool is_reader, struct fault *why);
+
+/* store_index.c: have the index open, of this format, and caught up with what is known committed: as it is if it can be
+ * trusted, else made anew from the newest whole checkpoint and the journal. */
+bool store_recover_index(struct store *s, const struct store_options *o, struct fault *why);
+/* "index.boot": the index is in use, or IS_CLEAN: synced. */
+bool store_mark_index(const char *dir, bool is_clean, struct fault *why);
+/* store_checkpoint.c: what is there already, at the store's opening. */
+void store_note_checkpoints(struct store *s);
+void store_checkpoint_drop(struct store *s);
+/* store_incoming.c: take a finished copy in the old partition's place, and remove what is left over of one. */
+bool store_take_incoming(const char *dir, struct fault *why);
 
 #endif

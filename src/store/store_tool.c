@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "checkpoint_file.h"
 #include "imap_flags.h"
 #include "store_private.h"
 
@@ -102,21 +103,30 @@ bool store_dump_open(struct store *s, FILE *out, struct fault *why)
 	return dump_view(s, out, why);
 }
 
+static bool read_meta(struct store *s, struct fault *why)
+{
+	struct kv_txn *t = kv_read(s->kv, why);
+	uint64_t applied = 0, format = 0;
+
+	if (t == NULL)
+		return false;
+	(void)index_meta(t, "applied", &applied);
+	(void)index_meta(t, "format", &format);
+	kv_end(&t);
+	atomic_store(&s->applied, applied);
+	return format == INDEX_FORMAT ||
+	       fault_set(why, FAULT_OPERATOR, "%s/index: was written by another version; start the member, or run \"roost rebuild\"",
+	                 s->dir);
+}
+
 /* The partition for reading only, beside whoever has it open. */
 static struct store *open_reader(const struct store_options *o, struct fault *why)
 {
 	struct store *s = must_calloc(1, sizeof(*s));
 	char *journal = must_printf("%s/journal", o->dir);
-	struct kv_txn *t;
-	uint64_t applied = 0;
-
 	s->dir = must_strdup(o->dir);
 	s->lock_fd = -1;
-	if (store_open_kv(s, o, true, why) && journal_open(&s->journal, journal, 1 << 20, true, why) &&
-	    (t = kv_read(s->kv, why)) != NULL) {
-		(void)index_meta(t, "applied", &applied);
-		kv_end(&t);
-		atomic_store(&s->applied, applied);
+	if (store_open_kv(s, o, true, why) && journal_open(&s->journal, journal, 1 << 20, true, why) && read_meta(s, why)) {
 		free(journal);
 		return s;
 	}
@@ -243,6 +253,30 @@ static void verify_bodies(struct verify *v)
 	kv_cursor_end(&c);
 }
 
+/* A damaged checkpoint is only passed over, but whoever looks should know. */
+static void verify_checkpoints(struct verify *v)
+{
+	lsn_t *lsns;
+	size_t count;
+	struct fault why;
+
+	if (!checkpoint_list(v->s->journal.dir, &lsns, &count, &why))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		char *path = checkpoint_path(v->s->journal.dir, lsns[i]);
+		struct checkpoint_reader r = { 0 };
+
+		/* A running daemon may have removed it since. */
+		if (!checkpoint_file_read(v->s->journal.dir, lsns[i], &r, &why) && access(path, F_OK) == 0) {
+			v->problems++;
+			(void)fprintf(v->out, "%s (the next start goes by an older one; remove it)\n", why.what);
+		}
+		checkpoint_reader_fini(&r);
+		free(path);
+	}
+	free(lsns);
+}
+
 bool store_verify(const struct store_options *options, FILE *out, uint64_t *problems_r, struct fault *why)
 {
 	struct store *s = open_reader(options, why);
@@ -273,6 +307,7 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 	}
 	kv_cursor_end(&c);
 	verify_bodies(&v);
+	verify_checkpoints(&v);
 	if (kv_has_failed(v.t)) {
 		v.problems++;
 		(void)fprintf(out, "the index cannot be read to its end\n");

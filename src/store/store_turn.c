@@ -130,8 +130,11 @@ enum store_result turn_entry(struct store *s, struct entry *e)
 		(void)fault_set(&why, FAULT_OPERATOR, "%s: the index cannot be written: see the line before", s->dir);
 		return STORE_FAILED;
 	}
-	if (e->type == ENTRY_EPOCH)
-		store_note_reign(s, e);
+	if (e->type == ENTRY_EPOCH) {
+		const struct store_reign reign = store_reign_of(e);
+
+		store_note_reign(s, &reign);
+	}
 	return STORE_OK;
 }
 

@@ -78,6 +78,7 @@ enum cmd_step answer_store_result(struct session *s, struct command *cmd, enum s
 		if (had_no_effect && s->identity.is_proxy)
 			return answer_no(cmd, "XNOTMASTER", "not the master any more");
 		return answer_no(cmd, "UNAVAILABLE", "not the master any more");
+	case STORE_GONE: /* never of an intent */
 	case STORE_FAILED:
 		break;
 	}

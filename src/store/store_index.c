@@ -1,0 +1,230 @@
+/* store_index.c - the index at the partition's opening: trusted, or made anew from a checkpoint and the journal. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "checkpoint_file.h"
+#include "file.h"
+#include "log.h"
+#include "store_private.h"
+
+#define LOAD_OCTETS (8u << 20)
+
+/* "index.boot" beside the index: the kernel's boot id while it is in use, "clean" after a clean close. LMDB without sync
+ * survives the process, not the machine: another boot's index is thrown away. */
+static void boot_id(struct buffer *b)
+{
+	if (!file_read_all("/proc/sys/kernel/random/boot_id", 256, b, NULL, NULL))
+		buffer_add_str(b, "unknown");
+}
+
+static bool index_may_be_used(const char *dir)
+{
+	char *path = must_printf("%s/index.boot", dir);
+	struct buffer was = { 0 }, is = { 0 };
+	bool ok = file_read_all(path, 256, &was, NULL, NULL);
+
+	boot_id(&is);
+	ok = ok && (bytes_equal(buffer_bytes(&was), buffer_bytes(&is)) || bytes_equal_str(buffer_bytes(&was), "clean"));
+	buffer_fini(&was);
+	buffer_fini(&is);
+	free(path);
+	return ok;
+}
+
+bool store_mark_index(const char *dir, bool is_clean, struct fault *why)
+{
+	char *path = must_printf("%s/index.boot", dir);
+	struct buffer b = { 0 };
+	bool ok;
+
+	if (is_clean)
+		buffer_add_str(&b, "clean");
+	else
+		boot_id(&b);
+	ok = file_replace(path, buffer_bytes(&b), 0600, why);
+	buffer_fini(&b);
+	free(path);
+	return ok;
+}
+
+static void remove_index(const char *dir)
+{
+	static const char *const files[] = { "data.mdb", "lock.mdb" };
+
+	for (size_t i = 0; i < 2; i++) {
+		char *path = must_printf("%s/index/%s", dir, files[i]);
+
+		(void)unlink(path);
+		free(path);
+	}
+}
+
+/* What "meta" says: LSN applied, and the form of the records. */
+static bool read_meta(struct store *s, uint64_t *format_r, struct fault *why)
+{
+	struct kv_txn *t = kv_read(s->kv, why);
+	uint64_t applied;
+	bool ok;
+
+	if (t == NULL)
+		return false;
+	ok = (index_meta(t, "applied", &applied) == KV_OK && index_meta(t, "format", format_r) == KV_OK) ||
+	     fault_set(why, FAULT_OPERATOR, "%s/index: damaged; \"roost rebuild\" makes it anew", s->dir);
+	kv_end(&t);
+	if (ok)
+		atomic_store(&s->applied, applied);
+	return ok;
+}
+
+static bool write_format(struct store *s, struct fault *why)
+{
+	struct kv_txn *t = kv_write(s->kv, why);
+
+	if (t == NULL)
+		return false;
+	if (index_put_meta(t, "format", INDEX_FORMAT) == KV_OK)
+		return kv_commit(&t, why);
+	kv_end(&t);
+	return fault_set(why, FAULT_OPERATOR, "%s/index: cannot be written", s->dir);
+}
+
+/* An index with nothing in it. Until it is marked again whoever opens it throws it away. */
+static bool begin_anew(struct store *s, const struct store_options *o, struct fault *why)
+{
+	char *boot = must_printf("%s/index.boot", o->dir);
+
+	kv_close(&s->kv);
+	(void)unlink(boot);
+	free(boot);
+	remove_index(o->dir);
+	atomic_store(&s->applied, 0);
+	return store_open_kv(s, o, false, why) && write_format(s, why);
+}
+
+struct load {
+	struct store *s;
+	struct kv_txn *t;
+	size_t octets;
+	lsn_t applied;
+};
+
+static bool load_record(void *arg, size_t table, struct bytes key, struct bytes value, struct fault *why)
+{
+	struct load *l = arg;
+	enum kv_result r;
+
+	if (table >= T_COUNT)
+		return fault_set(why, FAULT_OPERATOR, "has a table that this program does not know");
+	/* The form is there already; how far the index goes is said when all of it is there. */
+	if (table == T_META && (bytes_equal_str(key, "format") || bytes_equal_str(key, "applied")))
+		return true;
+	if (l->octets > LOAD_OCTETS) {
+		l->octets = 0;
+		if (!kv_commit(&l->t, why) || (l->t = kv_write(l->s->kv, why)) == NULL)
+			return false;
+	}
+	l->octets += key.n + value.n;
+	/* "meta" alone has something before. */
+	r = table == T_META ? kv_put(l->t, table, key, value) : kv_put_last(l->t, table, key, value);
+	return r == KV_OK || fault_set(why, FAULT_OPERATOR, "the index cannot be written: see the line before");
+}
+
+static bool load_checkpoint(struct store *s, const struct store_options *o, lsn_t lsn, struct fault *why)
+{
+	struct load l = { .s = s };
+	struct checkpoint_reader r = { .record = load_record, .arg = &l };
+	bool ok = begin_anew(s, o, why) && (l.t = kv_write(s->kv, why)) != NULL &&
+	          checkpoint_file_read(s->journal.dir, lsn, &r, why);
+
+	if (ok && r.head.format != INDEX_FORMAT)
+		ok = fault_set(why, FAULT_OPERATOR, "%s/%016llx.ckp: has records of form %u, this program reads %d", s->journal.dir,
+		               (unsigned long long)lsn, r.head.format, INDEX_FORMAT);
+	if (ok && index_put_meta(l.t, "applied", lsn) != KV_OK)
+		ok = fault_set(why, FAULT_OPERATOR, "%s/index: cannot be written", s->dir);
+	ok = ok && kv_commit(&l.t, why);
+	kv_end(&l.t);
+	checkpoint_reader_fini(&r);
+	if (ok)
+		atomic_store(&s->applied, lsn);
+	return ok;
+}
+
+/* From the newest checkpoint that is whole and that the journal goes on from; without any from the journal's beginning. */
+static bool make_index(struct store *s, const struct store_options *o, struct fault *why)
+{
+	lsn_t first = journal_first_whole(&s->journal);
+	lsn_t *lsns;
+	size_t count;
+	bool is_made = false;
+
+	if (!checkpoint_list(s->journal.dir, &lsns, &count, why))
+		return false;
+	if (s->journal.last > 0)
+		log_event(LOG_WARNING, "store.index.rebuilding", LOG_STR("dir", o->dir), LOG_U64("entries", s->journal.last));
+	for (size_t i = 0; !is_made && i < count && first <= lsns[i] + 1; i++) {
+		is_made = load_checkpoint(s, o, lsns[i], why);
+		if (is_made)
+			log_event(LOG_INFO, "store.checkpoint.loaded", LOG_STR("dir", o->dir), LOG_U64("lsn", lsns[i]));
+		else
+			log_event(LOG_WARNING, "store.checkpoint.damaged", LOG_FAULT(why));
+	}
+	free(lsns);
+	if (is_made)
+		return true;
+	if (first > 1)
+		return fault_set(why, FAULT_OPERATOR,
+		                 "%s: the index must be made anew, but no whole checkpoint is left and the journal is whole only from "
+		                 "entry %llu on: restore this member from the other",
+		                 o->dir, (unsigned long long)first);
+	return begin_anew(s, o, why);
+}
+
+/* What of the journal is known committed: the newest "committed" that any entry of the last segment carries. */
+static lsn_t known_committed(struct store *s)
+{
+	lsn_t known = 0;
+	const struct segment *last = s->journal.count > 0 ? s->journal.segments[s->journal.count - 1] : NULL;
+
+	for (lsn_t lsn = s->journal.last; last != NULL && !last->is_sparse && lsn >= last->first && lsn > 0; lsn--) {
+		struct bytes head, body;
+		struct entry_header h;
+		struct fault why;
+
+		if (journal_find(&s->journal, lsn, &head, &body, &why) && entry_header_read(head, &h)) {
+			known = h.committed;
+			break;
+		}
+	}
+	return known;
+}
+
+static bool open_index(struct store *s, const struct store_options *o, struct fault *why)
+{
+	uint64_t format = 0;
+
+	if (!index_may_be_used(o->dir))
+		return make_index(s, o, why) && store_mark_index(o->dir, false, why);
+	if (!store_mark_index(o->dir, false, why) || !store_open_kv(s, o, false, why) || !read_meta(s, &format, why))
+		return false;
+	if (format == INDEX_FORMAT)
+		return true;
+	return make_index(s, o, why) && store_mark_index(o->dir, false, why);
+}
+
+bool store_recover_index(struct store *s, const struct store_options *o, struct fault *why)
+{
+	lsn_t known;
+
+	if (!open_index(s, o, why))
+		return false;
+	if (!journal_settle(&s->journal, store_applied_lsn(s), why))
+		return false;
+	known = known_committed(s);
+	while (store_applied_lsn(s) < known) {
+		if (store_apply_to(s, known, 4000, NULL, why) != STORE_OK)
+			return false;
+	}
+	return true;
+}

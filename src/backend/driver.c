@@ -69,6 +69,9 @@ static void do_action(struct driver *d, const struct replica_action *a)
 		break;
 	case ACTION_SAVE:
 		abort(); /* only with replica_options.saves */
+	case ACTION_GIVE:
+	case ACTION_TAKE:
+		break;
 	case ACTION_CONNECT:
 		driver_sync_connect(d, (int)a->peer);
 		break;

@@ -1,9 +1,15 @@
-/* message.c - all messages have the same five fields; two have something behind them. */
+/* message.c - all messages have the same five fields; some have something behind them. */
 #include "message.h"
 
 #include "cursor.h"
 
-/* u8 type, u64 epoch, u64 lsn, u64 committed, u64 time; then HELLO: u32 count, rows of u64 epoch, u64 first; ENTRIES: raw */
+static bool is_of_copy(unsigned type)
+{
+	return type >= MESSAGE_OFFER && type <= MESSAGE_COPY_LAST;
+}
+
+/* u8 type, u64 epoch, u64 lsn, u64 committed, u64 time; then HELLO: u32 count, rows of u64 epoch, u64 first; OFFER to TAKEN:
+ * u64 lsn, u64 offset, u64 next, u64 left, u64 total; ENTRIES, PIECE, BODIES: raw */
 void message_write(struct buffer *to, const struct peer_message *m)
 {
 	buffer_add_u8(to, (uint8_t)m->type);
@@ -17,9 +23,20 @@ void message_write(struct buffer *to, const struct peer_message *m)
 			buffer_add_u64le(to, m->history->rows[i].epoch);
 			buffer_add_u64le(to, m->history->rows[i].first);
 		}
-	} else if (m->type == MESSAGE_ENTRIES) {
-		buffer_add(to, m->raw);
+	} else if (is_of_copy(m->type)) {
+		buffer_add_u64le(to, m->copy.lsn);
+		buffer_add_u64le(to, m->copy.offset);
+		buffer_add_u64le(to, m->copy.next);
+		buffer_add_u64le(to, m->copy.left);
+		buffer_add_u64le(to, m->copy.total);
 	}
+	buffer_add(to, m->raw);
+}
+
+static bool read_copy(struct cursor *c, struct message_copy *copy_r)
+{
+	return cursor_u64le(c, &copy_r->lsn) && cursor_u64le(c, &copy_r->offset) && cursor_u64le(c, &copy_r->next) &&
+	       cursor_u64le(c, &copy_r->left) && cursor_u64le(c, &copy_r->total);
 }
 
 static bool read_history(struct cursor *c, struct history *h)
@@ -46,13 +63,15 @@ bool message_read(struct bytes in, struct peer_message *m_r, struct history *his
 	uint8_t type;
 
 	*m_r = (struct peer_message){ 0 };
-	if (!cursor_u8(&c, &type) || type < MESSAGE_HELLO || type > MESSAGE_BEACON_ACK || !cursor_u64le(&c, &m_r->epoch) ||
+	if (!cursor_u8(&c, &type) || type < MESSAGE_HELLO || type > MESSAGE_COPY_LAST || !cursor_u64le(&c, &m_r->epoch) ||
 	    !cursor_u64le(&c, &m_r->lsn) || !cursor_u64le(&c, &m_r->committed) || !cursor_u64le(&c, &m_r->time_ms))
 		return fault_set(why, FAULT_CLIENT, "not a message of the sync stream");
 	m_r->type = (enum message_type)type;
 	if (type == MESSAGE_HELLO && !read_history(&c, history_r))
 		return fault_set(why, FAULT_CLIENT, "a HELLO without a proper history");
-	if (type == MESSAGE_ENTRIES) {
+	if (is_of_copy(type) && !read_copy(&c, &m_r->copy))
+		return fault_set(why, FAULT_CLIENT, "a message of type %u that is too short", type);
+	if (type == MESSAGE_ENTRIES || type == MESSAGE_PIECE || type == MESSAGE_BODIES) {
 		m_r->raw = cursor_rest(&c);
 		return true;
 	}

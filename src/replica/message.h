@@ -15,20 +15,35 @@ enum message_type {
 	MESSAGE_ACK,        /* follower: durable up to LSN */
 	MESSAGE_BEACON,     /* master: I act; sent at TIME of my clock */
 	MESSAGE_BEACON_ACK, /* follower: heard; TIME is the beacon's */
+	MESSAGE_OFFER,      /* master: what you need is not in my journal; take the copy of COPY.LSN, of which you keep up to COMMON */
+	MESSAGE_TAKE,       /* follower: give me the copy of COPY.LSN, of which I have COPY.OFFSET octets and entries below NEXT */
+	MESSAGE_PIECE,      /* master: octets of the checkpoint from COPY.OFFSET on; none: still here */
+	MESSAGE_BODIES,     /* master: raw entries of the copy; go on with COPY.NEXT, 0: that was all, whole once at COMMITTED */
+	MESSAGE_TAKEN,      /* follower: stored up to COPY.OFFSET, and entries below NEXT */
+	MESSAGE_COPY_LAST = MESSAGE_TAKEN,
+};
+
+/* Of a copy: the checkpoint of LSN, then the entries up to LSN whose bodies are alive (store_copy.h). */
+struct message_copy {
+	uint64_t lsn;
+	uint64_t offset; /* in the checkpoint */
+	uint64_t next;   /* LSN of the entries that follow */
+	uint64_t left, total; /* octets to come after this message, and of all; an estimate */
 };
 
 /* Which fields a type uses stands behind them. */
 struct peer_message {
 	enum message_type type;
 	uint64_t epoch;     /* all: the one the sender acts in (REFUSE: knows of) */
-	uint64_t lsn;       /* HELLO: last durable; WELCOME: common; ACK, BEACON_ACK: durable */
+	uint64_t lsn;       /* HELLO: last durable; WELCOME, OFFER: common; ACK, BEACON_ACK: durable */
 	uint64_t committed; /* HELLO: applied; ENTRIES, BEACON, WELCOME: committed */
 	uint64_t time_ms;   /* BEACON, BEACON_ACK */
-	struct bytes raw;   /* ENTRIES: the entries, borrowed */
+	struct message_copy copy; /* OFFER to TAKEN */
+	struct bytes raw;   /* ENTRIES, BODIES: the entries; PIECE: the octets; borrowed */
 	const struct history *history; /* HELLO, when written */
 };
 
-/* Append the message's octets, ENTRIES' raw ones included. */
+/* Append the message's octets, the raw ones included. */
 void message_write(struct buffer *to, const struct peer_message *m);
 /* Read one message. HISTORY_R gets a HELLO's rows. False with WHY: not a message. */
 bool message_read(struct bytes in, struct peer_message *m_r, struct history *history_r, struct fault *why);

@@ -114,6 +114,13 @@ void replica_on_config(struct replica *r, const struct replica_event *ev)
 		become_follower(r);
 		return;
 	}
+	if (!replica_is_whole(r)) {
+		/* Another in-sync member takes over when it hears nothing of us. */
+		become_follower(r);
+		replica_act(r, ACTION_REPORT)->text =
+			"the directory names this member master, but what it has is not whole: it does not act; restore it if there is no other";
+		return;
+	}
 	if (r->role == REPLICA_MASTER && old_master == (int)r->o.self && r->opened_lsn != 0) {
 		/* Our own change of the in-sync set: the reign goes on in the next epoch. */
 		append_epoch(r);

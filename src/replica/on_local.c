@@ -1,14 +1,29 @@
 /* on_local.c - what happened to the member's own journal, and what its operator wants. */
 #include "replica_private.h"
 
-void replica_on_start(struct replica *r, const struct replica_event *ev)
+static void note_journal(struct replica *r, const struct replica_event *ev)
 {
+	uint64_t epoch;
+
 	r->history = *ev->start.history;
 	r->last = ev->start.last;
 	r->durable = ev->start.durable;
 	r->applied = r->committed = ev->start.applied;
-	r->seen_epoch = history_epoch(&r->history, r->last);
+	r->floor = ev->start.floor;
+	r->heard_committed = 0;
+	epoch = history_epoch(&r->history, r->last);
+	r->seen_epoch = epoch > r->seen_epoch ? epoch : r->seen_epoch;
+}
+
+void replica_on_start(struct replica *r, const struct replica_event *ev)
+{
+	note_journal(r, ev);
 	r->heard_ms = r->now_ms;
+}
+
+void replica_on_copied(struct replica *r, const struct replica_event *ev)
+{
+	note_journal(r, ev);
 }
 
 void replica_on_appended(struct replica *r, const struct replica_event *ev)

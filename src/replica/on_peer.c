@@ -40,9 +40,10 @@ void replica_on_peer_down(struct replica *r, size_t peer)
 }
 
 /* Master: a follower says what it holds. */
-static void on_hello(struct replica *r, size_t peer, const struct peer_message *m, const struct history *theirs)
+static void on_hello(struct replica *r, size_t peer, const struct replica_event *ev)
 {
 	struct replica_peer *p = &r->peers[peer];
+	const struct peer_message *m = ev->message;
 	struct peer_message answer = { .epoch = r->epoch, .committed = r->committed };
 	struct replica_action *a;
 
@@ -53,9 +54,16 @@ static void on_hello(struct replica *r, size_t peer, const struct peer_message *
 	}
 	/* PacificA, Reconfiguration: the new primary's prepared list is the truth; a replica drops what it alone has. */
 	answer.type = MESSAGE_WELCOME;
-	answer.lsn = history_common(&r->history, r->last, theirs, m->lsn);
-	p->is_welcomed = true;
+	answer.lsn = history_common(&r->history, r->last, ev->history, m->lsn);
 	p->acked = answer.lsn;
+	if (answer.lsn + 1 < ev->kept.first || (answer.lsn == 0 && ev->kept.prefers_copy)) {
+		p->is_welcomed = false; /* until it has taken a copy and says HELLO again */
+		a = replica_act(r, ACTION_GIVE);
+		a->peer = peer;
+		a->lsn = answer.lsn;
+		return;
+	}
+	p->is_welcomed = true;
 	/* What it promised by its acknowledgements stands, in a new life, too: there it waits from its start. */
 	p->lost_ms = r->now_ms; /* it has a lease's time to acknowledge a beacon */
 	replica_send(r, peer, &answer);
@@ -65,19 +73,18 @@ static void on_hello(struct replica *r, size_t peer, const struct peer_message *
 	r->beacon_ms = 0; /* a beacon at once: its lease lets us act */
 }
 
-static void on_welcome(struct replica *r, size_t peer, const struct peer_message *m)
+/* The master has of our journal what M->lsn says. False: so it cannot be followed, or not yet; that was dealt with. */
+static bool may_part(struct replica *r, size_t peer, const struct peer_message *m)
 {
-	const struct peer_message ack = { .type = MESSAGE_ACK, .epoch = m->epoch, .lsn = m->lsn };
-
 	if (r->is_welcome || m->lsn > r->last) {
 		disconnect(r, peer);
-		return;
+		return false;
 	}
 	if (m->lsn < r->last && r->o.saves) {
 		/* No connection meanwhile: it may take long. Then HELLO names what is left, which is a prefix of the master's. */
 		disconnect(r, peer);
 		replica_act(r, ACTION_SAVE)->lsn = m->lsn;
-		return;
+		return false;
 	}
 	if (m->lsn < r->applied) {
 		if (!r->is_stuck)
@@ -85,8 +92,17 @@ static void on_welcome(struct replica *r, size_t peer, const struct peer_message
 				"the master lacks entries that are committed here: not following it; an operator must decide which member is right";
 		r->is_stuck = true;
 		disconnect(r, peer);
-		return;
+		return false;
 	}
+	return true;
+}
+
+static void on_welcome(struct replica *r, size_t peer, const struct peer_message *m)
+{
+	const struct peer_message ack = { .type = MESSAGE_ACK, .epoch = m->epoch, .lsn = m->lsn };
+
+	if (!may_part(r, peer, m))
+		return;
 	if (m->lsn < r->last) {
 		replica_act(r, ACTION_TRUNCATE)->lsn = m->lsn;
 		history_truncate(&r->history, m->lsn);
@@ -97,6 +113,24 @@ static void on_welcome(struct replica *r, size_t peer, const struct peer_message
 	r->is_welcome = true;
 	r->is_stuck = false;
 	replica_send(r, peer, &ack);
+}
+
+/* The copy takes the place of all that is here, so it has to be of more than both have. */
+static void on_offer(struct replica *r, size_t peer, const struct peer_message *m)
+{
+	struct replica_action *a;
+
+	if (m->copy.lsn <= m->lsn) {
+		disconnect(r, peer);
+		return;
+	}
+	if (!may_part(r, peer, m))
+		return;
+	r->is_stuck = false;
+	a = replica_act(r, ACTION_TAKE);
+	a->peer = peer;
+	a->lsn = m->copy.lsn;
+	a->message = *m;
 }
 
 /* Follower: LSN is committed at the master; what of it is durable here may be applied. */
@@ -160,6 +194,8 @@ static void from_master(struct replica *r, const struct replica_event *ev)
 		r->seen_epoch = m->epoch;
 	if (m->type == MESSAGE_WELCOME) {
 		on_welcome(r, ev->peer, m);
+	} else if (m->type == MESSAGE_OFFER) {
+		on_offer(r, ev->peer, m);
 	} else if (!r->is_welcome) {
 		return;
 	} else if (m->type == MESSAGE_BEACON) {
@@ -176,7 +212,7 @@ void replica_on_message(struct replica *r, const struct replica_event *ev)
 
 	switch (m->type) {
 	case MESSAGE_HELLO:
-		on_hello(r, ev->peer, m, ev->history);
+		on_hello(r, ev->peer, ev);
 		break;
 	case MESSAGE_ACK:
 	case MESSAGE_BEACON_ACK:
@@ -184,6 +220,7 @@ void replica_on_message(struct replica *r, const struct replica_event *ev)
 			on_ack(r, ev->peer, m);
 		break;
 	case MESSAGE_WELCOME:
+	case MESSAGE_OFFER:
 	case MESSAGE_ENTRIES:
 	case MESSAGE_BEACON:
 		if (r->role == REPLICA_FOLLOWER && (int)ev->peer == r->master)
@@ -194,5 +231,10 @@ void replica_on_message(struct replica *r, const struct replica_event *ev)
 		if (r->role == REPLICA_FOLLOWER && (int)ev->peer == r->master)
 			disconnect(r, ev->peer);
 		break;
+	case MESSAGE_TAKE:
+	case MESSAGE_PIECE:
+	case MESSAGE_BODIES:
+	case MESSAGE_TAKEN:
+		break; /* the drivers' */
 	}
 }

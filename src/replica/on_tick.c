@@ -25,6 +25,8 @@ static int find_lost(const struct replica *r)
 
 		if (i == r->o.self || (r->in_sync & MEMBER_BIT(i)) == 0)
 			continue;
+		if ((r->o.remote & MEMBER_BIT(i)) != 0)
+			return (int)i;
 		if (!p->is_welcomed && r->now_ms >= p->lost_ms + r->o.lease_ms / 4 && p->lease_until != 0)
 			return (int)i;
 		if (p->acked < r->last && r->now_ms >= p->progress_ms + STALL_LEASES * r->o.lease_ms)
@@ -42,7 +44,7 @@ static int find_ready(const struct replica *r)
 	for (size_t i = 0; i < r->o.count; i++) {
 		const struct replica_peer *p = &r->peers[i];
 
-		if (i != r->o.self && (r->in_sync & MEMBER_BIT(i)) == 0 && p->is_welcomed && p->acked >= r->committed &&
+		if (i != r->o.self && ((r->in_sync | r->o.remote) & MEMBER_BIT(i)) == 0 && p->is_welcomed && p->acked >= r->committed &&
 		    r->now_ms < p->lease_until)
 			return (int)i;
 	}
@@ -105,7 +107,9 @@ static void follower_due(struct replica *r)
 	member_set_t in_sync = r->in_sync;
 	bool is_own_reign = r->master == (int)r->o.self; /* of an earlier life */
 
-	if ((r->in_sync & MEMBER_BIT(r->o.self)) == 0 || r->is_failed || r->ask.is_open)
+	if ((r->in_sync & MEMBER_BIT(r->o.self)) == 0 || r->is_failed || r->ask.is_open || !replica_is_whole(r))
+		return;
+	if (!is_own_reign && (r->o.remote & MEMBER_BIT(r->o.self)) != 0)
 		return;
 	if (!is_own_reign && (r->now_ms < r->heard_ms + grace_ms || r->now_ms < r->last_ask_ms + r->o.lease_ms / 4))
 		return;

@@ -52,6 +52,12 @@ member_set_t replica_required(const struct replica *r)
 	return r->ask.is_open ? r->in_sync | r->ask.in_sync : r->in_sync;
 }
 
+bool replica_is_whole(const struct replica *r)
+{
+	/* Only in a server's first reign has a member of the set been nothing but named. */
+	return r->durable >= r->floor && (r->last > 0 || r->epoch <= 1);
+}
+
 bool replica_lease_holds(const struct replica *r)
 {
 	return r->now_ms < replica_act_until(r) || replica_act_until(r) == UINT64_MAX;
@@ -160,6 +166,9 @@ void replica_step(struct replica *r, const struct replica_event *ev, struct repl
 		break;
 	case EVENT_SAVED:
 		replica_on_saved(r, ev->lsn);
+		break;
+	case EVENT_COPIED:
+		replica_on_copied(r, ev);
 		break;
 	case EVENT_PROMOTE:
 		replica_on_promote(r, ev->peer);

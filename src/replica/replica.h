@@ -15,7 +15,12 @@
  *
  * Asynchronous mode changes one rule: an entry is committed once it is durable at the master. Leases and the in-sync set stay
  * what they are, so the set is then who may take over, perhaps without the newest entries. Those are not lost with their
- * master: when it returns it is told to SAVE them before it follows. */
+ * master: when it returns it is told to SAVE them before it follows.
+ *
+ * Story of a copy: a follower's HELLO shows that it needs entries which the master has no more. GIVE tells the master's driver
+ * to offer a copy, TAKE the follower's to take it; the drivers do that between themselves, then COPIED says what the
+ * follower holds now, and it says HELLO again. What was expunged while the copy was made is not in it, so it is whole only
+ * from its FLOOR on: until then the member is nobody who could reign. */
 #ifndef ROOST_REPLICA_H
 #define ROOST_REPLICA_H
 
@@ -37,6 +42,7 @@ struct replica_options {
 	bool is_async; /* committed is what is durable at the master; the same on all members */
 	bool saves;    /* what the reigning master lacks was, or may have been, acknowledged: saved, not dropped. With is_async,
 	                  or where an operator has asked for it */
+	member_set_t remote; /* they follow and nothing else: nobody waits for them, and they do not ask to reign; the same on all */
 };
 
 enum replica_role {
@@ -56,13 +62,14 @@ enum replica_event_type {
 	EVENT_DIRECTORY_DOWN,
 	EVENT_PEER_UP,        /* a connection with PEER stands: for a follower, the one it was told to CONNECT */
 	EVENT_PEER_DOWN,
-	EVENT_MESSAGE,        /* PEER said MESSAGE (and HISTORY, of a HELLO) */
+	EVENT_MESSAGE,        /* PEER said MESSAGE (and HISTORY, of a HELLO); KEPT is this member's */
 	EVENT_FOLLOWED,       /* the entries of an ENTRIES message were appended: LSN is the last, EPOCH its epoch */
 	EVENT_LOCAL_APPENDED, /* master: appended up to LSN in EPOCH */
 	EVENT_LOCAL_DURABLE,  /* durable up to LSN */
 	EVENT_LOCAL_FAILED,   /* the journal cannot be written any more */
 	EVENT_APPLIED,        /* applied up to LSN */
 	EVENT_SAVED,          /* SAVE is done: LSN is the last entry, durable and applied */
+	EVENT_COPIED,         /* TAKE is done: what the journal holds now (START); there is no connection with the master now */
 	EVENT_PROMOTE,        /* master: hand over to PEER */
 };
 
@@ -74,8 +81,13 @@ struct replica_event {
 	uint64_t lsn, epoch;
 	struct {
 		uint64_t last, durable, applied;
+		uint64_t floor; /* of a copy that was taken: whole once durable up to here; 0: always */
 		const struct history *history;
 	} start;
+	struct {
+		uint64_t first;    /* LSN from which on all entries can be streamed; 0 is 1 */
+		bool prefers_copy; /* to who has nothing a copy is given, as it is cheaper */
+	} kept;
 	struct {
 		uint64_t epoch;
 		struct bytes master;  /* empty: none */
@@ -89,6 +101,8 @@ enum replica_action_type {
 	ACTION_TRUNCATE,     /* drop the journal after LSN, durably, before anything that follows */
 	ACTION_SAVE,         /* the master has none of the entries after LSN: put them aside durably, drop them from the journal, bring
 	                        the index back to LSN; then EVENT_SAVED. Without it the same will come again */
+	ACTION_GIVE,         /* offer PEER, whose journal is ours up to LSN, a copy (MESSAGE_OFFER), and give it if it is taken */
+	ACTION_TAKE,         /* take the copy that PEER's MESSAGE offers; then EVENT_COPIED. Without it the same will come again */
 	ACTION_CONNECT,      /* have a connection to PEER and keep trying; to nobody else */
 	ACTION_DISCONNECT,   /* drop what connection there is with PEER; if it was to be CONNECTed, go on trying */
 	ACTION_SEND,         /* MESSAGE to PEER */

@@ -34,6 +34,7 @@ struct replica {
 
 	struct history history;
 	uint64_t last, durable, applied, committed;
+	uint64_t floor; /* of the copy that the journal began as: whole once this is durable */
 	bool is_failed;
 
 	bool is_directory_up;
@@ -67,6 +68,9 @@ void replica_send(struct replica *r, size_t peer, const struct peer_message *m);
 member_set_t replica_required(const struct replica *r);
 /* Master: see how far all required members are, and COMMIT. */
 void replica_advance(struct replica *r);
+/* Whether the journal can be what the directory's word of the in-sync set says: not where a disk was lost, or a copy is not
+ * whole yet. */
+bool replica_is_whole(const struct replica *r);
 /* Master: whether the lease of all required members holds now. */
 bool replica_lease_holds(const struct replica *r);
 /* Ask the directory, unless a question is open. */
@@ -92,6 +96,7 @@ void replica_on_durable(struct replica *r, uint64_t lsn);
 void replica_on_failed(struct replica *r);
 void replica_on_applied(struct replica *r, uint64_t lsn);
 void replica_on_saved(struct replica *r, uint64_t lsn);
+void replica_on_copied(struct replica *r, const struct replica_event *ev);
 void replica_on_promote(struct replica *r, size_t peer);
 
 #endif

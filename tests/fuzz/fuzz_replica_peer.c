@@ -36,6 +36,9 @@ static void act(struct member *m, const struct replica_action *a, const struct p
 		m->committed = m->applied = a->lsn;
 		queue(m, (struct replica_event){ .type = EVENT_APPLIED, .lsn = a->lsn });
 		break;
+	case ACTION_TAKE:
+		FUZZ_CHECK(a->lsn > m->applied && replica_role(m->core) == REPLICA_FOLLOWER);
+		break;
 	case ACTION_FOLLOW:
 		FUZZ_CHECK(said != NULL && replica_role(m->core) == REPLICA_FOLLOWER);
 		/* Two entries of the reign it names, if that may be. */
@@ -87,7 +90,7 @@ static void start(struct member *m, bool is_master, bool is_async)
 {
 	const struct replica_options o = { .count = 2, .names = { "a1", "a2" }, .self = 0, .lease_ms = 1000, .is_async = is_async };
 	static struct history history;
-	struct replica_event ev = { .type = EVENT_START, .start = { 10, 10, 8, &history } };
+	struct replica_event ev = { .type = EVENT_START, .start = { .last = 10, .durable = 10, .applied = 8, .history = &history } };
 
 	history.count = 0;
 	history_append(&history, 1, 1);
@@ -117,7 +120,8 @@ static bool say(struct member *m, struct cursor *in)
 		return false;
 	history.count = 0;
 	if (m->is_connected && message_read(frame, &said, &history, &why))
-		step(m, (struct replica_event){ .type = EVENT_MESSAGE, .peer = 1, .message = &said, .history = &history });
+		step(m, (struct replica_event){ .type = EVENT_MESSAGE, .peer = 1, .message = &said, .history = &history,
+			                        .kept = { m->now_ms % 8, m->now_ms % 16 >= 8 } });
 	return true;
 }
 

@@ -108,7 +108,7 @@ struct packet {
 	uint64_t conn; /* within one connection and direction order is kept */
 	struct peer_message message;
 	struct history *history;   /* owned; of a HELLO */
-	struct sim_entry *entries; /* owned; of ENTRIES: COUNT from FIRST on */
+	struct sim_entry *entries; /* owned; of ENTRIES, OFFER: COUNT from FIRST on */
 	uint64_t first, count;
 	uint64_t epoch; /* of a JOIN: claimed */
 	int master;
@@ -146,6 +146,8 @@ struct member {
 
 	struct sim_disk disk; /* kept through a process's death */
 	uint64_t applied;     /* the index: likewise */
+	uint64_t floor;       /* of the copy that it began as */
+	struct history copied; /* of the event under way */
 
 	/* The driver. */
 	struct replica_event queue[128];
@@ -278,6 +280,8 @@ void disk_flush_begin(struct sim *s, struct sim_disk *d);
 /* The flush under way ends now. False: it failed, and so does everything from now on. */
 bool disk_flush_end(struct sim *s, struct sim_disk *d);
 void disk_truncate(struct sim_disk *d, uint64_t lsn);
+/* All that was appended is on the disk. */
+void disk_make_safe(struct sim_disk *d);
 /* The process ends, or the machine. */
 void disk_crash(struct sim *s, struct sim_disk *d, bool is_power);
 /* What recovery does when a process starts. False: the disk refuses. */
@@ -310,6 +314,8 @@ void turn_fail_waiting(struct member *m);
 void turn_follow(struct member *m);
 void turn_truncate(struct member *m, uint64_t lsn);
 void turn_save(struct member *m, uint64_t lsn);
+/* The copy that the packet at hand brings takes the place of all that is here. */
+void turn_take(struct member *m);
 void turn_submit(struct member *m, const struct packet *p);
 
 /* sim_link.c: connections with other members, as src/backend/driver_sync.c */
@@ -317,6 +323,8 @@ void link_connect(struct member *m, int peer);
 void link_disconnect(struct member *m, size_t peer);
 void link_send(struct member *m, size_t peer, const struct peer_message *message);
 void link_stream(struct member *m, size_t peer, uint64_t from);
+/* A copy, all of it with the offer: of any LSN, whole once what is applied now is there. */
+void link_give(struct member *m, size_t peer, uint64_t common);
 void link_pump(struct member *m);
 void link_take(struct member *m, struct packet *p);
 uint64_t link_due(const struct member *m);

@@ -98,6 +98,9 @@ static void check_begins(struct sim *s, const struct member *m)
 {
 	sim_trace(s, "%s: acts in epoch %llu with %llu entries", sim_names[m->self], (unsigned long long)replica_epoch(m->core),
 	          (unsigned long long)m->disk.last);
+	if (m->disk.last < m->floor)
+		sim_problem(s, "%s acts, and the copy that it took is whole at %llu only", sim_names[m->self],
+		            (unsigned long long)m->floor);
 	for (uint64_t i = 1; i <= s->agreed_last; i++) {
 		if (i > m->disk.last || !is_same(&s->agreed[i], &m->disk.at[i])) {
 			sim_problem(s, "%s acts and lacks committed entry %llu (it has %llu)", sim_names[m->self],

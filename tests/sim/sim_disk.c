@@ -64,6 +64,12 @@ static void all_safe(struct sim_disk *d)
 	d->safe = d->written;
 }
 
+void disk_make_safe(struct sim_disk *d)
+{
+	d->written = d->last;
+	all_safe(d);
+}
+
 bool disk_flush_end(struct sim *s, struct sim_disk *d)
 {
 	d->is_flushing = false;

@@ -126,6 +126,23 @@ void link_stream(struct member *m, size_t peer, uint64_t from)
 	pump(m, peer);
 }
 
+void link_give(struct member *m, size_t peer, uint64_t common)
+{
+	struct packet p = { .kind = PACKET_MESSAGE, .conn = m->links[peer].conn, .first = 1 };
+
+	if (p.conn == 0 || m->applied <= common)
+		return;
+	m->links[peer].is_streaming = false;
+	p.count = common + 1 + sim_random(m->sim, m->applied - common);
+	p.entries = must_calloc(p.count, sizeof(*p.entries));
+	memcpy(p.entries, &m->disk.at[1], p.count * sizeof(*p.entries));
+	p.message = (struct peer_message){ .type = MESSAGE_OFFER, .epoch = replica_epoch(m->core), .lsn = common,
+		                           .committed = m->applied, .copy.lsn = p.count };
+	sim_trace(m->sim, "%s: gives %s a copy of %llu entries, whole at %llu", name(m), sim_names[peer],
+	          (unsigned long long)p.count, (unsigned long long)m->applied);
+	sim_send(m->sim, m->self, (int)peer, &p);
+}
+
 static void answer(struct member *m, const struct packet *p, enum packet_kind kind)
 {
 	const struct packet next = { .kind = kind, .conn = p->conn };
@@ -135,9 +152,14 @@ static void answer(struct member *m, const struct packet *p, enum packet_kind ki
 
 static void take_message(struct member *m, struct packet *p)
 {
-	const struct replica_event ev = { .type = EVENT_MESSAGE, .peer = (size_t)p->from, .message = &p->message,
-		                          .history = p->history };
+	struct replica_event ev = { .type = EVENT_MESSAGE, .peer = (size_t)p->from, .message = &p->message,
+		                    .history = p->history };
 
+	/* Of what is applied any part may be away by now. */
+	if (p->message.type == MESSAGE_HELLO && sim_random(m->sim, 4) == 0)
+		ev.kept.first = 1 + sim_random(m->sim, m->applied + 1);
+	if (p->message.type == MESSAGE_HELLO)
+		ev.kept.prefers_copy = m->applied > 0 && sim_random(m->sim, 4) == 0;
 	if (m->links[p->from].conn != p->conn)
 		return;
 	if (m->sim->bug == BUG_COMMON_BY_LSN && p->history != NULL) {

@@ -84,6 +84,12 @@ static void do_action(struct member *m, const struct replica_action *a)
 	case ACTION_SAVE:
 		turn_save(m, a->lsn);
 		break;
+	case ACTION_GIVE:
+		link_give(m, a->peer, a->lsn);
+		break;
+	case ACTION_TAKE:
+		turn_take(m);
+		break;
 	case ACTION_CONNECT:
 		link_connect(m, (int)a->peer);
 		break;
@@ -235,6 +241,7 @@ void member_start(struct member *m)
 	ev.start.last = m->disk.last;
 	ev.start.durable = m->disk.written; /* as recovery found it */
 	ev.start.applied = m->applied;
+	ev.start.floor = m->floor;
 	ev.start.history = &h;
 	sim_trace(m->sim, "%s: starts with %llu entries, %llu applied", name(m), (unsigned long long)m->disk.last,
 	          (unsigned long long)m->applied);

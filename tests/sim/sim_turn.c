@@ -253,3 +253,36 @@ void turn_save(struct member *m, uint64_t lsn)
 	m->applied = lsn;
 	member_tell(m, EVENT_SAVED, lsn, 0);
 }
+
+void turn_take(struct member *m)
+{
+	const struct packet *p = m->packet;
+	struct replica_event ev = { .type = EVENT_COPIED };
+	struct sim_disk *d = &m->disk;
+
+	wait_flush(m);
+	link_disconnect(m, (size_t)p->from);
+	if (d->is_failed || disk_is_full(m->sim, d)) {
+		m->has_refused = true;
+		return;
+	}
+	sim_trace(m->sim, "%s: takes a copy of %llu entries in the place of %llu", name(m), (unsigned long long)p->count,
+	          (unsigned long long)d->last);
+	if (p->count < m->applied)
+		sim_problem(m->sim, "%s: takes a copy of %llu entries and has applied %llu", name(m), (unsigned long long)p->count,
+		            (unsigned long long)m->applied);
+	disk_truncate(d, 0);
+	m->copied.count = 0;
+	for (uint64_t i = 0; i < p->count; i++) {
+		(void)disk_append(m->sim, d, &p->entries[i]);
+		history_append(&m->copied, p->entries[i].epoch, d->last);
+	}
+	disk_make_safe(d);
+	check_commit(m->sim, m, 1, p->count);
+	m->applied = p->count;
+	m->floor = p->message.committed;
+	ev.start.last = ev.start.durable = ev.start.applied = p->count;
+	ev.start.floor = m->floor;
+	ev.start.history = &m->copied;
+	member_event(m, &ev);
+}

@@ -33,6 +33,8 @@ struct imap_link {
 	struct sasl_client *sasl;
 	uint64_t literal;     /* octets of the present literal still to come */
 	bool in_response;     /* the next segment goes on with a response */
+	unsigned features;    /* enum imap_feature: what it was told to enable */
+	bool is_enabling;     /* its answer to that is awaited; the client does not see it */
 	bool is_swallowing;   /* of an UNSELECT nobody asked for, up to its tagged line */
 	bool is_last_segment; /* the segment at hand began with the awaited tag */
 	struct buffer collect; /* a response of an internal command */
@@ -64,6 +66,7 @@ struct fe_imap {
 
 	struct list links;
 	struct imap_link *selected;
+	unsigned features; /* what the client enabled */
 
 	/* The command at hand. */
 	bool has_op, is_leaving;
@@ -96,6 +99,8 @@ struct frontend *fe_imap_frontend(const struct fe_imap *s);
 /* The session's connection to SERVER's present master, dialled if need be. NULL: it has no master now. */
 struct imap_link *imap_link_get(struct fe_imap *s, const char *server);
 void imap_link_drop(struct imap_link *l);
+/* Have the backend enable what the client has enabled, before the next command goes there. */
+void imap_link_enable(struct imap_link *l);
 /* Have the backend leave its selected mailbox, quietly. */
 void imap_link_unselect(struct imap_link *l);
 

@@ -85,11 +85,13 @@ void fe_copy_link_ready(struct fe_imap *s, struct imap_link *l)
 	struct copy_job *j = s->copy;
 	struct buffer out = { 0 };
 
+	imap_link_enable(l);
 	buffer_add_str(&out, FE_TAG " ");
 	switch (j->step) {
 	case COPY_LIST:
 		buffer_add_str(&out, s->cmd.is_uid ? "UID FETCH " : "FETCH ");
-		seqset_write(&out, NULL, 0);
+		if (s->cmd.set.is_saved)
+			buffer_add_u8(&out, '$');
 		for (size_t i = 0; i < s->cmd.set.count; i++) {
 			struct seq_range r = s->cmd.set.ranges[i];
 
@@ -305,7 +307,8 @@ static void step_done(struct fe_imap *s, const struct imap_response *r)
 		go(s, COPY_EXPUNGE);
 		return;
 	case COPY_EXPUNGE:
-		fe_imap_tagged(s, "OK", "done");
+		fe_imap_tagged(s, "OK", bytes_starts_nocase(r->code, BYTES_LIT("HIGHESTMODSEQ ")) ?
+		                                arena_printf(&s->arena, "[%.*s] done", BYTES_FMT(bytes_sub(r->code, 0, 40))) : "done");
 		fe_imap_op_done(s);
 		return;
 	}

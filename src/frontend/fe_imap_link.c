@@ -45,6 +45,34 @@ void imap_link_unselect(struct imap_link *l)
 	conn_write(l->conn, BYTES_LIT("FU UNSELECT\r\n"));
 }
 
+void imap_link_enable(struct imap_link *l)
+{
+	unsigned missing = l->session->features & ~l->features;
+	struct buffer out = { 0 };
+
+	if (missing == 0)
+		return;
+	l->features |= missing;
+	l->is_enabling = true;
+	buffer_add_str(&out, "FE ENABLE");
+	imap_write_features(&out, missing);
+	buffer_add_str(&out, "\r\n");
+	conn_write(l->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+/* Whether SEG is the answer to that; what the selected mailbox has to say meanwhile is not. */
+static bool is_of_enable(struct imap_link *l, struct bytes seg)
+{
+	if (!l->is_enabling)
+		return false;
+	if (bytes_starts(seg, BYTES_LIT("FE "))) {
+		l->is_enabling = false;
+		return true;
+	}
+	return bytes_starts_nocase(seg, BYTES_LIT("* ENABLED"));
+}
+
 static void send_base64(struct imap_link *l, const char *prefix, struct bytes raw)
 {
 	struct buffer out = { 0 };
@@ -170,6 +198,8 @@ static void segment(struct imap_link *l, struct bytes seg, bool has_literal)
 			l->is_swallowing = false;
 		return;
 	}
+	if (is_first && is_of_enable(l, seg))
+		return;
 	fe_imap_link_segment(l->session, l, seg, is_first, has_literal);
 }
 

@@ -93,7 +93,7 @@ static void write_capability(struct fe_imap *s, struct buffer *out)
 		}
 		return;
 	}
-	buffer_add_str(out, " IDLE UIDPLUS MOVE UNSELECT NAMESPACE CHILDREN SPECIAL-USE ACL RIGHTS=kxte");
+	buffer_add_str(out, " IDLE NAMESPACE " IMAP_CAPABILITIES);
 }
 
 /* Count what a large command holds, N octets, against what all may hold together. False: it is too much now. */
@@ -266,11 +266,36 @@ static void cmd_namespace(struct fe_imap *s)
 	fe_imap_tagged(s, "OK", "done");
 }
 
+static unsigned features_of(const struct imap_command *c)
+{
+	unsigned features = 0;
+
+	for (size_t i = 0; i < c->word_count; i++)
+		features |= imap_feature_of(c->words[i]);
+	return features;
+}
+
+/* The backends are told with the next command that goes there. */
+static void cmd_enable(struct fe_imap *s)
+{
+	struct buffer out = { 0 };
+	unsigned features = features_of(&s->cmd);
+
+	buffer_add_str(&out, "* ENABLED");
+	imap_write_features(&out, features & ~s->features);
+	buffer_add_str(&out, "\r\n");
+	conn_write(s->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+	s->features |= features;
+	fe_imap_tagged(s, "OK", "done");
+}
+
 /* Start handling; false where it goes on later (then fe_imap_op_done() follows). */
 static bool dispatch(struct fe_imap *s)
 {
 	const struct imap_command *c = &s->cmd;
 
+	s->features |= imap_command_enables(c);
 	switch (c->verb) {
 	case IMAP_CAPABILITY:
 		cmd_capability(s);
@@ -298,9 +323,16 @@ static bool dispatch(struct fe_imap *s)
 		fe_imap_tagged(s, "OK", "done");
 		return true;
 	case IMAP_ENABLE:
-		fe_imap_say(s, "* ENABLED");
-		fe_imap_tagged(s, "OK", "done");
-		return true;
+		if (s->selected == NULL) {
+			cmd_enable(s);
+			return true;
+		}
+		/* The mailbox's server has to say more than that. */
+		imap_link_enable(s->selected);
+		s->features |= features_of(c);
+		s->selected->features |= features_of(c);
+		fe_imap_forward_selected(s);
+		return false;
 	case IMAP_NAMESPACE:
 		cmd_namespace(s);
 		return true;
@@ -343,6 +375,14 @@ static bool dispatch(struct fe_imap *s)
 	case IMAP_STORE:
 	case IMAP_UNSELECT:
 		fe_imap_forward_selected(s);
+		return false;
+	case IMAP_SELECT:
+	case IMAP_EXAMINE:
+		if (c->qresync != NULL && (s->features & IMAP_F_QRESYNC) == 0) {
+			fe_imap_tagged(s, "BAD", "QRESYNC needs ENABLE QRESYNC"); /* and the selected mailbox stays it */
+			return true;
+		}
+		fe_imap_forward_by_mailbox(s, c->mailbox);
 		return false;
 	default:
 		fe_imap_forward_by_mailbox(s, c->mailbox);

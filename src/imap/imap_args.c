@@ -210,7 +210,7 @@ static bool parse_list(struct imap_parser *p)
 
 static bool parse_status(struct imap_parser *p)
 {
-	static const char *const names[] = { "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN" };
+	static const char *const names[] = { "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ" };
 	struct bytes word;
 
 	if (!astring(p, &p->cmd->mailbox) || !space(p))
@@ -233,10 +233,95 @@ static bool parse_status(struct imap_parser *p)
 	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the items", p->why);
 }
 
+/* Sets that name what is known, not what is there: no "*", no "$"; sorted and merged. */
+static bool known_set(struct imap_parser *p, struct seqset *set_r)
+{
+	if (!seqset_parse(&p->c, p->a, p->limits->list, set_r, p->why))
+		return false;
+	if (set_r->has_star || set_r->is_saved)
+		return fault_set(p->why, FAULT_CLIENT, "a set of known messages has neither * nor $");
+	return true;
+}
+
+static uint64_t members(const struct seqset *set)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		n += (uint64_t)set->ranges[i].last - set->ranges[i].first + 1;
+	return n;
+}
+
+/* "(uidvalidity modseq [known-uids] [(numbers uids)])". */
+static bool take_qresync(struct imap_parser *p)
+{
+	struct qresync_args *q = arena_zalloc(p->a, sizeof(*q));
+	uint64_t n;
+
+	p->cmd->qresync = q;
+	if (!cursor_take(&p->c, '('))
+		return imap_expected(&p->c, "a list behind QRESYNC", p->why);
+	if (!imap_take_number(&p->c, UINT32_MAX, &n, p->why) || !space(p) ||
+	    !imap_take_number(&p->c, INT64_MAX, &q->modseq, p->why))
+		return false;
+	q->uidvalidity = (uint32_t)n;
+	if (n == 0 || q->modseq == 0)
+		return fault_set(p->why, FAULT_CLIENT, "a UIDVALIDITY or mod-sequence of 0");
+	if (cursor_left(&p->c) > 1 && p->c.p[0] == ' ' && p->c.p[1] != '(') {
+		q->has_known = true;
+		if (!space(p) || !known_set(p, &q->known))
+			return false;
+		seqset_resolve(&q->known, 0);
+	}
+	if (cursor_take(&p->c, ' ')) {
+		q->has_match = true;
+		if (!cursor_take(&p->c, '('))
+			return imap_expected(&p->c, "a list of numbers and UIDs", p->why);
+		if (!known_set(p, &q->match_seq) || !space(p) || !known_set(p, &q->match_uid))
+			return false;
+		seqset_resolve(&q->match_seq, 0);
+		seqset_resolve(&q->match_uid, 0);
+		if (members(&q->match_seq) != members(&q->match_uid))
+			return fault_set(p->why, FAULT_CLIENT, "not as many numbers as UIDs");
+		if (!cursor_take(&p->c, ')'))
+			return imap_expected(&p->c, "the end of the numbers and UIDs", p->why);
+	}
+	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of QRESYNC's list", p->why);
+}
+
+static bool parse_select(struct imap_parser *p)
+{
+	if (!astring(p, &p->cmd->mailbox))
+		return false;
+	if (cursor_left(&p->c) < 2 || p->c.p[0] != ' ' || p->c.p[1] != '(')
+		return true;
+	p->c.p += 2;
+	do {
+		if (!p->cmd->is_condstore && cursor_take_nocase(&p->c, BYTES_LIT("CONDSTORE"))) {
+			p->cmd->is_condstore = true;
+		} else if (p->cmd->qresync == NULL && cursor_take_nocase(&p->c, BYTES_LIT("QRESYNC "))) {
+			if (!take_qresync(p))
+				return false;
+		} else {
+			return imap_expected(&p->c, "CONDSTORE or QRESYNC", p->why);
+		}
+	} while (cursor_take(&p->c, ' '));
+	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the parameters", p->why);
+}
+
 static bool parse_store(struct imap_parser *p)
 {
 	if (!set(p) || !space(p))
 		return false;
+	if (cursor_take_nocase(&p->c, BYTES_LIT("(UNCHANGEDSINCE "))) { /* RFC 7162 section 3.1.3 */
+		p->cmd->has_modseq = true;
+		if (!imap_take_number(&p->c, INT64_MAX, &p->cmd->modseq, p->why))
+			return false;
+		if (!cursor_take(&p->c, ')'))
+			return imap_expected(&p->c, "the end of the modifiers", p->why);
+		if (!space(p))
+			return false;
+	}
 	p->cmd->how = cursor_take(&p->c, '+') ? STORE_HOW_ADD : cursor_take(&p->c, '-') ? STORE_HOW_TAKE : STORE_HOW_REPLACE;
 	if (!cursor_take_nocase(&p->c, BYTES_LIT("FLAGS")))
 		return imap_expected(&p->c, "FLAGS", p->why);
@@ -315,13 +400,14 @@ bool imap_parse_args(struct imap_parser *p)
 	case IMAP_EXPUNGE:
 		return !c->is_uid || set(p);
 	case IMAP_DELETE:
-	case IMAP_EXAMINE:
 	case IMAP_GETACL:
 	case IMAP_MYRIGHTS:
-	case IMAP_SELECT:
 	case IMAP_SUBSCRIBE:
 	case IMAP_UNSUBSCRIBE:
 		return astring(p, &c->mailbox);
+	case IMAP_EXAMINE:
+	case IMAP_SELECT:
+		return parse_select(p);
 	case IMAP_RENAME:
 		return astring(p, &c->mailbox) && astring(p, &c->target) &&
 		       (cursor_at_end(&p->c) || astring(p, &c->partition));

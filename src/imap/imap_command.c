@@ -58,6 +58,15 @@ const char *imap_command_name(const struct imap_command *c)
 	return c->row == NULL ? "?" : c->row->name;
 }
 
+unsigned imap_command_enables(const struct imap_command *c)
+{
+	bool has = c->has_modseq || c->is_condstore || c->qresync != NULL || (c->status_items & STATUS_HIGHESTMODSEQ) != 0;
+
+	for (size_t i = 0; i < c->item_count; i++)
+		has = has || c->items[i].type == FETCH_MODSEQ;
+	return has ? IMAP_F_CONDSTORE : 0;
+}
+
 static const struct imap_row *find_row(struct bytes word)
 {
 	if (bytes_equal_nocase_str(word, "LOCALAPPEND"))

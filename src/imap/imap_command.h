@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "bytes.h"
 #include "fault.h"
+#include "imap_feature.h"
 #include "seqset.h"
 
 enum imap_verb {
@@ -87,6 +88,7 @@ enum fetch_type {
 	FETCH_RFC822,        /* as BODY[] */
 	FETCH_RFC822_HEADER, /* as BODY.PEEK[HEADER] */
 	FETCH_RFC822_TEXT,   /* as BODY[TEXT] */
+	FETCH_MODSEQ,
 };
 enum section_kind {
 	SECTION_ALL, /* the message, or the part's body */
@@ -132,6 +134,9 @@ enum search_type {
 	SEARCH_HEADER,   /* FIELD contains STRING (FROM, TO, CC, BCC, SUBJECT too) */
 	SEARCH_BODY,     /* STRING */
 	SEARCH_TEXT,
+	SEARCH_MODSEQ,   /* NUMBER or more (RFC 7162 section 3.1.5) */
+	SEARCH_OLDER,    /* NUMBER: seconds (RFC 5032) */
+	SEARCH_YOUNGER,
 };
 struct search_key {
 	enum search_type type;
@@ -143,6 +148,24 @@ struct search_key {
 	struct seqset set;
 };
 
+/* RETURN of SEARCH (RFC 4731, 5182). */
+enum search_return {
+	SEARCH_RETURN_MIN = 1 << 0,
+	SEARCH_RETURN_MAX = 1 << 1,
+	SEARCH_RETURN_ALL = 1 << 2,
+	SEARCH_RETURN_COUNT = 1 << 3,
+	SEARCH_RETURN_SAVE = 1 << 4,
+};
+
+/* SELECT (QRESYNC (...)) (RFC 7162 section 3.2.5). */
+struct qresync_args {
+	uint32_t uidvalidity;
+	uint64_t modseq;
+	bool has_known, has_match;
+	struct seqset known;                /* UIDs */
+	struct seqset match_seq, match_uid; /* as many ranges' members in both, ascending */
+};
+
 enum store_how { STORE_HOW_REPLACE, STORE_HOW_ADD, STORE_HOW_TAKE };
 
 enum status_item {
@@ -151,6 +174,7 @@ enum status_item {
 	STATUS_UIDNEXT = 1 << 2,
 	STATUS_UIDVALIDITY = 1 << 3,
 	STATUS_UNSEEN = 1 << 4,
+	STATUS_HIGHESTMODSEQ = 1 << 5,
 };
 
 /* LIST with RFC 5258's options, as far as they are served. */
@@ -184,6 +208,14 @@ struct imap_command {
 	size_t item_count;
 	struct search_key *search; /* SEARCH: an AND of all keys */
 	struct bytes charset;      /* SEARCH; empty: US-ASCII */
+	bool has_return;           /* SEARCH RETURN (...) */
+	unsigned return_options;   /* enum search_return; "()" is ALL */
+
+	bool has_modseq;       /* FETCH CHANGEDSINCE, STORE UNCHANGEDSINCE; SEARCH: a MODSEQ key is in it */
+	uint64_t modseq;       /* of FETCH and STORE */
+	bool wants_vanished;   /* FETCH */
+	bool is_condstore;     /* SELECT, EXAMINE */
+	struct qresync_args *qresync; /* SELECT, EXAMINE; NULL: none */
 
 	enum store_how how; /* STORE */
 	bool is_silent;
@@ -220,6 +252,9 @@ enum imap_parse {
  * UNKNOWN) in any case. */
 enum imap_parse imap_command_parse(struct bytes command, const struct imap_command_limits *limits, struct arena *a,
                                    struct imap_command *cmd_r, struct fault *why);
+
+/* What C enables by being used at all (RFC 7162 section 3.1): bits of enum imap_feature. */
+unsigned imap_command_enables(const struct imap_command *c);
 
 /* For logs: the verb with UID before it. */
 const char *imap_command_name(const struct imap_command *c);

@@ -144,6 +144,7 @@ static bool take_item(struct imap_parser *p, struct item_list *l)
 		{ "ENVELOPE", FETCH_ENVELOPE },
 		{ "FLAGS", FETCH_FLAGS },
 		{ "INTERNALDATE", FETCH_INTERNALDATE },
+		{ "MODSEQ", FETCH_MODSEQ },
 		{ "UID", FETCH_UID },
 		{ "RFC822.SIZE", FETCH_SIZE },
 		{ "RFC822.HEADER", FETCH_RFC822_HEADER },
@@ -189,6 +190,30 @@ static bool take_macro(struct imap_parser *p, struct item_list *l)
 	return true;
 }
 
+/* " (CHANGEDSINCE 12345 VANISHED)" (RFC 7162 section 3.1.4). */
+static bool take_modifiers(struct imap_parser *p)
+{
+	struct imap_command *cmd = p->cmd;
+
+	if (cursor_left(&p->c) < 2 || p->c.p[0] != ' ' || p->c.p[1] != '(')
+		return true;
+	p->c.p += 2;
+	do {
+		if (!cmd->has_modseq && cursor_take_nocase(&p->c, BYTES_LIT("CHANGEDSINCE "))) {
+			cmd->has_modseq = true;
+			if (!imap_take_number(&p->c, INT64_MAX, &cmd->modseq, p->why))
+				return false;
+		} else if (!cmd->wants_vanished && cursor_take_nocase(&p->c, BYTES_LIT("VANISHED"))) {
+			cmd->wants_vanished = true;
+		} else {
+			return imap_expected(&p->c, "CHANGEDSINCE or VANISHED", p->why);
+		}
+	} while (cursor_take(&p->c, ' '));
+	if (cmd->wants_vanished && !(cmd->is_uid && cmd->has_modseq))
+		return fault_set(p->why, FAULT_CLIENT, "VANISHED is for UID FETCH with CHANGEDSINCE");
+	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the modifiers", p->why);
+}
+
 bool imap_parse_fetch(struct imap_parser *p)
 {
 	struct item_list l = { 0 };
@@ -205,5 +230,5 @@ bool imap_parse_fetch(struct imap_parser *p)
 	}
 	p->cmd->items = l.at;
 	p->cmd->item_count = l.count;
-	return true;
+	return take_modifiers(p);
 }

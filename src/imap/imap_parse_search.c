@@ -3,7 +3,7 @@
 #include "imap_flags.h"
 #include "imap_parse_private.h"
 
-enum argument { ARG_NONE, ARG_STRING, ARG_FIELD, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_ONE_KEY, ARG_TWO_KEYS };
+enum argument { ARG_NONE, ARG_STRING, ARG_FIELD, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_MODSEQ, ARG_INTERVAL, ARG_ONE_KEY, ARG_TWO_KEYS };
 
 static const struct search_row {
 	const char *name;
@@ -26,9 +26,11 @@ static const struct search_row {
 	{ "HEADER", SEARCH_HEADER, ARG_FIELD, 0, false, NULL },
 	{ "KEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, false, NULL },
 	{ "LARGER", SEARCH_LARGER, ARG_NUMBER, 0, false, NULL },
+	{ "MODSEQ", SEARCH_MODSEQ, ARG_MODSEQ, 0, false, NULL },
 	{ "NEW", SEARCH_NEW, ARG_NONE, 0, false, NULL },
 	{ "NOT", SEARCH_NOT, ARG_ONE_KEY, 0, false, NULL },
 	{ "OLD", SEARCH_RECENT, ARG_NONE, 0, true, NULL },
+	{ "OLDER", SEARCH_OLDER, ARG_INTERVAL, 0, false, NULL },
 	{ "ON", SEARCH_ON, ARG_DATE, 0, false, NULL },
 	{ "OR", SEARCH_OR, ARG_TWO_KEYS, 0, false, NULL },
 	{ "RECENT", SEARCH_RECENT, ARG_NONE, 0, false, NULL },
@@ -48,6 +50,7 @@ static const struct search_row {
 	{ "UNFLAGGED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_FLAGGED, true, NULL },
 	{ "UNKEYWORD", SEARCH_KEYWORD, ARG_KEYWORD, 0, true, NULL },
 	{ "UNSEEN", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_SEEN, true, NULL },
+	{ "YOUNGER", SEARCH_YOUNGER, ARG_INTERVAL, 0, false, NULL },
 };
 
 struct search_state {
@@ -63,6 +66,24 @@ static struct search_key *new_key(struct search_state *s, enum search_type type)
 
 	k->type = type;
 	return k;
+}
+
+/* ["/flags/\\Seen" all] 1234: a flag has no modseq of its own here, so that of the message counts (RFC 7162 section 3.1.5). */
+static bool take_modseq(struct imap_parser *p, struct search_key *k)
+{
+	struct bytes entry, kind;
+
+	p->cmd->has_modseq = true;
+	if (cursor_peek(&p->c) == '"') {
+		if (!imap_take_string(&p->c, p->a, &entry, p->why) || !imap_take_space(&p->c, p->why) ||
+		    !imap_take_atom(&p->c, &kind, p->why) || !imap_take_space(&p->c, p->why))
+			return false;
+		if (!bytes_starts_nocase(entry, BYTES_LIT("/flags/")) ||
+		    !(bytes_equal_nocase_str(kind, "priv") || bytes_equal_nocase_str(kind, "shared") ||
+		      bytes_equal_nocase_str(kind, "all")))
+			return fault_set(p->why, FAULT_CLIENT, "not an entry's name and kind");
+	}
+	return imap_take_number(&p->c, INT64_MAX, &k->number, p->why);
 }
 
 static bool take_argument(struct search_state *s, const struct search_row *row, struct search_key *k)
@@ -88,6 +109,11 @@ static bool take_argument(struct search_state *s, const struct search_row *row, 
 		return imap_take_atom(&p->c, &k->string, p->why);
 	case ARG_NUMBER:
 		return imap_take_number(&p->c, UINT32_MAX, &k->number, p->why);
+	case ARG_MODSEQ:
+		return take_modseq(p, k);
+	case ARG_INTERVAL:
+		return imap_take_number(&p->c, UINT32_MAX, &k->number, p->why) &&
+		       (k->number > 0 || fault_set(p->why, FAULT_CLIENT, "an interval of no seconds"));
 	case ARG_SET:
 		return seqset_parse(&p->c, p->a, p->limits->list, &k->set, p->why);
 	case ARG_DATE:
@@ -136,7 +162,7 @@ static bool take_plain_key(struct search_state *s, struct search_key **key_r)
 	const struct search_row *row;
 	struct bytes word;
 
-	if (first == '*' || (first >= 0 && ascii_is_digit((uint8_t)first))) {
+	if (first == '*' || first == '$' || (first >= 0 && ascii_is_digit((uint8_t)first))) {
 		*key_r = new_key(s, SEARCH_SEQ);
 		return seqset_parse(&p->c, p->a, p->limits->list, &(*key_r)->set, p->why);
 	}
@@ -174,10 +200,47 @@ static bool take_key(struct search_state *s, struct search_key **key_r)
 	return ok;
 }
 
+/* "(MIN COUNT)" (RFC 4731 section 3.1). */
+static bool take_return(struct imap_parser *p)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} options[] = {
+		{ "MIN", SEARCH_RETURN_MIN },     { "MAX", SEARCH_RETURN_MAX },   { "ALL", SEARCH_RETURN_ALL },
+		{ "COUNT", SEARCH_RETURN_COUNT }, { "SAVE", SEARCH_RETURN_SAVE },
+	};
+	struct bytes word;
+
+	p->cmd->has_return = true;
+	if (!cursor_take(&p->c, '('))
+		return imap_expected(&p->c, "a list of what to return", p->why);
+	if (cursor_take(&p->c, ')')) {
+		p->cmd->return_options = SEARCH_RETURN_ALL;
+		return true;
+	}
+	do {
+		unsigned bit = 0;
+
+		if (!imap_take_atom(&p->c, &word, p->why))
+			return false;
+		for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+			if (bytes_equal_nocase_str(word, options[i].name))
+				bit = options[i].bit;
+		}
+		if (bit == 0)
+			return fault_set(p->why, FAULT_CLIENT, "cannot return %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
+		p->cmd->return_options |= bit;
+	} while (cursor_take(&p->c, ' '));
+	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the list", p->why);
+}
+
 bool imap_parse_search(struct imap_parser *p)
 {
 	struct search_state s = { p, 0, 0 };
 
+	if (cursor_take_nocase(&p->c, BYTES_LIT("RETURN ")) && (!take_return(p) || !imap_take_space(&p->c, p->why)))
+		return false;
 	if (cursor_take_nocase(&p->c, BYTES_LIT("CHARSET "))) {
 		if (!imap_take_astring(&p->c, p->a, &p->cmd->charset, p->why) || !imap_take_space(&p->c, p->why))
 			return false;

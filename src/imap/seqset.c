@@ -53,6 +53,10 @@ bool seqset_parse(struct cursor *in, struct arena *a, size_t limit, struct seqse
 	struct cursor try = *in;
 
 	*set_r = (struct seqset){ 0 };
+	if (cursor_take(in, '$')) {
+		set_r->is_saved = true;
+		return true;
+	}
 	if (!parse(&try, a, limit, set_r, why))
 		return false;
 	*in = try;
@@ -70,6 +74,8 @@ void seqset_resolve(struct seqset *set, uint32_t max)
 {
 	size_t n = 0;
 
+	if (set->count == 0)
+		return;
 	for (size_t i = 0; i < set->count; i++) {
 		struct seq_range *r = &set->ranges[i];
 

@@ -17,9 +17,10 @@ struct seqset {
 	struct seq_range *ranges; /* in the arena; as written until seqset_resolve() */
 	size_t count;
 	bool has_star;
+	bool is_saved; /* "$", the result of a SEARCH that was saved (RFC 5182); there are no ranges then */
 };
 
-/* Read a set such as 1:3,7,12:*. False with WHY and the cursor unmoved: not a set, 0, or more than LIMIT ranges. */
+/* Read a set such as 1:3,7,12:* or $. False with WHY and the cursor unmoved: not a set, 0, or more than LIMIT ranges. */
 bool seqset_parse(struct cursor *in, struct arena *a, size_t limit, struct seqset *set_r, struct fault *why);
 /* Put MAX for "*" and sort and merge the ranges. MAX 0 (an empty mailbox) leaves "*" larger than any number. */
 void seqset_resolve(struct seqset *set, uint32_t max);

@@ -95,7 +95,8 @@ struct intent_append {
 	struct bytes structure; /* what mime/ made of it, kept beside it; may be empty */
 };
 
-/* Set, add or take flags. answer.uids: the messages that changed (a message that had them already gets no new modseq).
+/* Set, add or take flags. answer.uids: the messages that changed (a message that had them already gets no new modseq);
+ * answer.new_uids: those left alone because their modseq is above UNCHANGED_SINCE.
  * OK, NO_MAILBOX, LIMIT (keywords), BAD (keyword). */
 struct intent_store {
 	mailbox_id_t mailbox;
@@ -105,6 +106,8 @@ struct intent_store {
 	uint32_t flags;
 	const struct bytes *keywords; /* compared without ASCII case */
 	size_t keyword_count;
+	bool is_conditional;
+	modseq_t unchanged_since; /* if IS_CONDITIONAL */
 };
 
 /* Remove messages. answer.uids: those removed. OK, NO_MAILBOX. */

@@ -180,7 +180,7 @@ struct store_op {
 	struct entry e;
 	struct arena *a;
 	size_t cap;
-	struct uid_list changed;
+	struct uid_list changed, refused;
 };
 
 static bool change_flags(void *arg, const struct message *msg)
@@ -189,6 +189,10 @@ static bool change_flags(void *arg, const struct message *msg)
 	uint32_t flags = op->in->flags & IMAP_FLAGS_ALL;
 	struct entry_flag f = { .uid = msg->uid };
 
+	if (op->in->is_conditional && msg->modseq > op->in->unchanged_since) {
+		add_uid(&op->refused, msg->uid);
+		return true;
+	}
 	switch (op->in->how) {
 	case INTENT_FLAGS_REPLACE:
 		f.flags = (uint8_t)flags;
@@ -221,7 +225,8 @@ static bool change_flags(void *arg, const struct message *msg)
 
 enum store_result op_store(struct store *s, const struct intent_store *in, struct arena *a, struct intent_answer *out)
 {
-	struct store_op op = { .in = in, .a = a, .changed = { .a = a }, .e = { .type = ENTRY_FLAGS, .mailbox = in->mailbox } };
+	struct store_op op = { .in = in, .a = a, .changed = { .a = a }, .refused = { .a = a },
+		               .e = { .type = ENTRY_FLAGS, .mailbox = in->mailbox } };
 	struct mailbox m;
 	enum store_result result = result_of_kv(index_mailbox(s->txn, in->mailbox, &m));
 
@@ -233,6 +238,8 @@ enum store_result op_store(struct store *s, const struct intent_store *in, struc
 	index_each(s->txn, in->mailbox, in->uids, in->uid_count, false, change_flags, &op);
 	out->uidvalidity = m.uidvalidity;
 	out->modseq = m.highestmodseq;
+	out->new_uids = op.refused.at;
+	out->new_uid_count = op.refused.count;
 	if (op.e.count == 0)
 		return STORE_OK;
 	op.e.modseq = out->modseq = m.highestmodseq + 1;

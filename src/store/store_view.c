@@ -133,7 +133,13 @@ enum store_result store_view_message(struct store_view *v, mailbox_id_t mailbox,
 
 void store_view_changes(struct store_view *v, mailbox_id_t mailbox, modseq_t since, struct view_changes *it_r)
 {
-	*it_r = (struct view_changes){ .view = v, .mailbox = mailbox, .since = since };
+	store_view_changes_from(v, mailbox, since + 1, 0, it_r);
+}
+
+void store_view_changes_from(struct store_view *v, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid,
+                             struct view_changes *it_r)
+{
+	*it_r = (struct view_changes){ .view = v, .mailbox = mailbox, .modseq = modseq, .uid = uid };
 }
 
 bool view_changes_next(struct view_changes *it, struct view_change *c_r)
@@ -142,7 +148,7 @@ bool view_changes_next(struct view_changes *it, struct view_change *c_r)
 	struct bytes key, value;
 
 	if (!advance(it->view, T_MODSEQ, &it->cursor, &it->is_started,
-	             bytes_make(start, key_modseq(start, it->mailbox, it->since + 1, 0)), &key, &value) ||
+	             bytes_make(start, key_modseq(start, it->mailbox, it->modseq, it->uid)), &key, &value) ||
 	    key_read_u64(key, 0) != it->mailbox)
 		return false;
 	*c_r = (struct view_change){ key_read_u32(key, 16), key_read_u64(key, 8), value.n > 0 && value.p[0] != 0 };

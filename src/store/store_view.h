@@ -86,11 +86,15 @@ struct view_changes {
 	struct store_view *view;
 	struct kv_cursor *cursor;
 	mailbox_id_t mailbox;
-	modseq_t since;
+	modseq_t modseq;
+	uint32_t uid;
 	bool is_started;
 	enum store_result result;
 };
 void store_view_changes(struct store_view *v, mailbox_id_t mailbox, modseq_t since, struct view_changes *it_r);
+/* The same from modseq MODSEQ on, of that one without the UIDs below UID: to go on where a walk was left. */
+void store_view_changes_from(struct store_view *v, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid,
+			     struct view_changes *it_r);
 bool view_changes_next(struct view_changes *it, struct view_change *c_r);
 void view_changes_end(struct view_changes *it);
 

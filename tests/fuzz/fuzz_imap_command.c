@@ -125,6 +125,13 @@ static void check_command(const struct imap_command *c)
 	check_list(c->words, c->word_count);
 	fuzz_touch(c->message);
 	check_set(&c->set);
+	FUZZ_CHECK(!c->wants_vanished || (c->is_uid && c->has_modseq));
+	if (c->qresync != NULL) {
+		FUZZ_CHECK(c->qresync->uidvalidity > 0 && c->qresync->modseq > 0);
+		check_set(&c->qresync->known);
+		check_set(&c->qresync->match_seq);
+		check_set(&c->qresync->match_uid);
+	}
 	check_key(c->search, 0);
 	FUZZ_CHECK(c->item_count <= limits.list);
 	for (size_t i = 0; i < c->item_count; i++)

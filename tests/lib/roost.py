@@ -143,6 +143,24 @@ class Murder:
                 d.imap, d.lmtp, d.admin = p["imap"], p["lmtp"], p["admin"]
                 self.members[n] = d
         self.first = next(iter(self.members.values()))
+        self.frontends = []
+
+    def add_frontend(self, limits=None):
+        """A frontend beside it, serving when this returns."""
+        name = f"frontend{len(self.frontends) + 1}"
+        ports = {k: free_port() for k in ("imap", "lmtp", "admin")}
+        config = {"member": name, "configdirectory": f"{self.dir}/{name}", "users_file": self.users, "admins": "admin",
+                  "proxyservers": "frontend", "proxy_authname": "frontend", "proxy_password": PASSWORD,
+                  "mupdate_server": "127.0.0.1", "mupdate_port": self.mupdate_port, "mupdate_authname": "frontend",
+                  "mupdate_password": PASSWORD, "log_level": "debug", "index_map_size": "64M"}
+        config.update({k + "_listen": f"127.0.0.1:{v}" for k, v in ports.items()})
+        config.update(limits or {})
+        d = Daemon(self.dir, "frontend", name, config)
+        d.imap, d.lmtp, d.admin = ports["imap"], ports["lmtp"], ports["admin"]
+        self.frontends.append(d)
+        d.start()
+        wait_for(lambda: http(f"127.0.0.1:{d.admin}", "/readyz")[0] == 200, "the frontend serves")
+        return d
 
     def start(self):
         self.mupdate.start()
@@ -178,7 +196,7 @@ class Murder:
 
     def stop(self):
         problems = []
-        for d in [*self.members.values(), self.mupdate]:
+        for d in [*self.frontends, *self.members.values(), self.mupdate]:
             if d.process is None:
                 continue
             if d.process.poll() is not None:
@@ -188,7 +206,7 @@ class Murder:
             rc = d.stop()
             if rc != 0:
                 problems.append(f"{d.name} ended with {rc}\n{d.tail()}")
-        for d in [*self.members.values(), self.mupdate]:
+        for d in [*self.frontends, *self.members.values(), self.mupdate]:
             for line in d.text().splitlines() if os.path.exists(d.log) else []:
                 m = re.match(r"\S+ error (\S+)", line)
                 if (m and m.group(1) not in self.expected) or "ERROR: AddressSanitizer" in line or "runtime error" in line:

@@ -13,3 +13,36 @@ def backend():
         m.create_user(u)
     yield m
     m.stop()
+
+
+@pytest.fixture(scope="session")
+def fronted():
+    """Two servers of one member each and a frontend before them, with the limits of `backend`."""
+    limits = {"imap_max_line": "4K", "imap_max_literal": "8K", "imap_max_command": "16K", "imap_max_list": "100",
+              "imap_max_depth": "10", "maxmessagesize": "1M"}
+    m = Murder(users=["fred", "bob", "ann"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]}, limits=limits).start()
+    m.add_frontend(limits)
+    for u in ("fred", "bob", "ann"):
+        m.create_user(u)
+    yield m
+    m.stop()
+
+
+@pytest.fixture(params=["backend", "frontend"])
+def port(request, fronted):
+    """Where to speak IMAP: the backend that has the users' mailboxes, and the frontend. What is true of the one must be of the
+    other."""
+    return fronted.first.imap if request.param == "backend" else fronted.frontends[0].imap
+
+
+@pytest.fixture
+def session(fronted, port):
+    """A function that logs in there."""
+    made = []
+
+    def log_in(user="fred"):
+        made.append(fronted.raw(port).login(user))
+        return made[-1]
+    yield log_in
+    for c in made:
+        c.close()

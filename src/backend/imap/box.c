@@ -9,10 +9,13 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "answer.h"
 #include "imap_flags.h"
 #include "imap_writer.h"
 #include "log.h"
+#include "seqset.h"
 
+#define VANISHED_LINE_MAX 8000
 #define SYNC_OUTPUT_MAX (4 * CONN_OUTPUT_HIGH) /* changes of flags are told until so much output waits */
 
 static void add_uid(struct box *box, uint32_t uid)
@@ -45,6 +48,27 @@ uint32_t box_number(const struct box *box, uint32_t uid)
 	size_t at = position(box->uids, box->count, uid);
 
 	return at < box->count && box->uids[at] == uid ? (uint32_t)at + 1 : 0;
+}
+
+size_t box_position(const struct box *box, uint32_t uid)
+{
+	return position(box->uids, box->count, uid);
+}
+
+void box_save(struct box *box, const uint32_t *index, size_t count)
+{
+	free(box->saved);
+	box->saved = must_realloc(NULL, count + 1, sizeof(*box->saved));
+	box->saved_count = count;
+	for (size_t i = 0; i < count; i++)
+		box->saved[i] = box->uids[index[i]];
+}
+
+bool box_is_saved(const struct box *box, uint32_t uid)
+{
+	size_t at = position(box->saved, box->saved_count, uid);
+
+	return at < box->saved_count && box->saved[at] == uid;
 }
 
 bool box_is_recent(const struct box *box, uint32_t uid)
@@ -136,8 +160,22 @@ void box_free(struct box **boxp)
 	*boxp = NULL;
 	free(box->uids);
 	free(box->gone);
+	free(box->saved);
 	free(box->recents);
 	free(box);
+}
+
+/* What was saved and is still there. */
+static void resolve_saved(const struct box *box, struct arena *a, uint32_t **index_r, size_t *count_r)
+{
+	*index_r = arena_array(a, box->saved_count, sizeof(**index_r));
+	*count_r = 0;
+	for (size_t i = 0; i < box->saved_count; i++) {
+		uint32_t number = box_number(box, box->saved[i]);
+
+		if (number != 0)
+			(*index_r)[(*count_r)++] = number - 1;
+	}
 }
 
 bool box_resolve(const struct box *box, struct seqset *set, bool is_uid, struct arena *a, uint32_t **index_r,
@@ -147,6 +185,10 @@ bool box_resolve(const struct box *box, struct seqset *set, bool is_uid, struct 
 	uint32_t *index;
 	size_t n = 0, room = 0;
 
+	if (set->is_saved) {
+		resolve_saved(box, a, index_r, count_r);
+		return true;
+	}
 	if (is_uid)
 		max = box->count > 0 ? box->uids[box->count - 1] : 0;
 	if (max == 0) {
@@ -237,13 +279,47 @@ void box_write_fetch_flags(struct session *s, uint32_t number, const struct mess
 	struct buffer line = { 0 };
 
 	buffer_addf(&line, "* %u FETCH (", number);
-	if (with_uid)
+	if (with_uid || (s->features & IMAP_F_QRESYNC) != 0)
 		buffer_addf(&line, "UID %u ", msg->uid);
 	buffer_add_str(&line, "FLAGS ");
 	imap_write_flags(&line, msg->flags, box_is_recent(s->box, msg->uid), msg->keywords, m->keywords, m->keyword_count);
+	if ((s->features & IMAP_F_CONDSTORE) != 0)
+		buffer_addf(&line, " MODSEQ (%llu)", (unsigned long long)msg->modseq);
 	buffer_add_str(&line, ")\r\n");
 	session_write(s, buffer_bytes(&line));
 	buffer_fini(&line);
+}
+
+void box_write_fetch_modseq(struct session *s, uint32_t number, const struct message *msg)
+{
+	struct buffer line = { 0 };
+
+	buffer_addf(&line, "* %u FETCH (UID %u MODSEQ (%llu))\r\n", number, msg->uid, (unsigned long long)msg->modseq);
+	session_write(s, buffer_bytes(&line));
+	buffer_fini(&line);
+}
+
+void box_write_vanished(struct session *s, bool is_earlier, const uint32_t *uids, size_t count)
+{
+	struct buffer out = { 0 };
+	size_t i = 0;
+
+	while (i < count) {
+		buffer_add_str(&out, is_earlier ? "* VANISHED (EARLIER) " : "* VANISHED ");
+		for (size_t begin = out.n; i < count && out.n - begin < VANISHED_LINE_MAX;) {
+			struct seq_range r = { uids[i], uids[i] };
+
+			for (i++; i < count && uids[i] == r.last + 1; i++)
+				r.last++;
+			if (out.n > begin)
+				buffer_add_u8(&out, ',');
+			seqset_write(&out, &r, 1);
+		}
+		buffer_add_str(&out, "\r\n");
+		session_write(s, buffer_bytes(&out));
+		buffer_clear(&out);
+	}
+	buffer_fini(&out);
 }
 
 /* RANGES are ascending. */
@@ -277,7 +353,7 @@ static void add_gone(struct box *box, uint32_t uid)
 	box->gone_count++;
 }
 
-/* What was changed or removed since, in order of modseq. */
+/* What was changed or removed since, in order of modseq and UID; where the output is full it goes on another time. */
 static bool tell_changes(struct session *s, const struct command *cmd, struct store_view *v, const struct mailbox *m)
 {
 	struct box *box = s->box;
@@ -287,7 +363,7 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 	struct fault why;
 	bool is_all = true;
 
-	store_view_changes(v, box->id, box->modseq, &it);
+	store_view_changes_from(v, box->id, box->modseq + 1, box->modseq_uid + 1, &it);
 	while (is_all && view_changes_next(&it, &c)) {
 		uint32_t number = c.uid <= box->last_uid ? box_number(box, c.uid) : 0;
 
@@ -299,22 +375,91 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 			box_write_fetch_flags(s, number, &msg, m, cmd != NULL && cmd->c.is_uid);
 			is_all = s->client.conn == NULL || conn_pending(s->client.conn) < SYNC_OUTPUT_MAX;
 		}
-		box->modseq = c.modseq;
+		box->modseq = c.modseq - 1;
+		box->modseq_uid = c.uid;
 	}
 	view_changes_end(&it);
-	if (is_all && it.result == STORE_OK)
+	if (is_all && it.result == STORE_OK) {
 		box->modseq = m->highestmodseq;
+		box->modseq_uid = 0;
+	}
 	return it.result == STORE_OK;
 }
 
-/* EXPUNGE from the highest number down, so that each number is right as it is told. */
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+struct number_list {
+	uint32_t *at; /* owned */
+	size_t count, cap;
+};
+
+static void add_number(struct number_list *l, uint32_t n)
+{
+	if (l->count == l->cap) {
+		l->cap = l->cap == 0 ? 64 : l->cap + l->cap / 2;
+		l->at = must_realloc(l->at, l->cap, sizeof(*l->at));
+	}
+	l->at[l->count++] = n;
+}
+
+/* The sorted list as the arena's; L is empty then. */
+static uint32_t *take_sorted(struct number_list *l, struct arena *a)
+{
+	if (l->count > 1)
+		qsort(l->at, l->count, sizeof(*l->at), by_value);
+	if (l->at != NULL)
+		arena_on_free(a, free, l->at);
+	return l->at;
+}
+
+bool box_changes(struct session *s, struct command *cmd, modseq_t since, const struct seqset *gone,
+                 struct box_changes *changes_r)
+{
+	struct number_list there = { 0 }, away = { 0 };
+	struct store_view *v = session_view(s, cmd);
+	struct view_changes it;
+	struct view_change c;
+	struct fault why;
+
+	if (v == NULL)
+		return false;
+	store_view_changes(v, s->box->id, since, &it);
+	while (view_changes_next(&it, &c)) {
+		uint32_t number = box_number(s->box, c.uid);
+
+		if (!c.is_gone && number != 0)
+			add_number(&there, number - 1);
+		else if (c.is_gone && number == 0 && gone != NULL && seqset_has(gone, c.uid))
+			add_number(&away, c.uid);
+	}
+	view_changes_end(&it);
+	store_view_close(&v);
+	*changes_r = (struct box_changes){ .count = there.count, .gone_count = away.count };
+	changes_r->index = take_sorted(&there, &cmd->arena);
+	changes_r->gone = take_sorted(&away, &cmd->arena);
+	if (it.result == STORE_OK)
+		return true;
+	(void)fault_set(&why, FAULT_OPERATOR, "mailbox %llu cannot be read", (unsigned long long)s->box->id);
+	(void)answer_fault(s, cmd, &why);
+	return false;
+}
+
+/* EXPUNGE from the highest number down, so that each number is right as it is told; or VANISHED (RFC 7162). */
 static void tell_gone(struct session *s)
 {
 	struct box *box = s->box;
 	struct buffer out = { 0 };
 	size_t to = 0, g = 0;
+	bool by_uid = (s->features & IMAP_F_QRESYNC) != 0;
 
-	for (size_t i = box->gone_count; i-- > 0;) {
+	if (by_uid)
+		box_write_vanished(s, false, box->gone, box->gone_count);
+	for (size_t i = by_uid ? 0 : box->gone_count; i-- > 0;) {
 		buffer_addf(&out, "* %u EXPUNGE\r\n", box_number(box, box->gone[i]));
 		if (out.n > 32 * 1024) {
 			session_write(s, buffer_bytes(&out));

@@ -21,11 +21,14 @@ struct box {
 	uint32_t *uids;   /* owned, ascending; number N is uids[N - 1] */
 	size_t count, cap;
 	uint32_t last_uid;  /* all up to here are known, or were gone before they were */
-	modseq_t modseq;    /* changes up to here were told (or are in GONE) */
+	modseq_t modseq;    /* changes up to here were told (or are in GONE), */
+	uint32_t modseq_uid; /* and of the modseq behind it those up to this UID */
 	uint32_t *gone;     /* owned; known to be expunged, not told yet; ascending */
 	size_t gone_count, gone_cap;
 	struct box_recent *recents; /* owned */
 	size_t recent_count;
+	uint32_t *saved;    /* owned; UIDs that SEARCH RETURN (SAVE) found, ascending (RFC 5182) */
+	size_t saved_count;
 	unsigned keyword_count; /* told in FLAGS */
 	bool is_deleted;
 };
@@ -37,8 +40,13 @@ void box_free(struct box **box);
 
 /* The message number of UID; 0: it is not known. */
 uint32_t box_number(const struct box *box, uint32_t uid);
+/* Where UID is in box->uids, or would be. */
+size_t box_position(const struct box *box, uint32_t uid);
 bool box_is_recent(const struct box *box, uint32_t uid);
 size_t box_recent_count(const struct box *box);
+/* Keep the messages of the COUNT ascending indices as "$"; whether UID is one of them. */
+void box_save(struct box *box, const uint32_t *index, size_t count);
+bool box_is_saved(const struct box *box, uint32_t uid);
 /* Resolve SET (of UIDs if IS_UID, else of numbers) to indices into box->uids: INDEX_R in A, COUNT_R. False: it names a
  * number that there is not (never with UIDs). */
 bool box_resolve(const struct box *box, struct seqset *set, bool is_uid, struct arena *a, uint32_t **index_r,
@@ -47,14 +55,30 @@ bool box_resolve(const struct box *box, struct seqset *set, bool is_uid, struct 
 struct uid_range *box_ranges(const struct box *box, const uint32_t *index, size_t count, struct arena *a,
                              size_t *range_count_r);
 
+/* What changed since a modseq, as the client's picture has it; in the command's arena. */
+struct box_changes {
+	uint32_t *index; /* messages with a higher modseq: indices, ascending */
+	size_t count;
+	uint32_t *gone;  /* UIDs that are gone, ascending */
+	size_t gone_count;
+};
+/* Find it; of the UIDs that are gone those in GONE, a resolved set (NULL: none), which are not in the picture any more.
+ * False: the tagged answer is set. */
+bool box_changes(struct session *s, struct command *cmd, modseq_t since, const struct seqset *gone,
+                 struct box_changes *changes_r);
+
 /* Tell the client what changed: FETCH, and if MAY_EXPUNGE, EXPUNGE, then EXISTS and RECENT. CMD (NULL: none) may have told
  * some of it already (cmd->told), and FETCH carries UID if it is a UID command. False: the mailbox was deleted, or the store
  * failed: the session was ended. */
 bool box_sync(struct session *s, const struct command *cmd, bool may_expunge);
+/* "* VANISHED " or "* VANISHED (EARLIER) " and the COUNT UIDs, ascending, in lines of bounded length. */
+void box_write_vanished(struct session *s, bool is_earlier, const uint32_t *uids, size_t count);
 /* "* FLAGS (...)" and PERMANENTFLAGS. */
 void box_write_flags(struct session *s, const struct mailbox *m);
-/* "* N FETCH (FLAGS (...))", with UID if WITH_UID. */
+/* "* N FETCH (FLAGS (...))", with UID if WITH_UID or the client uses QRESYNC, with MODSEQ if it uses CONDSTORE. */
 void box_write_fetch_flags(struct session *s, uint32_t number, const struct message *msg, const struct mailbox *m,
                            bool with_uid);
+/* "* N FETCH (UID u MODSEQ (m))". */
+void box_write_fetch_modseq(struct session *s, uint32_t number, const struct message *msg);
 
 #endif

@@ -46,6 +46,7 @@ static void copied(struct client *c, struct submission *sub)
 		session_write(s, buffer_bytes(&line));
 		buffer_fini(&line);
 	}
+	cmd->tells_modseq = a->uid_count > 0 && cmd->c.verb == IMAP_MOVE;
 	(void)answer_ok(cmd, cmd->c.verb == IMAP_MOVE ? "moved" : "copied");
 	if (a->uid_count > 0 && cmd->c.verb == IMAP_COPY)
 		write_copyuid(answer_code(cmd), a);

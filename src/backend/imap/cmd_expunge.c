@@ -7,6 +7,7 @@ static void expunged(struct client *c, struct submission *sub)
 {
 	struct session *s = (struct session *)c;
 
+	s->cmd->tells_modseq = sub->request.answer.uid_count > 0;
 	if (sub->request.answer.result == STORE_OK)
 		session_resume(s, answer_ok(s->cmd, "expunged"));
 	else

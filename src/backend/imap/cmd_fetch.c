@@ -18,7 +18,7 @@
 struct fetching {
 	uint32_t *index;
 	size_t count, at;
-	bool wants_flags;
+	bool wants_uid, wants_flags, wants_modseq;
 	const struct uid_range *seen; /* set by this command: their FLAGS are told too */
 	size_t seen_count;
 };
@@ -187,6 +187,8 @@ static void write_item(struct output *o, const struct fetch_item *item)
 		buffer_add_str(&o->line, "INTERNALDATE ");
 		imap_datetime_write(&o->line, o->msg->internaldate);
 		break;
+	case FETCH_MODSEQ:
+		break; /* with FLAGS */
 	case FETCH_SIZE:
 		buffer_addf(&o->line, "RFC822.SIZE %u", o->msg->size);
 		break;
@@ -215,13 +217,11 @@ static void write_item(struct output *o, const struct fetch_item *item)
 static bool write_message(struct session *s, struct command *cmd, struct output *o, uint32_t number)
 {
 	const struct fetching *f = cmd->state;
-	bool has_uid = cmd->c.is_uid, has_flags = f->wants_flags || was_set_seen(f, o->msg->uid);
+	bool has_flags = f->wants_flags || was_set_seen(f, o->msg->uid);
 	const char *blank = "";
 
-	for (size_t i = 0; i < cmd->c.item_count; i++)
-		has_uid = has_uid || cmd->c.items[i].type == FETCH_UID;
 	buffer_addf(&o->line, "* %u FETCH (", number);
-	if (has_uid) {
+	if (f->wants_uid || (has_flags && (s->features & IMAP_F_QRESYNC) != 0)) {
 		buffer_addf(&o->line, "UID %u", o->msg->uid);
 		blank = " ";
 	}
@@ -230,8 +230,13 @@ static bool write_message(struct session *s, struct command *cmd, struct output 
 		write_flags(o);
 		blank = " ";
 	}
+	if (f->wants_modseq || (has_flags && (s->features & IMAP_F_CONDSTORE) != 0)) {
+		buffer_addf(&o->line, "%sMODSEQ (%llu)", blank, (unsigned long long)o->msg->modseq);
+		blank = " ";
+	}
 	for (size_t i = 0; i < cmd->c.item_count; i++) {
-		if (cmd->c.items[i].type == FETCH_UID || cmd->c.items[i].type == FETCH_FLAGS)
+		if (cmd->c.items[i].type == FETCH_UID || cmd->c.items[i].type == FETCH_FLAGS ||
+		    cmd->c.items[i].type == FETCH_MODSEQ)
 			continue;
 		buffer_add_str(&o->line, blank);
 		write_item(o, &cmd->c.items[i]);
@@ -337,21 +342,56 @@ static bool submit_seen(struct session *s, struct command *cmd)
 	return true;
 }
 
+/* CHANGEDSINCE (RFC 7162 section 3.1.4.1): of the messages named those that changed since; VANISHED: tell which of the UIDs
+ * named are gone since. */
+static bool keep_changed(struct session *s, struct command *cmd, const struct seqset *named)
+{
+	struct fetching *f = cmd->state;
+	struct box_changes changes;
+	size_t n = 0, at = 0;
+
+	if (!box_changes(s, cmd, cmd->c.modseq, cmd->c.wants_vanished ? named : NULL, &changes))
+		return false;
+	box_write_vanished(s, true, changes.gone, changes.gone_count);
+	for (size_t i = 0; i < f->count; i++) {
+		while (at < changes.count && changes.index[at] < f->index[i])
+			at++;
+		if (at < changes.count && changes.index[at] == f->index[i])
+			f->index[n++] = f->index[i];
+	}
+	f->count = n;
+	return true;
+}
+
 enum cmd_step cmd_fetch(struct session *s, struct command *cmd)
 {
 	struct fetching *f = arena_zalloc(&cmd->arena, sizeof(*f));
+	struct seqset named = cmd->c.set;
 	bool sets_seen = false;
 
 	cmd->state = f;
+	/* "*" is the last message to the one, the last UID that ever was to what is gone. */
+	named.ranges = arena_array(&cmd->arena, named.count, sizeof(*named.ranges));
+	for (size_t i = 0; i < named.count; i++)
+		named.ranges[i] = cmd->c.set.ranges[i];
+	seqset_resolve(&named, s->box->last_uid);
+	if (cmd->c.wants_vanished && (s->features & IMAP_F_QRESYNC) == 0)
+		return answer_bad(cmd, "VANISHED needs ENABLE QRESYNC");
 	if (!box_resolve(s->box, &cmd->c.set, cmd->c.is_uid, &cmd->arena, &f->index, &f->count))
 		return answer_bad(cmd, "no message of that number");
+	f->wants_uid = cmd->c.is_uid;
+	f->wants_modseq = cmd->c.has_modseq;
 	for (size_t i = 0; i < cmd->c.item_count; i++) {
 		const struct fetch_item *item = &cmd->c.items[i];
 
+		f->wants_uid = f->wants_uid || item->type == FETCH_UID;
 		f->wants_flags = f->wants_flags || item->type == FETCH_FLAGS;
+		f->wants_modseq = f->wants_modseq || item->type == FETCH_MODSEQ;
 		sets_seen = sets_seen || ((item->type == FETCH_SECTION || item->type == FETCH_RFC822 ||
 		                           item->type == FETCH_RFC822_TEXT) && !item->is_peek);
 	}
+	if (cmd->c.has_modseq && !keep_changed(s, cmd, &named))
+		return CMD_DONE;
 	if (sets_seen && f->count > 0 && !s->box->is_readonly && (s->box->rights & ACL_SEEN) != 0 && submit_seen(s, cmd))
 		return CMD_WANT_COMMIT;
 	return go_on(s, cmd);

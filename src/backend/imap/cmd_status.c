@@ -47,6 +47,8 @@ enum cmd_step cmd_status(struct session *s, struct command *cmd)
 				buffer_addf(&line, "UIDVALIDITY %u ", m.uidvalidity);
 			if ((items & STATUS_UNSEEN) != 0)
 				buffer_addf(&line, "UNSEEN %u ", m.unseen);
+			if ((items & STATUS_HIGHESTMODSEQ) != 0)
+				buffer_addf(&line, "HIGHESTMODSEQ %llu ", (unsigned long long)m.highestmodseq);
 			line.n--;
 			buffer_add_str(&line, ")\r\n");
 			session_write(s, buffer_bytes(&line));

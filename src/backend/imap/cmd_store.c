@@ -5,16 +5,67 @@
 #include "box.h"
 #include "dispatch.h"
 #include "imap_flags.h"
+#include "seqset.h"
+
+#define STORE_TURN 500 /* messages told in one turn of the loop */
 
 struct storing {
 	struct uid_range *uids; /* of all messages named */
 	size_t uid_count;
 	uint32_t *index;
 	size_t count, at;
-	uint32_t take; /* to be taken away by a second intent; 0: none */
+	uint32_t *failed; /* indices of messages that had changed since UNCHANGEDSINCE */
+	size_t failed_count;
+	uint32_t take;    /* to be taken away by a second intent; 0: none */
+	bool is_second;
 };
 
-/* "* N FETCH (FLAGS ...)" of each, as the output takes them. */
+/* Without those in FAILED, which another change had overtaken. */
+static void drop_failed(struct session *s, struct command *cmd, const struct uid_range *failed, size_t failed_count)
+{
+	struct storing *st = cmd->state;
+	struct seqset set = { 0 };
+	size_t n = 0;
+
+	if (failed_count == 0)
+		return;
+	st->failed = arena_array(&cmd->arena, st->count, sizeof(*st->failed));
+	set.ranges = arena_array(&cmd->arena, failed_count, sizeof(*set.ranges));
+	for (set.count = 0; set.count < failed_count; set.count++)
+		set.ranges[set.count] = (struct seq_range){ failed[set.count].first, failed[set.count].last };
+	for (size_t i = 0; i < st->count; i++) {
+		if (seqset_has(&set, s->box->uids[st->index[i]]))
+			st->failed[st->failed_count++] = st->index[i];
+		else
+			st->index[n++] = st->index[i];
+	}
+	st->count = n;
+	st->uids = box_ranges(s->box, st->index, st->count, &cmd->arena, &st->uid_count);
+}
+
+/* "MODIFIED 7,9" (RFC 7162 section 3.1.3). */
+static enum cmd_step done(struct session *s, struct command *cmd)
+{
+	const struct storing *st = cmd->state;
+
+	if (st->failed_count == 0)
+		return answer_ok(cmd, "done");
+	(void)answer_ok(cmd, "not all: some were changed meanwhile");
+	buffer_add_str(answer_code(cmd), "MODIFIED ");
+	for (size_t i = 0; i < st->failed_count;) {
+		uint32_t first = st->failed[i], n = cmd->c.is_uid ? s->box->uids[first] : first + 1;
+		struct seq_range r = { n, n };
+
+		if (i > 0)
+			buffer_add_u8(answer_code(cmd), ',');
+		for (i++; i < st->failed_count && (cmd->c.is_uid ? s->box->uids[st->failed[i]] : st->failed[i] + 1) == r.last + 1; i++)
+			r.last++;
+		seqset_write(answer_code(cmd), &r, 1);
+	}
+	return CMD_DONE;
+}
+
+/* "* N FETCH (FLAGS ...)" of each, or with .SILENT the modseq alone, as the output takes them. */
 static enum cmd_step tell(struct session *s, struct command *cmd)
 {
 	struct storing *st = cmd->state;
@@ -22,27 +73,31 @@ static enum cmd_step tell(struct session *s, struct command *cmd)
 	struct mailbox m;
 	struct message msg;
 	struct fault why;
+	size_t told = 0;
 
+	cmd->resume = tell;
 	if (s->state != SESSION_SELECTED || (v = session_view(s, cmd)) == NULL)
 		return CMD_DONE;
 	if (store_view_mailbox_by_id(v, s->box->id, &m, &why) == STORE_OK) {
 		if (m.keyword_count != s->box->keyword_count)
 			box_write_flags(s, &m);
-		for (; st->at < st->count && !session_is_full(s); st->at++) {
+		for (; st->at < st->count && !session_is_full(s) && told < STORE_TURN; st->at++, told++) {
 			uint32_t uid = s->box->uids[st->index[st->at]];
 
-			if (store_view_message(v, s->box->id, uid, &msg, &why) == STORE_OK)
-				box_write_fetch_flags(s, st->index[st->at] + 1, &msg, &m, cmd->c.is_uid);
-			else
+			if (store_view_message(v, s->box->id, uid, &msg, &why) != STORE_OK)
 				cmd->missed_one = true;
+			else if (cmd->c.is_silent)
+				box_write_fetch_modseq(s, st->index[st->at] + 1, &msg);
+			else
+				box_write_fetch_flags(s, st->index[st->at] + 1, &msg, &m, cmd->c.is_uid);
 		}
 	} else {
 		st->at = st->count;
 	}
 	store_view_close(&v);
 	if (st->at < st->count)
-		return CMD_WANT_OUTPUT;
-	return answer_ok(cmd, "done");
+		return session_is_full(s) ? CMD_WANT_OUTPUT : CMD_WANT_TURN;
+	return done(s, cmd);
 }
 
 static void stored(struct client *c, struct submission *sub);
@@ -61,6 +116,8 @@ static void submit(struct session *s, struct command *cmd, enum intent_store_how
 	in->uid_count = st->uid_count;
 	in->how = how;
 	in->flags = flags;
+	in->is_conditional = cmd->c.has_modseq && !st->is_second;
+	in->unchanged_since = cmd->c.modseq;
 	if (has_keywords && cmd->c.keyword_count > 0) {
 		struct bytes *keywords = arena_array(&sub->arena, cmd->c.keyword_count, sizeof(*keywords));
 
@@ -82,18 +139,21 @@ static void stored(struct client *c, struct submission *sub)
 		session_resume(s, answer_result(s, cmd, sub));
 		return;
 	}
-	if (st->take != 0 && s->state == SESSION_SELECTED) {
+	if (s->state == SESSION_SELECTED)
+		drop_failed(s, cmd, sub->request.answer.new_uids, sub->request.answer.new_uid_count);
+	if (st->take != 0 && st->count > 0 && s->state == SESSION_SELECTED) {
 		uint32_t take = st->take;
 
 		st->take = 0;
+		st->is_second = true;
 		submit(s, cmd, INTENT_FLAGS_TAKE, take, false);
 		return;
 	}
 	cmd->told = st->uids;
 	cmd->told_count = st->uid_count;
 	cmd->told_modseq = sub->request.answer.modseq;
-	if (cmd->c.is_silent)
-		session_resume(s, answer_ok(cmd, "done"));
+	if (s->state != SESSION_SELECTED || (cmd->c.is_silent && (s->features & IMAP_F_CONDSTORE) == 0))
+		session_resume(s, done(s, cmd));
 	else
 		session_resume(s, tell(s, cmd));
 }

@@ -113,7 +113,7 @@ void session_capabilities(struct session *s, struct buffer *to)
 		if (!session_may_send_plain(s))
 			buffer_add_str(to, " LOGINDISABLED");
 	} else {
-		buffer_add_str(to, " UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE ACL RIGHTS=kxte");
+		buffer_add_str(to, " " IMAP_CAPABILITIES);
 	}
 	(void)config_word(b->cfg, "mupdate_server", 0, &directory);
 	buffer_addf(to, " MUPDATE=mupdate://%.*s/", BYTES_FMT(directory));
@@ -129,6 +129,18 @@ void session_logged_in(struct session *s)
 	conn_set_timeout(s->client.conn, config_number(b->cfg, "imap_idle_timeout_s") * 1000);
 	log_event(LOG_DEBUG, "imap.login.accepted", LOG_U64("conn", s->client.id), LOG_STR("user", s->identity.user),
 	          LOG_STR("authcid", s->identity.authcid), LOG_STR("peer", conn_peer(s->client.conn)));
+}
+
+void session_enable(struct session *s, unsigned features)
+{
+	struct buffer line = { 0 };
+
+	if ((features & ~s->features & IMAP_F_CONDSTORE) != 0 && s->state == SESSION_SELECTED) {
+		buffer_addf(&line, "* OK [HIGHESTMODSEQ %llu] highest\r\n", (unsigned long long)s->box->modseq);
+		session_write(s, buffer_bytes(&line));
+		buffer_fini(&line);
+	}
+	s->features |= features;
 }
 
 acl_rights_t session_rights(struct session *s, struct bytes internal, struct bytes acl)
@@ -214,6 +226,9 @@ static void finish_command(struct session *s)
 	if (s->state == SESSION_SELECTED && !cmd->is_quiet && cmd->has_answer && cmd->status != ANSWER_BAD)
 		(void)box_sync(s, cmd, may_expunge(&cmd->c));
 	if (s->state != SESSION_ENDING) {
+		if (cmd->tells_modseq && s->state == SESSION_SELECTED && (s->features & IMAP_F_QRESYNC) != 0 &&
+		    cmd->status == ANSWER_OK && cmd->code.n == 0)
+			buffer_addf(&cmd->code, "HIGHESTMODSEQ %llu", (unsigned long long)s->box->modseq);
 		if (cmd->missed_one && cmd->status == ANSWER_OK && cmd->code.n == 0)
 			buffer_add_str(&cmd->code, "EXPUNGEISSUED");
 		if (cmd->has_answer && !cmd->was_sent)
@@ -339,6 +354,10 @@ static enum cmd_step dispatch(struct session *s, struct command *cmd)
 		return s->identity.is_proxy ? answer_no(cmd, "XNOTMASTER", "not the master any more") :
 		                              answer_no(cmd, "UNAVAILABLE", "not the master any more");
 	}
+	if ((cmd->c.row->traits & IMAP_T_SWITCHES) != 0)
+		s->features |= imap_command_enables(&cmd->c);
+	else
+		session_enable(s, imap_command_enables(&cmd->c));
 	return dispatch_handler(cmd->c.verb)(s, cmd);
 }
 

@@ -42,6 +42,7 @@ struct command {
 	void *state; /* the handler's own, in the arena */
 	uint64_t started_ns;
 	bool is_quiet;      /* no news of the selected mailbox before the tagged answer */
+	bool tells_modseq;  /* the answer ends with the mailbox's HIGHESTMODSEQ, where QRESYNC is enabled */
 	bool missed_one;    /* a message that was asked for is gone: OK [EXPUNGEISSUED] */
 	/* The command's own answer told the flags of these messages: changes of them up to the modseq are not told again. */
 	const struct uid_range *told;
@@ -74,6 +75,7 @@ struct session {
 	struct command *cmd; /* NULL: none; owned */
 	uint64_t deadline_ms; /* until authenticated */
 	unsigned bad;        /* refused commands in a row */
+	unsigned features;   /* enum imap_feature: what the client enabled */
 	bool is_ready;       /* greeted */
 	bool is_leaving;     /* good-bye once the command at hand is done */
 	bool is_running;     /* session_run() is on the stack */
@@ -89,6 +91,8 @@ void session_resume(struct session *s, enum cmd_step step);
 void session_bye(struct session *s, const char *text);
 /* The client proved who it is (identity is set). */
 void session_logged_in(struct session *s);
+/* The client uses FEATURES from now on; a selected mailbox's HIGHESTMODSEQ is told where CONDSTORE is new. */
+void session_enable(struct session *s, unsigned features);
 /* Whether passwords may be sent on this connection; the SASL mechanisms offered on it. */
 bool session_may_send_plain(const struct session *s);
 const char *session_mechanisms(const struct session *s);

@@ -1,0 +1,284 @@
+/* search.c - a search program, message by message in the order of UIDs, side by side with the index's own order. */
+#include "search.h"
+
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "answer.h"
+#include "box.h"
+#include "clock.h"
+#include "imap_flags.h"
+
+#define SEARCH_TURN_NS 5000000u
+
+/* One message under test. */
+struct candidate {
+	struct session *s;
+	struct store_view *v;
+	const struct mailbox *m;
+	const struct message *msg;
+	uint32_t number;
+	int64_t now;
+	struct buffer body; /* as far as it was read */
+	bool has_header, has_body;
+	struct fault why;
+};
+
+static struct bytes header_of(struct candidate *c)
+{
+	uint64_t off, len;
+	struct bytes blob;
+
+	if (!c->has_header && !c->has_body) {
+		c->has_header = true;
+		if (store_view_structure(c->v, c->msg->body, &blob, &c->why) == STORE_OK &&
+		    mime_blob_section(blob, NULL, 0, MIME_HEADER, &off, &len))
+			(void)store_view_body(c->v, c->msg->body, off, (size_t)len, false, &c->body, &c->why);
+	}
+	return c->has_body ? mime_header_of(buffer_bytes(&c->body)) : buffer_bytes(&c->body);
+}
+
+static struct bytes body_of(struct candidate *c)
+{
+	if (!c->has_body) {
+		c->has_body = true;
+		buffer_clear(&c->body);
+		(void)store_view_body(c->v, c->msg->body, 0, c->msg->size, false, &c->body, &c->why);
+	}
+	return buffer_bytes(&c->body);
+}
+
+static bool has_keyword(const struct candidate *c, struct bytes name)
+{
+	for (size_t i = 0; i < c->m->keyword_count; i++) {
+		if (bytes_equal_nocase(c->m->keywords[i], name))
+			return (c->msg->keywords >> i & 1) != 0;
+	}
+	return false;
+}
+
+static int64_t internal_day(const struct candidate *c)
+{
+	int64_t t = c->msg->internaldate;
+
+	return t >= 0 ? t / 86400 : -((86399 - t) / 86400);
+}
+
+static bool sent_day(struct candidate *c, int64_t *day_r)
+{
+	int64_t seconds;
+
+	return mime_date(mime_field(header_of(c), "Date"), &seconds, day_r);
+}
+
+static bool matches(struct candidate *c, const struct search_key *k);
+
+static bool matches_all(struct candidate *c, const struct search_key *first)
+{
+	for (const struct search_key *k = first; k != NULL; k = k->next) {
+		if (!matches(c, k))
+			return false;
+	}
+	return true;
+}
+
+static bool matches(struct candidate *c, const struct search_key *k)
+{
+	int64_t day;
+
+	switch (k->type) {
+	case SEARCH_ALL:
+		return true;
+	case SEARCH_AND:
+		return matches_all(c, k->children);
+	case SEARCH_OR:
+		return matches(c, k->children) || matches(c, k->children->next);
+	case SEARCH_NOT:
+		return !matches(c, k->children);
+	case SEARCH_FLAG:
+		return (c->msg->flags & k->flags) == k->flags;
+	case SEARCH_KEYWORD:
+		return has_keyword(c, k->string);
+	case SEARCH_RECENT:
+		return box_is_recent(c->s->box, c->msg->uid);
+	case SEARCH_NEW:
+		return box_is_recent(c->s->box, c->msg->uid) && (c->msg->flags & IMAP_FLAG_SEEN) == 0;
+	case SEARCH_SEQ:
+		return k->set.is_saved ? box_is_saved(c->s->box, c->msg->uid) : seqset_has(&k->set, c->number);
+	case SEARCH_UID:
+		return k->set.is_saved ? box_is_saved(c->s->box, c->msg->uid) : seqset_has(&k->set, c->msg->uid);
+	case SEARCH_LARGER:
+		return c->msg->size > k->number;
+	case SEARCH_SMALLER:
+		return c->msg->size < k->number;
+	case SEARCH_BEFORE:
+		return internal_day(c) < (int64_t)k->number;
+	case SEARCH_ON:
+		return internal_day(c) == (int64_t)k->number;
+	case SEARCH_SINCE:
+		return internal_day(c) >= (int64_t)k->number;
+	case SEARCH_SENTBEFORE:
+		return sent_day(c, &day) && day < (int64_t)k->number;
+	case SEARCH_SENTON:
+		return sent_day(c, &day) && day == (int64_t)k->number;
+	case SEARCH_SENTSINCE:
+		return sent_day(c, &day) && day >= (int64_t)k->number;
+	case SEARCH_HEADER:
+		return mime_header_contains(header_of(c), k->field, k->string);
+	case SEARCH_BODY:
+		return mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, false);
+	case SEARCH_TEXT:
+		return mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, true);
+	case SEARCH_MODSEQ:
+		return c->msg->modseq >= k->number;
+	case SEARCH_OLDER:
+		return c->msg->internaldate <= c->now - (int64_t)k->number;
+	case SEARCH_YOUNGER:
+		return c->msg->internaldate >= c->now - (int64_t)k->number;
+	}
+	return false;
+}
+
+static void note_found(struct search *sr, const struct message *msg, size_t at)
+{
+	if (sr->count == sr->cap) {
+		sr->cap = sr->cap == 0 ? 64 : sr->cap + sr->cap / 2;
+		sr->found = must_realloc(sr->found, sr->cap, sizeof(*sr->found));
+	}
+	if (sr->count == 0)
+		sr->first = msg->modseq;
+	sr->last = msg->modseq;
+	if (msg->modseq > sr->highest)
+		sr->highest = msg->modseq;
+	sr->found[sr->count++] = (uint32_t)at;
+}
+
+/* From sr->at on, until the time is over. */
+static enum search_state walk(struct session *s, struct command *cmd, struct search *sr, struct candidate *c)
+{
+	uint64_t until = clock_mono_ns() + SEARCH_TURN_NS;
+	struct message msg = { 0 };
+	struct view_messages it;
+	bool has_msg = true, is_over = false;
+
+	c->msg = &msg;
+	store_view_messages(c->v, s->box->id, sr->at < sr->end ? s->box->uids[sr->at] : 0, &it);
+	for (; sr->at < sr->end && !is_over; sr->at++) {
+		uint32_t uid = s->box->uids[sr->at];
+		bool has_read;
+
+		if (sr->at % 64 == 0 && clock_mono_ns() > until)
+			break;
+		while (has_msg && msg.uid < uid)
+			has_msg = view_messages_next(&it, &msg);
+		if (!has_msg || msg.uid != uid) {
+			cmd->missed_one = true;
+			continue;
+		}
+		c->number = (uint32_t)sr->at + 1;
+		if (matches_all(c, sr->program)) {
+			note_found(sr, &msg, sr->at);
+			if (sr->stops_at_first)
+				sr->end = sr->at;
+		}
+		has_read = c->has_header || c->has_body;
+		c->has_header = c->has_body = false;
+		buffer_clear(&c->body);
+		is_over = has_read && clock_mono_ns() > until;
+	}
+	view_messages_end(&it);
+	if (it.result != STORE_OK) {
+		(void)fault_set(&c->why, FAULT_OPERATOR, "mailbox %llu cannot be read", (unsigned long long)s->box->id);
+		(void)answer_fault(s, cmd, &c->why);
+		return SEARCH_FAILED;
+	}
+	return sr->at < sr->end ? SEARCH_GOES_ON : SEARCH_ENDED;
+}
+
+enum search_state search_run(struct session *s, struct command *cmd, struct search *sr)
+{
+	struct candidate c = { .s = s, .now = sr->now };
+	enum search_state state = SEARCH_ENDED;
+	struct mailbox m;
+	struct fault why;
+
+	if (s->state != SESSION_SELECTED || (c.v = session_view(s, cmd)) == NULL)
+		return SEARCH_FAILED;
+	c.m = &m;
+	if (store_view_mailbox_by_id(c.v, s->box->id, &m, &why) == STORE_OK) /* else it was deleted: the end tells */
+		state = walk(s, cmd, sr, &c);
+	store_view_close(&c.v);
+	buffer_fini(&c.body);
+	return state;
+}
+
+/* Resolve sets, fold strings. False: a string is not of the charset. */
+static bool prepare(struct session *s, struct command *cmd, struct search_key *k)
+{
+	for (; k != NULL; k = k->next) {
+		struct box *box = s->box;
+
+		if (k->type == SEARCH_SEQ && !k->set.is_saved)
+			seqset_resolve(&k->set, (uint32_t)box->count);
+		else if (k->type == SEARCH_UID && !k->set.is_saved)
+			seqset_resolve(&k->set, box->count > 0 ? box->uids[box->count - 1] : 0);
+		if (k->type == SEARCH_HEADER || k->type == SEARCH_BODY || k->type == SEARCH_TEXT) {
+			struct buffer folded = { 0 };
+			bool ok = mime_fold_key(k->string, cmd->c.charset, &folded);
+
+			k->string = arena_copy(&cmd->arena, buffer_bytes(&folded));
+			buffer_fini(&folded);
+			if (!ok)
+				return false;
+		}
+		if (!prepare(s, cmd, k->children))
+			return false;
+	}
+	return true;
+}
+
+/* Only messages within the sets that all must be in are looked at. */
+static void narrow(const struct box *box, struct search *sr)
+{
+	for (const struct search_key *k = sr->program->children; k != NULL; k = k->next) {
+		size_t from = 0, to = box->count;
+
+		if ((k->type != SEARCH_SEQ && k->type != SEARCH_UID) || k->set.is_saved || k->set.count == 0)
+			continue;
+		if (k->type == SEARCH_SEQ) {
+			from = k->set.ranges[0].first - 1;
+			to = k->set.ranges[k->set.count - 1].last;
+		} else {
+			from = box_position(box, k->set.ranges[0].first);
+			if (k->set.ranges[k->set.count - 1].last < UINT32_MAX)
+				to = box_position(box, k->set.ranges[k->set.count - 1].last + 1);
+		}
+		sr->at = from > sr->at ? from : sr->at;
+		sr->end = to < sr->end ? to : sr->end;
+	}
+	if (sr->at > sr->end)
+		sr->at = sr->end;
+}
+
+static void free_found(void *arg)
+{
+	struct search *sr = arg;
+
+	free(sr->found);
+}
+
+bool search_begin(struct session *s, struct command *cmd, struct search *sr)
+{
+	struct buffer probe = { 0 };
+	bool is_known = cmd->c.charset.n == 0 || mime_fold_key(BYTES_LIT("a"), cmd->c.charset, &probe);
+
+	buffer_fini(&probe);
+	if (!is_known || !prepare(s, cmd, cmd->c.search)) {
+		(void)answer_no(cmd, "BADCHARSET (US-ASCII UTF-8)", "that charset is not known");
+		return false;
+	}
+	*sr = (struct search){ .program = cmd->c.search, .end = s->box->count, .now = clock_wall_s() };
+	arena_on_free(&cmd->arena, free_found, sr);
+	narrow(s->box, sr);
+	return true;
+}

@@ -1,0 +1,22 @@
+/* imap_feature.h - what a client may ENABLE (RFC 5161), by name and as bits. Pure. */
+#ifndef ROOST_IMAP_FEATURE_H
+#define ROOST_IMAP_FEATURE_H
+
+#include "buffer.h"
+#include "bytes.h"
+
+/* What is served once a client is logged in, by backends and so through frontends. */
+#define IMAP_CAPABILITIES \
+	"UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE ACL RIGHTS=kxte ESEARCH SEARCHRES WITHIN CONDSTORE QRESYNC"
+
+enum imap_feature {
+	IMAP_F_CONDSTORE = 1 << 0, /* RFC 7162; the client is told modseqs */
+	IMAP_F_QRESYNC = 1 << 1,   /* the same RFC; VANISHED instead of EXPUNGE */
+};
+
+/* The bits of NAME, in any case; 0: not one that is known. What a feature includes is with it: QRESYNC enables CONDSTORE. */
+unsigned imap_feature_of(struct bytes name);
+/* Append " NAME" for each of FEATURES. */
+void imap_write_features(struct buffer *to, unsigned features);
+
+#endif

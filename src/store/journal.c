@@ -306,13 +306,14 @@ uint64_t journal_used_after(const struct journal *j, lsn_t lsn)
 	return used;
 }
 
-/* Write the end of S anew so that it holds nothing after entry LSN. */
-static bool cut_segment(struct journal *j, struct segment *s, lsn_t lsn, struct fault *why)
+/* Where S ends if it is to hold nothing after entry LSN. *partial_r: the batch before that place, which then is shorter than its
+ * header says; 0: none. */
+static uint64_t find_cut(const struct segment *s, lsn_t lsn, uint64_t *partial_r, lsn_t *partial_first_r)
 {
 	uint64_t off = SEGMENT_HEADER, bytes;
 	lsn_t first;
 
-	(void)j;
+	*partial_r = 0;
 	while (segment_batch(s, off, &bytes, &first) && first <= lsn) {
 		uint64_t at = off + BATCH_HEADER, end = at + bytes;
 		struct entry_header h;
@@ -320,17 +321,30 @@ static bool cut_segment(struct journal *j, struct segment *s, lsn_t lsn, struct 
 		while (at < end && entry_header_read(bytes_make(s->map + at, (size_t)(end - at)), &h) && h.lsn <= lsn)
 			at += journal_padded((uint64_t)h.head_size + h.body_size);
 		if (at < end) {
-			uint8_t header[BATCH_HEADER];
-			struct iovec v = { header, BATCH_HEADER };
-			size_t written;
-
-			segment_write_batch_header(header, at - off - BATCH_HEADER, first);
-			if (!file_pwritev(s->fd, &v, 1, (off_t)off, s->path, &written, why))
-				return false;
-			off = at;
-			break;
+			*partial_r = off;
+			*partial_first_r = first;
+			return at;
 		}
 		off = end;
+	}
+	return off;
+}
+
+/* Cut the torn end of the last batch of the journal, in place: nothing whole stands behind it, at any moment. */
+bool journal_cut_tail(struct journal *j, struct fault *why)
+{
+	struct segment *s = j->segments[j->count - 1];
+	lsn_t first = 0;
+	uint64_t partial, off = find_cut(s, j->last, &partial, &first);
+
+	if (partial != 0) {
+		uint8_t header[BATCH_HEADER];
+		struct iovec v = { header, BATCH_HEADER };
+		size_t written;
+
+		segment_write_batch_header(header, off - partial - BATCH_HEADER, first);
+		if (!file_pwritev(s->fd, &v, 1, (off_t)partial, s->path, &written, why))
+			return false;
 	}
 	s->used = off;
 	/* Zeros from here on, so that no old batch is ever found behind a new one. */
@@ -343,9 +357,71 @@ static bool cut_segment(struct journal *j, struct segment *s, lsn_t lsn, struct 
 	return file_datasync(s->fd, s->path, why);
 }
 
-bool journal_cut_tail(struct journal *j, struct fault *why)
+/* Readers may still have what they found in S. */
+static void retire(struct journal *j, struct segment *s)
 {
-	return cut_segment(j, j->segments[j->count - 1], j->last, why);
+	j->retired = must_realloc(j->retired, j->retired_count + 1, sizeof(*j->retired));
+	j->retired[j->retired_count++] = s;
+}
+
+/* The segment S without what is at OFF and after, as a file of its own that takes S's name when it is synced. */
+static bool write_cut(struct journal *j, const struct segment *s, uint64_t off, uint64_t partial, lsn_t first, struct fault *why)
+{
+	char *fresh = must_printf("%s/new", j->dir);
+	uint8_t header[BATCH_HEADER];
+	struct iovec all = { (void *)(uintptr_t)s->map, off }, one = { header, BATCH_HEADER };
+	size_t written;
+	int fd = file_open(fresh, O_RDWR | O_CREAT | O_TRUNC, 0600, why), rc;
+	bool ok = fd >= 0;
+
+	if (ok && (rc = posix_fallocate(fd, 0, (off_t)s->size)) != 0)
+		ok = fault_errno(why, FAULT_OPERATOR, rc, "%s: no room for a segment of %llu octets", j->dir, (unsigned long long)s->size);
+	ok = ok && file_pwritev(fd, &all, 1, 0, fresh, &written, why);
+	if (ok && partial != 0) {
+		segment_write_batch_header(header, off - partial - BATCH_HEADER, first);
+		ok = file_pwritev(fd, &one, 1, (off_t)partial, fresh, &written, why);
+	}
+	ok = ok && (fsync(fd) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: sync", fresh));
+	if (ok && rename(fresh, s->path) != 0)
+		ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot replace", s->path);
+	if (ok)
+		ok = file_sync_dir(j->dir, why);
+	else
+		(void)unlink(fresh);
+	file_close(&fd);
+	free(fresh);
+	return ok;
+}
+
+/* Make the last segment hold nothing after entry LSN. What it loses may be many whole batches: cut in place a crash could leave
+ * some of them. */
+static bool cut_last(struct journal *j, lsn_t lsn, struct fault *why)
+{
+	struct segment *old = j->segments[j->count - 1], *s;
+	uint64_t partial, off, bytes;
+	lsn_t first = 0, next;
+
+	off = find_cut(old, lsn, &partial, &first);
+	old->used = off;
+	if (partial == 0 && !segment_batch(old, off, &bytes, &next))
+		return true;
+	if (!write_cut(j, old, off, partial, first, why))
+		return false;
+	s = segment_open(old->path, false, why);
+	if (s == NULL)
+		return false;
+	s->first = old->first;
+	s->used = off;
+	(void)pthread_mutex_lock(&j->lock);
+	s->offsets = old->offsets;
+	s->offset_count = old->offset_count;
+	s->offset_cap = old->offset_cap;
+	s->is_scanned = old->is_scanned;
+	old->offsets = NULL;
+	j->segments[j->count - 1] = s;
+	(void)pthread_mutex_unlock(&j->lock);
+	retire(j, old);
+	return true;
 }
 
 void segment_free(struct segment *s)
@@ -381,13 +457,13 @@ enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fa
 		(void)pthread_mutex_lock(&j->lock);
 		j->count--;
 		(void)pthread_mutex_unlock(&j->lock);
-		segment_free(s);
+		retire(j, s);
 	}
 	(void)pthread_mutex_lock(&j->lock);
 	if (!j->segments[j->count - 1]->is_sparse && !j->segments[j->count - 1]->is_scanned)
 		segment_scan(j, j->segments[j->count - 1]);
 	(void)pthread_mutex_unlock(&j->lock);
-	if (!j->segments[j->count - 1]->is_sparse && !cut_segment(j, j->segments[j->count - 1], lsn, why)) {
+	if (!j->segments[j->count - 1]->is_sparse && !cut_last(j, lsn, why)) {
 		j->is_failed = true;
 		j->failure = *why;
 		return STORE_FAILED;
@@ -402,6 +478,9 @@ void journal_close(struct journal *j)
 {
 	for (size_t i = 0; i < j->count; i++)
 		segment_free(j->segments[i]);
+	for (size_t i = 0; i < j->retired_count; i++)
+		segment_free(j->retired[i]);
+	free(j->retired);
 	clear_batch(&j->pending);
 	clear_batch(&j->flushing);
 	free(j->pending.entries);

@@ -60,6 +60,8 @@ struct journal {
 	uint64_t segment_size;
 	struct segment **segments; /* in order; the pointers stay */
 	size_t count, cap;
+	struct segment **retired; /* cut off or replaced; mapped as long as somebody may read there */
+	size_t retired_count;
 	struct store_epoch *epochs;
 	size_t epoch_count, epoch_cap;
 	lsn_t last, durable;
@@ -91,6 +93,7 @@ void journal_drop_pending(struct journal *j);
 bool journal_flush_begin(struct journal *j);
 void journal_flush_run(struct journal *j);
 bool journal_flush_done(struct journal *j, struct fault *why);
+/* Drop all entries after LSN, on the disk, too. A crash leaves all of the suffix, or a shorter one, or none. */
 enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fault *why);
 /* Recovery: clear what lies behind the last entry in the last segment. */
 bool journal_cut_tail(struct journal *j, struct fault *why);

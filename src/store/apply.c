@@ -348,6 +348,18 @@ static enum kv_result apply_subscribe(struct kv_txn *t, const struct entry *e)
 	return r == KV_NOT_FOUND ? KV_OK : r;
 }
 
+/* "salvaged": what names an item -> u64: of a mailbox, its id here. */
+static enum kv_result apply_salvaged(struct kv_txn *t, const struct entry *e)
+{
+	struct buffer value = { 0 };
+	enum kv_result r;
+
+	buffer_add_u64le(&value, e->value);
+	r = kv_put(t, T_SALVAGED, e->key, buffer_bytes(&value));
+	buffer_fini(&value);
+	return r;
+}
+
 static enum kv_result apply_to_mailbox(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
 {
 	struct mailbox m;
@@ -400,6 +412,8 @@ static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct aren
 		return apply_copy(t, e, a, changes);
 	case ENTRY_SUBSCRIBE:
 		return apply_subscribe(t, e);
+	case ENTRY_SALVAGED:
+		return apply_salvaged(t, e);
 	}
 	return KV_FAILED;
 }

@@ -114,6 +114,10 @@ static void write_data(struct buffer *b, const struct entry *e)
 		buffer_add_bytes32(b, e->user);
 		buffer_add_bytes32(b, e->name);
 		break;
+	case ENTRY_SALVAGED:
+		buffer_add_bytes32(b, e->key);
+		buffer_add_u64le(b, e->value);
+		break;
 	}
 }
 
@@ -155,7 +159,7 @@ bool entry_header_read(struct bytes raw, struct entry_header *h_r)
 	if (flags != 0 || zero != 0)
 		return false;
 	return h_r->head_size >= ENTRY_HEADER && h_r->head_size <= ENTRY_HEAD_MAX && h_r->body_size <= ENTRY_BODY_MAX &&
-	       type >= ENTRY_EPOCH && type <= ENTRY_SUBSCRIBE && h_r->lsn > 0;
+	       ((type >= ENTRY_EPOCH && type <= ENTRY_SUBSCRIBE) || type == ENTRY_SALVAGED) && h_r->lsn > 0;
 }
 
 bool entry_head_is_whole(struct bytes head)
@@ -276,6 +280,8 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e)
 			return false;
 		e->is_on = on != 0;
 		return cursor_bytes32(c, MAILBOX_NAME_MAX, &e->user) && cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name);
+	case ENTRY_SALVAGED:
+		return cursor_bytes32(c, SALVAGED_KEY_MAX, &e->key) && e->key.n > 0 && cursor_u64le(c, &e->value);
 	}
 	return false;
 }

@@ -21,6 +21,7 @@ enum entry_type {
 	ENTRY_EXPUNGE,
 	ENTRY_COPY, /* and move */
 	ENTRY_SUBSCRIBE,
+	ENTRY_SALVAGED = 15, /* an item of a lost suffix was done: salvage.h */
 };
 
 #define ENTRY_HEADER 48
@@ -28,6 +29,7 @@ enum entry_type {
 /* Largest head and body. */
 #define ENTRY_HEAD_MAX (64u << 20)
 #define ENTRY_BODY_MAX (1u << 30)
+#define SALVAGED_KEY_MAX 64
 
 struct entry_delivery {
 	mailbox_id_t mailbox;
@@ -71,6 +73,8 @@ struct entry {
 	bool is_on;           /* SUBSCRIBE */
 	struct bytes master, in_sync; /* EPOCH */
 	struct bytes op_id, structure; /* APPEND */
+	struct bytes key;     /* SALVAGED */
+	uint64_t value;       /* SALVAGED */
 	mailbox_id_t source;  /* COPY: where from, if it is a move; else 0 */
 	modseq_t source_modseq;
 

@@ -5,7 +5,7 @@
 #include "store_private.h"
 
 const char *const store_tables[T_COUNT] = { "meta", "name", "mailbox", "message", "modseq", "body", "subscription", "op",
-	                                    "op-order" };
+	                                    "op-order", "salvaged" };
 
 static size_t put_be(uint8_t *to, uint64_t v, size_t width)
 {

@@ -10,6 +10,7 @@
 #define ROOST_STORE_INTENT_H
 
 #include "arena.h"
+#include "salvage.h"
 #include "store_types.h"
 
 enum intent_op {
@@ -26,6 +27,7 @@ enum intent_op {
 	INTENT_MOVE,
 	INTENT_SUBSCRIBE,
 	INTENT_UNSUBSCRIBE,
+	INTENT_SALVAGE,
 };
 
 /* A new reign: the first entry of a master. Answers: OK, BAD (epoch below the journal's last). */
@@ -135,6 +137,15 @@ struct intent_subscribe {
 	struct bytes name;
 };
 
+/* Do one item of a suffix that another member acknowledged alone, as far as nothing stands in the way; once only. OK, with
+ * answer.salvage; where that is MERGED and the mailbox list changed, the directory has to be told of answer.new_name (made,
+ * or with another ACL) and answer.gone_name. */
+struct intent_salvage {
+	const struct salvage_item *item;
+	bool has_name;  /* item.name is reserved at the directory */
+	bool is_forced; /* an operator wants it done whatever has changed since, removals and a mailbox of the same name included */
+};
+
 struct intent_answer {
 	enum store_result result;
 	lsn_t lsn;            /* of the entry; 0: nothing had to change */
@@ -148,6 +159,8 @@ struct intent_answer {
 	size_t message_count; /* messages in UIDS */
 	size_t at;            /* INTENT_RENAME: the pair that failed */
 	bool no_target;
+	enum salvage_outcome salvage;          /* INTENT_SALVAGE, as what follows */
+	struct bytes new_name, new_acl, gone_name; /* empty: none. In the arena, or the item's */
 };
 
 struct intent {
@@ -164,6 +177,7 @@ struct intent {
 		struct intent_expunge expunge;
 		struct intent_copy copy; /* INTENT_COPY, INTENT_MOVE */
 		struct intent_subscribe subscribe; /* INTENT_SUBSCRIBE, INTENT_UNSUBSCRIBE */
+		struct intent_salvage salvage;
 	};
 };
 

@@ -69,12 +69,13 @@ bool store_read_entry(struct store *s, lsn_t lsn, bool check_body, struct arena 
 }
 
 /* The newest epoch entry stands at the beginning of one of the last epochs; of those that were applied the index knows it. */
-static bool find_reign(struct store *s, struct fault *why)
+bool store_find_reign(struct store *s, struct fault *why)
 {
 	lsn_t applied = store_applied_lsn(s);
 	struct store_reign reign;
 	struct kv_txn *t;
 
+	s->has_reign = false;
 	for (size_t i = s->journal.epoch_count; i > 0 && !s->has_reign && s->journal.epochs[i - 1].first > applied; i--) {
 		struct arena a = { 0 };
 		struct entry e;
@@ -107,6 +108,7 @@ static void free_store(struct store *s)
 		journal_close(&s->journal);
 	file_close(&s->lock_fd);
 	free(s->reign_text);
+	free(s->salvage_dir);
 	free(s->dir);
 	free(s);
 }
@@ -118,11 +120,12 @@ struct store *store_open(const struct store_options *o, struct fault *why)
 	bool ok;
 
 	s->dir = must_strdup(o->dir);
+	s->salvage_dir = must_printf("%s/salvage", o->dir);
 	s->lock_fd = -1;
 	s->keywords_max = o->keywords_max == 0 ? KEYWORDS_MAX : o->keywords_max;
 	ok = file_make_dirs(o->dir, 0700, why) && lock_dir(s, why) && store_take_incoming(o->dir, why) &&
 	     journal_open(&s->journal, journal, o->segment_size == 0 ? SEGMENT_DEFAULT : o->segment_size, false, why) &&
-	     store_recover_index(s, o, why) && find_reign(s, why);
+	     store_recover_index(s, o, why) && store_find_reign(s, why) && store_salvage_resume(s, why);
 	free(journal);
 	if (!ok) {
 		free_store(s);

@@ -131,6 +131,13 @@ enum store_result store_apply_committed(struct store *s, lsn_t lsn, struct store
 /* Drop every entry after LSN, on disk too when this returns. No turn is open, no flush is running.
  * OK; CONFLICT: LSN is below what is applied: refused, nothing changed; FAILED. WHY set unless OK. */
 enum store_result store_truncate_after(struct store *s, lsn_t lsn, struct fault *why);
+/* The reigning master has none of the entries after LSN, though they may have been acknowledged: put aside what they came to
+ * (salvage.h), then drop them from journal and index. No turn is open, no flush is running; may take long.
+ * OK; NO_SPACE with WHY set: the suffix could not be put aside whole, for want of room or because it is damaged; to be tried
+ * again; CONFLICT: the index of then cannot be had any more; FAILED. */
+enum store_result store_save_after(struct store *s, lsn_t lsn, struct fault *why);
+/* Where it puts them. */
+const char *store_salvage_dir(const struct store *s);
 /* Add the raw entries FROM, FROM + 1, ... to OUT, as many as fit MAX_BYTES but at least one, none beyond what is durable.
  * *last_r is the LSN of the last one added; FROM - 1: none there.
  * OK; GONE with WHY set: FROM is below store_first_lsn(); FAILED with WHY set: unreadable. Reading on from *last_r + 1 is

@@ -103,6 +103,25 @@ static bool begin_anew(struct store *s, const struct store_options *o, struct fa
 	return store_open_kv(s, o, false, why) && write_format(s, why);
 }
 
+/* The same beside readers of what it was, whose mark the caller has removed. */
+static bool empty_in_place(struct store *s, struct fault *why)
+{
+	struct kv_txn *t = kv_write(s->kv, why);
+	bool ok = t != NULL;
+
+	for (size_t i = 0; ok && i < T_COUNT; i++)
+		ok = kv_clear(t, i) == KV_OK;
+	ok = ok && index_put_meta(t, "format", INDEX_FORMAT) == KV_OK;
+	if (t == NULL)
+		return false;
+	if (!ok) {
+		kv_end(&t);
+		return fault_set(why, FAULT_OPERATOR, "%s/index: cannot be cleared: see the line before", s->dir);
+	}
+	atomic_store(&s->applied, 0);
+	return kv_commit(&t, why);
+}
+
 struct load {
 	struct store *s;
 	struct kv_txn *t;
@@ -131,11 +150,12 @@ static bool load_record(void *arg, size_t table, struct bytes key, struct bytes 
 	return r == KV_OK || fault_set(why, FAULT_OPERATOR, "the index cannot be written: see the line before");
 }
 
+/* O is NULL: in place. */
 static bool load_checkpoint(struct store *s, const struct store_options *o, lsn_t lsn, struct fault *why)
 {
 	struct load l = { .s = s };
 	struct checkpoint_reader r = { .record = load_record, .arg = &l };
-	bool ok = begin_anew(s, o, why) && (l.t = kv_write(s->kv, why)) != NULL &&
+	bool ok = (o != NULL ? begin_anew(s, o, why) : empty_in_place(s, why)) && (l.t = kv_write(s->kv, why)) != NULL &&
 	          checkpoint_file_read(s->journal.dir, lsn, &r, why);
 
 	if (ok && r.head.format != INDEX_FORMAT)
@@ -151,8 +171,9 @@ static bool load_checkpoint(struct store *s, const struct store_options *o, lsn_
 	return ok;
 }
 
-/* From the newest checkpoint that is whole and that the journal goes on from; without any from the journal's beginning. */
-static bool make_index(struct store *s, const struct store_options *o, struct fault *why)
+/* From the newest checkpoint up to LIMIT that is whole and that the journal goes on from; without any from the journal's
+ * beginning. O is NULL: in place. */
+static bool make_index(struct store *s, const struct store_options *o, lsn_t limit, struct fault *why)
 {
 	lsn_t first = journal_first_whole(&s->journal);
 	lsn_t *lsns;
@@ -162,11 +183,13 @@ static bool make_index(struct store *s, const struct store_options *o, struct fa
 	if (!checkpoint_list(s->journal.dir, &lsns, &count, why))
 		return false;
 	if (s->journal.last > 0)
-		log_event(LOG_WARNING, "store.index.rebuilding", LOG_STR("dir", o->dir), LOG_U64("entries", s->journal.last));
+		log_event(LOG_WARNING, "store.index.rebuilding", LOG_STR("dir", s->dir), LOG_U64("entries", s->journal.last));
 	for (size_t i = 0; !is_made && i < count && first <= lsns[i] + 1; i++) {
+		if (lsns[i] > limit)
+			continue;
 		is_made = load_checkpoint(s, o, lsns[i], why);
 		if (is_made)
-			log_event(LOG_INFO, "store.checkpoint.loaded", LOG_STR("dir", o->dir), LOG_U64("lsn", lsns[i]));
+			log_event(LOG_INFO, "store.checkpoint.loaded", LOG_STR("dir", s->dir), LOG_U64("lsn", lsns[i]));
 		else
 			log_event(LOG_WARNING, "store.checkpoint.damaged", LOG_FAULT(why));
 	}
@@ -177,8 +200,8 @@ static bool make_index(struct store *s, const struct store_options *o, struct fa
 		return fault_set(why, FAULT_OPERATOR,
 		                 "%s: the index must be made anew, but no whole checkpoint is left and the journal is whole only from "
 		                 "entry %llu on: restore this member from the other",
-		                 o->dir, (unsigned long long)first);
-	return begin_anew(s, o, why);
+		                 s->dir, (unsigned long long)first);
+	return o != NULL ? begin_anew(s, o, why) : empty_in_place(s, why);
 }
 
 /* What of the journal is known committed: the newest "committed" that any entry of the last segment carries. */
@@ -205,12 +228,12 @@ static bool open_index(struct store *s, const struct store_options *o, struct fa
 	uint64_t format = 0;
 
 	if (!index_may_be_used(o->dir))
-		return make_index(s, o, why) && store_mark_index(o->dir, false, why);
+		return make_index(s, o, UINT64_MAX, why) && store_mark_index(o->dir, false, why);
 	if (!store_mark_index(o->dir, false, why) || !store_open_kv(s, o, false, why) || !read_meta(s, &format, why))
 		return false;
 	if (format == INDEX_FORMAT)
 		return true;
-	return make_index(s, o, why) && store_mark_index(o->dir, false, why);
+	return make_index(s, o, UINT64_MAX, why) && store_mark_index(o->dir, false, why);
 }
 
 bool store_recover_index(struct store *s, const struct store_options *o, struct fault *why)
@@ -227,4 +250,92 @@ bool store_recover_index(struct store *s, const struct store_options *o, struct 
 			return false;
 	}
 	return true;
+}
+
+/* Whether what make_index() needs for LSN is there. */
+static bool can_go_back(struct store *s, lsn_t lsn, struct fault *why)
+{
+	lsn_t first = journal_first_whole(&s->journal);
+	lsn_t *lsns;
+	size_t count;
+	bool can = first <= 1;
+
+	if (!checkpoint_list(s->journal.dir, &lsns, &count, why))
+		return false;
+	for (size_t i = 0; !can && i < count && first <= lsns[i] + 1; i++) {
+		struct checkpoint_reader r = { 0 };
+
+		can = lsns[i] <= lsn && checkpoint_file_read(s->journal.dir, lsns[i], &r, why);
+		checkpoint_reader_fini(&r);
+	}
+	free(lsns);
+	return can || fault_set(why, FAULT_OPERATOR,
+	                        "%s: the index cannot be brought back to entry %llu: there is no whole checkpoint of before, and the "
+	                        "journal is whole only from entry %llu on",
+	                        s->dir, (unsigned long long)lsn, (unsigned long long)first);
+}
+
+/* Checkpoints of entries after LSN speak of what will be no more. */
+static bool remove_checkpoints(struct store *s, lsn_t lsn, struct fault *why)
+{
+	lsn_t *lsns;
+	size_t count;
+	bool ok = checkpoint_list(s->journal.dir, &lsns, &count, why);
+
+	for (size_t i = 0; ok && i < count && lsns[i] > lsn; i++) {
+		char *path = checkpoint_path(s->journal.dir, lsns[i]);
+
+		ok = unlink(path) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot remove", path);
+		free(path);
+	}
+	free(lsns);
+	return ok && file_sync_dir(s->journal.dir, why);
+}
+
+static bool unmark_index(struct store *s, struct fault *why)
+{
+	char *path = must_printf("%s/index.boot", s->dir);
+	bool ok = unlink(path) == 0 || errno == ENOENT || fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot remove", path);
+
+	free(path);
+	return ok && file_sync_dir(s->dir, why);
+}
+
+/* The index without what was applied after LSN; the journal has been cut. */
+static bool bring_back(struct store *s, lsn_t lsn, struct fault *why)
+{
+	if (!make_index(s, NULL, lsn, why))
+		return false;
+	while (store_applied_lsn(s) < lsn) {
+		if (store_apply_to(s, lsn, SIZE_MAX, NULL, why) != STORE_OK)
+			return false;
+	}
+	return store_mark_index(s->dir, false, why);
+}
+
+enum store_result store_roll_back(struct store *s, lsn_t lsn, struct fault *why)
+{
+	bool is_applied = lsn < store_applied_lsn(s);
+	enum store_result result;
+
+	if (s->checkpoint != NULL) {
+		(void)fault_set(why, FAULT_TRANSIENT, "%s: a checkpoint is being made", s->dir);
+		return STORE_NO_SPACE;
+	}
+	if (is_applied && !can_go_back(s, lsn, why))
+		return STORE_CONFLICT;
+	/* From here on whoever opens it makes the index anew, with the journal whole or cut. */
+	if (is_applied && (!unmark_index(s, why) || !remove_checkpoints(s, lsn, why)))
+		result = STORE_FAILED;
+	else
+		result = journal_truncate_after(&s->journal, lsn, why);
+	if (result == STORE_OK && is_applied && !bring_back(s, lsn, why))
+		result = STORE_FAILED;
+	if (result == STORE_OK && !store_find_reign(s, why))
+		result = STORE_FAILED;
+	if (result == STORE_FAILED)
+		store_fail(s, why);
+	else
+		store_note_checkpoints(s);
+	return result;
 }

@@ -4,13 +4,14 @@
 
 #include <stdatomic.h>
 
+#include "cursor.h"
 #include "journal.h"
 #include "kv.h"
 #include "store.h"
 #include "store_view.h"
 
 /* Tables of the index (docs/formats.md, "Index"). */
-enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T_OP, T_OP_ORDER, T_COUNT };
+enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T_OP, T_OP_ORDER, T_SALVAGED, T_COUNT };
 extern const char *const store_tables[T_COUNT];
 
 /* Of the records' form, in "meta": an index or a checkpoint of another one is not read. */
@@ -21,7 +22,7 @@ extern const char *const store_tables[T_COUNT];
 #define OP_KEEP_LSNS 100000
 
 struct store {
-	char *dir;
+	char *dir, *salvage_dir;
 	int lock_fd;
 	unsigned keywords_max;
 	struct journal journal;
@@ -93,9 +94,16 @@ void changes_note(struct store_changes *c, mailbox_id_t mailbox, uint32_t what);
 /* store_turn.c: journal and apply E (its lsn, epoch and committed are filled in) in the present turn. */
 enum store_result turn_entry(struct store *s, struct entry *e);
 void store_fail(struct store *s, const struct fault *why);
-/* Remember the newest EPOCH entry. */
+/* Remember the newest EPOCH entry; find it anew. */
 void store_note_reign(struct store *s, const struct store_reign *r);
 struct store_reign store_reign_of(const struct entry *e);
+bool store_find_reign(struct store *s, struct fault *why);
+/* store_salvage.c: go on with what a crash has interrupted. */
+bool store_salvage_resume(struct store *s, struct fault *why);
+/* store_index.c: drop all entries after LSN, applied ones as well: the journal is cut and the index is as it was then. Crash-safe: what is
+ * left is the old state, or a cut journal with an index that is made anew at the next opening. OK; NO_SPACE with WHY set: not
+ * now, nothing changed; CONFLICT: the index cannot be made as it was then, nothing changed; FAILED: the store is, too. */
+enum store_result store_roll_back(struct store *s, lsn_t lsn, struct fault *why);
 /* Read entry LSN from the journal into A. */
 bool store_read_entry(struct store *s, lsn_t lsn, bool check_body, struct arena *a, struct entry *e_r, struct fault *why);
 
@@ -112,6 +120,7 @@ enum store_result op_expunge(struct store *s, const struct intent_expunge *in, s
 enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, struct arena *a,
                           struct intent_answer *out);
 enum store_result op_subscribe(struct store *s, const struct intent_subscribe *in, bool is_on, struct intent_answer *out);
+enum store_result op_salvage(struct store *s, const struct intent_salvage *in, struct arena *a, struct intent_answer *out);
 enum store_result op_epoch(struct store *s, const struct intent_epoch *in, struct intent_answer *out);
 /* STORE_NO_MAILBOX, STORE_FAILED, or OK. */
 enum store_result find_mailbox(struct store *s, struct bytes name, struct mailbox *m_r);

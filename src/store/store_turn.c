@@ -51,6 +51,10 @@ uint64_t intent_cost(const struct intent *in)
 		for (size_t i = 0; i < in->expunge.uid_count; i++)
 			cost += ((uint64_t)in->expunge.uids[i].last - in->expunge.uids[i].first + 1) * 4;
 		break;
+	case INTENT_SALVAGE:
+		cost += in->salvage.item->body.n + in->salvage.item->structure.n + in->salvage.item->acl.n + 4096 +
+		        KEYWORDS_MAX * KEYWORD_NAME_MAX;
+		break;
 	case INTENT_EPOCH:
 	case INTENT_DELETE:
 	case INTENT_SUBSCRIBE:
@@ -165,6 +169,8 @@ static enum store_result do_intent(struct store *s, struct intent *in, struct ar
 	case INTENT_SUBSCRIBE:
 	case INTENT_UNSUBSCRIBE:
 		return op_subscribe(s, &in->subscribe, in->op == INTENT_SUBSCRIBE, out);
+	case INTENT_SALVAGE:
+		return op_salvage(s, &in->salvage, a, out);
 	}
 	return STORE_BAD;
 }

@@ -1,0 +1,475 @@
+/* salvage.c - plays the suffix on what it touches, and compares the end with the beginning. */
+#include "salvage.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "map.h"
+
+struct box {
+	mailbox_id_t id;
+	epoch_t made_epoch; /* 0: of the common point */
+	lsn_t made_lsn;
+	struct bytes name, acl, partition;
+	struct bytes first_name, first_acl; /* of the common point */
+	epoch_t name_epoch, acl_epoch, gone_epoch; /* of the last change */
+	lsn_t name_lsn, acl_lsn, gone_lsn;         /* 0: none */
+	unsigned keyword_count;
+	struct bytes keywords[KEYWORDS_MAX];
+};
+
+struct mail {
+	struct box *box;
+	uint32_t uid;
+	epoch_t made_epoch; /* 0: of the common point */
+	lsn_t made_lsn;
+	lsn_t body;
+	int64_t internaldate;
+	struct bytes op_id;
+	uint8_t flags, first_flags;
+	uint64_t keywords, first_keywords;
+	modseq_t first_modseq;
+	epoch_t changed_epoch, gone_epoch;
+	lsn_t changed_lsn, gone_lsn; /* 0: not */
+};
+
+struct subscription {
+	struct bytes user, name;
+	bool is_on, was_on;
+	epoch_t epoch;
+	lsn_t lsn;
+};
+
+struct body {
+	struct bytes octets, structure;
+};
+
+struct salvage {
+	struct salvage_before before;
+	struct arena arena; /* all below */
+	struct map boxes, mails, subscriptions, bodies; /* by id; by mailbox and UID; by user NUL name; by LSN */
+	struct salvage_item *items;
+	size_t count, cap;
+};
+
+struct salvage *salvage_new(const struct salvage_before *before)
+{
+	struct salvage *s = must_calloc(1, sizeof(*s));
+
+	s->before = *before;
+	return s;
+}
+
+void salvage_free(struct salvage **sp)
+{
+	struct salvage *s = *sp;
+
+	if (s == NULL)
+		return;
+	*sp = NULL;
+	map_fini(&s->boxes);
+	map_fini(&s->mails);
+	map_fini(&s->subscriptions);
+	map_fini(&s->bodies);
+	arena_fini(&s->arena);
+	free(s->items);
+	free(s);
+}
+
+static bool unfit(struct fault *why, const struct entry *e, const char *what)
+{
+	return fault_set(why, FAULT_OPERATOR, "entry %llu of the suffix: %s", (unsigned long long)e->lsn, what);
+}
+
+/* The mailbox as the suffix has it so far, found at the common point when it is first named. NULL: there is none. */
+static struct box *find_box(struct salvage *s, mailbox_id_t id)
+{
+	struct box *b = map_get_u64(&s->boxes, id);
+	struct mailbox m;
+
+	if (b != NULL || !s->before.mailbox(s->before.arg, id, &m))
+		return b;
+	b = arena_zalloc(&s->arena, sizeof(*b));
+	b->id = id;
+	b->name = b->first_name = arena_copy(&s->arena, m.name);
+	b->acl = b->first_acl = arena_copy(&s->arena, m.acl);
+	b->partition = arena_copy(&s->arena, m.partition);
+	b->keyword_count = m.keyword_count;
+	for (unsigned i = 0; i < m.keyword_count; i++)
+		b->keywords[i] = arena_copy(&s->arena, m.keywords[i]);
+	(void)map_put_u64(&s->boxes, id, b);
+	return b;
+}
+
+static struct box *find_living_box(struct salvage *s, mailbox_id_t id)
+{
+	struct box *b = find_box(s, id);
+
+	return b == NULL || b->gone_lsn != 0 ? NULL : b;
+}
+
+static struct bytes mail_key(uint8_t to[12], mailbox_id_t mailbox, uint32_t uid)
+{
+	memcpy(to, &mailbox, 8);
+	memcpy(to + 8, &uid, 4);
+	return bytes_make(to, 12);
+}
+
+static struct mail *find_mail(struct salvage *s, struct box *b, uint32_t uid)
+{
+	uint8_t key[12];
+	struct mail *m = map_get(&s->mails, mail_key(key, b->id, uid));
+	struct message was;
+
+	if (m != NULL || b->made_epoch != 0 || !s->before.message(s->before.arg, b->id, uid, &was))
+		return m;
+	m = arena_zalloc(&s->arena, sizeof(*m));
+	m->box = b;
+	m->uid = uid;
+	m->flags = m->first_flags = (uint8_t)was.flags;
+	m->keywords = m->first_keywords = was.keywords;
+	m->first_modseq = was.modseq;
+	(void)map_put(&s->mails, bytes_make(key, 12), m);
+	return m;
+}
+
+static bool remove_mail(struct salvage *s, const struct entry *e, struct box *b, uint32_t uid, struct fault *why)
+{
+	struct mail *m = find_mail(s, b, uid);
+
+	if (m == NULL || m->gone_lsn != 0)
+		return unfit(why, e, "it removes a message that is not there");
+	m->gone_epoch = e->epoch;
+	m->gone_lsn = e->lsn;
+	return true;
+}
+
+static bool make_mail(struct salvage *s, const struct entry *e, mailbox_id_t mailbox, const struct mail *as, struct fault *why)
+{
+	struct box *b = find_living_box(s, mailbox);
+	struct mail *m;
+	uint8_t key[12];
+
+	if (b == NULL)
+		return unfit(why, e, "it brings a message to a mailbox that is not there");
+	m = arena_alloc(&s->arena, sizeof(*m));
+	*m = *as;
+	m->box = b;
+	m->made_epoch = e->epoch;
+	m->made_lsn = e->lsn;
+	if (map_put(&s->mails, mail_key(key, mailbox, m->uid), m) != NULL)
+		return unfit(why, e, "it uses a UID again");
+	return true;
+}
+
+static bool add_append(struct salvage *s, const struct entry *e, struct fault *why)
+{
+	struct body *body = arena_zalloc(&s->arena, sizeof(*body));
+
+	*body = (struct body){ e->body, e->structure };
+	(void)map_put_u64(&s->bodies, e->lsn, body);
+	for (size_t i = 0; i < e->count; i++) {
+		const struct entry_delivery *d = &e->deliveries[i];
+		const struct mail m = { .uid = d->uid, .body = e->lsn, .internaldate = d->internaldate, .op_id = e->op_id,
+			                .flags = d->flags, .keywords = d->keywords };
+
+		if (!make_mail(s, e, d->mailbox, &m, why))
+			return false;
+	}
+	return true;
+}
+
+static bool add_copy(struct salvage *s, const struct entry *e, struct fault *why)
+{
+	struct box *source = e->source == 0 ? NULL : find_living_box(s, e->source);
+
+	if (e->source != 0 && source == NULL)
+		return unfit(why, e, "it moves messages from a mailbox that is not there");
+	for (size_t i = 0; i < e->count; i++) {
+		const struct entry_copy *k = &e->copies[i];
+		const struct mail m = { .uid = k->uid, .body = k->body, .internaldate = k->internaldate, .flags = k->flags,
+			                .keywords = k->keywords };
+
+		if (!make_mail(s, e, e->mailbox, &m, why) || (source != NULL && !remove_mail(s, e, source, k->source, why)))
+			return false;
+	}
+	return true;
+}
+
+static bool add_flags(struct salvage *s, const struct entry *e, struct box *b, struct fault *why)
+{
+	for (size_t i = 0; i < e->count; i++) {
+		struct mail *m = find_mail(s, b, e->flags[i].uid);
+
+		if (m == NULL || m->gone_lsn != 0)
+			return unfit(why, e, "it changes a message that is not there");
+		m->flags = e->flags[i].flags;
+		m->keywords = e->flags[i].keywords;
+		m->changed_epoch = e->epoch;
+		m->changed_lsn = e->lsn;
+	}
+	return true;
+}
+
+static bool add_create(struct salvage *s, const struct entry *e, struct fault *why)
+{
+	struct box *b;
+
+	if (find_box(s, e->mailbox) != NULL)
+		return unfit(why, e, "it makes a mailbox that is there");
+	b = arena_zalloc(&s->arena, sizeof(*b));
+	b->id = e->mailbox;
+	b->made_epoch = b->name_epoch = e->epoch;
+	b->made_lsn = b->name_lsn = e->lsn;
+	b->name = arena_copy(&s->arena, e->name);
+	b->acl = arena_copy(&s->arena, e->acl);
+	b->partition = arena_copy(&s->arena, e->partition);
+	(void)map_put_u64(&s->boxes, b->id, b);
+	return true;
+}
+
+static bool add_rename(struct salvage *s, const struct entry *e, struct fault *why)
+{
+	for (size_t i = 0; i < e->count; i++) {
+		struct box *b = find_living_box(s, e->mailboxes[i]);
+
+		if (b == NULL)
+			return unfit(why, e, "it renames a mailbox that is not there");
+		b->name = arena_copy(&s->arena, e->names[i]);
+		b->name_epoch = e->epoch;
+		b->name_lsn = e->lsn;
+	}
+	return true;
+}
+
+static void add_subscribe(struct salvage *s, const struct entry *e)
+{
+	struct buffer key = { 0 };
+	struct subscription *sub;
+
+	buffer_add(&key, e->user);
+	buffer_add_u8(&key, '\0');
+	buffer_add(&key, e->name);
+	sub = map_get(&s->subscriptions, buffer_bytes(&key));
+	if (sub == NULL) {
+		sub = arena_zalloc(&s->arena, sizeof(*sub));
+		sub->user = arena_copy(&s->arena, e->user);
+		sub->name = arena_copy(&s->arena, e->name);
+		sub->was_on = s->before.is_subscribed(s->before.arg, e->user, e->name);
+		(void)map_put(&s->subscriptions, buffer_bytes(&key), sub);
+	}
+	buffer_fini(&key);
+	sub->is_on = e->is_on;
+	sub->epoch = e->epoch;
+	sub->lsn = e->lsn;
+}
+
+/* An entry about one mailbox that has to be there. */
+static bool add_to_box(struct salvage *s, const struct entry *e, struct fault *why)
+{
+	struct box *b = find_living_box(s, e->mailbox);
+
+	if (b == NULL)
+		return unfit(why, e, "its mailbox is not there");
+	if (e->type == ENTRY_FLAGS)
+		return add_flags(s, e, b, why);
+	if (e->type == ENTRY_DELETE) {
+		b->gone_epoch = e->epoch;
+		b->gone_lsn = e->lsn;
+	} else if (e->type == ENTRY_ACL) {
+		b->acl = arena_copy(&s->arena, e->acl);
+		b->acl_epoch = e->epoch;
+		b->acl_lsn = e->lsn;
+	} else if (e->type == ENTRY_KEYWORDS) {
+		b->keyword_count = (unsigned)e->count;
+		for (size_t i = 0; i < e->count; i++)
+			b->keywords[i] = arena_copy(&s->arena, e->names[i]);
+	} else {
+		for (size_t i = 0; i < e->count; i++) {
+			if (!remove_mail(s, e, b, e->uids[i], why))
+				return false;
+		}
+	}
+	return true;
+}
+
+bool salvage_add(struct salvage *s, const struct entry *e, struct fault *why)
+{
+	switch (e->type) {
+	case ENTRY_EPOCH:
+	case ENTRY_SALVAGED: /* what it names has been done at a master whose entry is lost, as this one is: it is done anew */
+		return true;
+	case ENTRY_CREATE:
+		return add_create(s, e, why);
+	case ENTRY_RENAME:
+		return add_rename(s, e, why);
+	case ENTRY_APPEND:
+		return add_append(s, e, why);
+	case ENTRY_COPY:
+		return add_copy(s, e, why);
+	case ENTRY_SUBSCRIBE:
+		add_subscribe(s, e);
+		return true;
+	case ENTRY_DELETE:
+	case ENTRY_ACL:
+	case ENTRY_KEYWORDS:
+	case ENTRY_FLAGS:
+	case ENTRY_EXPUNGE:
+		return add_to_box(s, e, why);
+	}
+	return unfit(why, e, "an entry of a type that is not known here");
+}
+
+/* The end against the beginning. */
+
+static struct salvage_item *add_item(struct salvage *s, enum salvage_kind kind, epoch_t epoch, lsn_t lsn)
+{
+	if (s->count == s->cap) {
+		s->cap = s->cap == 0 ? 64 : s->cap * 2;
+		s->items = must_realloc(s->items, s->cap, sizeof(*s->items));
+	}
+	s->items[s->count] = (struct salvage_item){ .kind = kind, .epoch = epoch, .lsn = lsn };
+	return &s->items[s->count++];
+}
+
+static struct salvage_item *add_box_item(struct salvage *s, enum salvage_kind kind, epoch_t epoch, lsn_t lsn, const struct box *b)
+{
+	struct salvage_item *item = add_item(s, kind, epoch, lsn);
+
+	item->mailbox = b->id;
+	item->mailbox_epoch = b->made_epoch;
+	item->name = b->name;
+	item->acl = b->acl;
+	item->partition = b->partition;
+	return item;
+}
+
+static void compare_box(struct salvage *s, const struct box *b)
+{
+	if (b->gone_lsn != 0) {
+		if (b->made_epoch == 0)
+			add_box_item(s, SALVAGE_DELETE, b->gone_epoch, b->gone_lsn, b)->name = b->first_name;
+		return;
+	}
+	if (b->made_epoch != 0) {
+		/* In its place among the names is when it got the one that it has. */
+		(void)add_box_item(s, SALVAGE_MAILBOX, b->name_epoch, b->name_lsn, b);
+		return;
+	}
+	if (!bytes_equal(b->name, b->first_name))
+		add_box_item(s, SALVAGE_RENAME, b->name_epoch, b->name_lsn, b)->from = b->first_name;
+	if (!bytes_equal(b->acl, b->first_acl))
+		add_box_item(s, SALVAGE_ACL, b->acl_epoch, b->acl_lsn, b)->from = b->first_acl;
+}
+
+static const struct bytes *keyword_names(struct salvage *s, const struct box *b, uint64_t mask, size_t *count_r)
+{
+	struct bytes *names;
+
+	*count_r = 0;
+	if (mask == 0)
+		return NULL;
+	names = arena_array(&s->arena, KEYWORDS_MAX, sizeof(*names));
+	for (unsigned i = 0; i < b->keyword_count; i++) {
+		if ((mask >> i & 1) != 0)
+			names[(*count_r)++] = b->keywords[i];
+	}
+	return names;
+}
+
+static bool compare_new_mail(struct salvage *s, const struct mail *m, struct fault *why)
+{
+	struct salvage_item *item = add_box_item(s, SALVAGE_MESSAGE, m->made_epoch, m->made_lsn, m->box);
+	const struct body *body = map_get_u64(&s->bodies, m->body);
+
+	item->uid = m->uid;
+	item->flags = m->flags;
+	item->keywords = keyword_names(s, m->box, m->keywords, &item->keyword_count);
+	item->internaldate = m->internaldate;
+	item->op_id = m->op_id;
+	if (body == NULL)
+		return s->before.body(s->before.arg, m->body, &item->body, &item->structure) ||
+		       fault_set(why, FAULT_OPERATOR, "the body of entry %llu, copied by entry %llu of the suffix, cannot be read",
+		                 (unsigned long long)m->body, (unsigned long long)m->made_lsn);
+	item->body = body->octets;
+	item->structure = body->structure;
+	return true;
+}
+
+static bool compare_mail(struct salvage *s, const struct mail *m, struct fault *why)
+{
+	struct salvage_item *item;
+
+	if (m->box->gone_lsn != 0)
+		return true; /* went with its mailbox */
+	if (m->made_epoch != 0)
+		return m->gone_lsn != 0 || compare_new_mail(s, m, why);
+	if (m->gone_lsn != 0) {
+		item = add_box_item(s, SALVAGE_EXPUNGE, m->gone_epoch, m->gone_lsn, m->box);
+	} else if (m->flags != m->first_flags || m->keywords != m->first_keywords) {
+		item = add_box_item(s, SALVAGE_FLAGS, m->changed_epoch, m->changed_lsn, m->box);
+		item->flags = (uint8_t)(m->flags & ~m->first_flags);
+		item->taken_flags = (uint8_t)(m->first_flags & ~m->flags);
+		item->keywords = keyword_names(s, m->box, m->keywords & ~m->first_keywords, &item->keyword_count);
+		item->taken_keywords = keyword_names(s, m->box, m->first_keywords & ~m->keywords, &item->taken_count);
+	} else {
+		return true;
+	}
+	item->uid = m->uid;
+	item->modseq = m->first_modseq;
+	return true;
+}
+
+static int phase(const struct salvage_item *item)
+{
+	if (item->kind == SALVAGE_MAILBOX || item->kind == SALVAGE_RENAME)
+		return 0;
+	return item->kind == SALVAGE_EXPUNGE || item->kind == SALVAGE_DELETE ? 2 : 1;
+}
+
+static int by_order(const void *x, const void *y)
+{
+	const struct salvage_item *a = x, *b = y;
+
+	if (phase(a) != phase(b))
+		return phase(a) - phase(b);
+	if (a->lsn != b->lsn)
+		return a->lsn < b->lsn ? -1 : 1;
+	if (a->mailbox != b->mailbox)
+		return a->mailbox < b->mailbox ? -1 : 1;
+	if (a->uid != b->uid)
+		return a->uid < b->uid ? -1 : 1;
+	return (int)a->kind - (int)b->kind;
+}
+
+bool salvage_items(struct salvage *s, const struct salvage_item **items_r, size_t *count_r, struct fault *why)
+{
+	struct map_iter boxes = { 0 }, mails = { 0 }, subscriptions = { 0 };
+	struct bytes key;
+	void *value;
+
+	s->count = 0;
+	while (map_next(&s->boxes, &boxes, &key, &value))
+		compare_box(s, value);
+	while (map_next(&s->mails, &mails, &key, &value)) {
+		if (!compare_mail(s, value, why))
+			return false;
+	}
+	while (map_next(&s->subscriptions, &subscriptions, &key, &value)) {
+		const struct subscription *sub = value;
+		struct salvage_item *item;
+
+		if (sub->is_on == sub->was_on)
+			continue;
+		item = add_item(s, SALVAGE_SUBSCRIBE, sub->epoch, sub->lsn);
+		item->user = sub->user;
+		item->name = sub->name;
+		item->is_on = sub->is_on;
+	}
+	if (s->count > 0)
+		qsort(s->items, s->count, sizeof(*s->items), by_order);
+	*items_r = s->items;
+	*count_r = s->count;
+	return true;
+}

@@ -220,20 +220,25 @@ enum kv_result index_del_modseq(struct kv_txn *t, mailbox_id_t mailbox, modseq_t
 	return kv_del(t, T_MODSEQ, bytes_make(key, key_modseq(key, mailbox, modseq, uid)));
 }
 
+bool index_decode_body(struct bytes value, struct index_body *b_r)
+{
+	struct cursor c = cursor_of(value);
+
+	if (!cursor_u32le(&c, &b_r->size) || !cursor_u64le(&c, &b_r->hash) || !cursor_u32le(&c, &b_r->refs))
+		return false;
+	b_r->structure = cursor_rest(&c);
+	return true;
+}
+
 enum kv_result index_body(struct kv_txn *t, lsn_t body, struct index_body *b_r)
 {
 	uint8_t key[KEY_MAX];
 	struct bytes value;
 	enum kv_result r = kv_get(t, T_BODY, bytes_make(key, key_u64(key, body)), &value);
-	struct cursor c;
 
 	if (r != KV_OK)
 		return r;
-	c = cursor_of(value);
-	if (!cursor_u32le(&c, &b_r->size) || !cursor_u64le(&c, &b_r->hash) || !cursor_u32le(&c, &b_r->refs))
-		return KV_FAILED;
-	b_r->structure = cursor_rest(&c);
-	return KV_OK;
+	return index_decode_body(value, b_r) ? KV_OK : KV_FAILED;
 }
 
 enum kv_result index_put_body(struct kv_txn *t, lsn_t body, const struct index_body *b)

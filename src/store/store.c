@@ -9,6 +9,7 @@
 #include "alloc.h"
 #include "file.h"
 #include "log.h"
+#include "store_copy.h"
 #include "store_private.h"
 
 #define MAP_DEFAULT (64ull << 30)
@@ -100,40 +101,61 @@ bool store_find_reign(struct store *s, struct fault *why)
 	return true;
 }
 
-static void free_store(struct store *s)
+static void close_parts(struct store *s)
 {
 	store_checkpoint_drop(s);
 	kv_close(&s->kv);
 	if (s->journal.dir != NULL)
 		journal_close(&s->journal);
-	file_close(&s->lock_fd);
+	s->journal = (struct journal){ 0 };
 	free(s->reign_text);
+	s->reign_text = NULL;
+	s->has_reign = false;
+}
+
+static void free_store(struct store *s)
+{
+	close_parts(s);
+	file_close(&s->lock_fd);
+	(void)pthread_mutex_destroy(&s->gate);
 	free(s->salvage_dir);
 	free(s->dir);
 	free(s);
 }
 
+/* Everything but the lock. */
+static bool open_parts(struct store *s, struct fault *why)
+{
+	const struct store_options o = { s->dir, s->map_size, s->segment_size, s->keywords_max };
+	char *journal = must_printf("%s/journal", s->dir);
+	bool ok = store_take_incoming(s->dir, why) && store_read_floor(s, why) &&
+	          journal_open(&s->journal, journal, s->segment_size == 0 ? SEGMENT_DEFAULT : s->segment_size, false, why) &&
+	          store_recover_index(s, &o, why) && store_find_reign(s, why) && store_salvage_resume(s, why);
+
+	free(journal);
+	if (!ok)
+		return false;
+	store_note_checkpoints(s);
+	log_event(LOG_INFO, "store.partition.opened", LOG_STR("dir", s->dir), LOG_U64("last", s->journal.last),
+	          LOG_U64("applied", store_applied_lsn(s)));
+	return true;
+}
+
 struct store *store_open(const struct store_options *o, struct fault *why)
 {
 	struct store *s = must_calloc(1, sizeof(*s));
-	char *journal = must_printf("%s/journal", o->dir);
-	bool ok;
 
 	s->dir = must_strdup(o->dir);
 	s->salvage_dir = must_printf("%s/salvage", o->dir);
 	s->lock_fd = -1;
 	s->keywords_max = o->keywords_max == 0 ? KEYWORDS_MAX : o->keywords_max;
-	ok = file_make_dirs(o->dir, 0700, why) && lock_dir(s, why) && store_take_incoming(o->dir, why) &&
-	     journal_open(&s->journal, journal, o->segment_size == 0 ? SEGMENT_DEFAULT : o->segment_size, false, why) &&
-	     store_recover_index(s, o, why) && store_find_reign(s, why) && store_salvage_resume(s, why);
-	free(journal);
-	if (!ok) {
+	s->map_size = o->map_size;
+	s->segment_size = o->segment_size;
+	(void)pthread_mutex_init(&s->gate, NULL);
+	if (!file_make_dirs(o->dir, 0700, why) || !lock_dir(s, why) || !open_parts(s, why)) {
 		free_store(s);
 		return NULL;
 	}
-	store_note_checkpoints(s);
-	log_event(LOG_INFO, "store.partition.opened", LOG_STR("dir", o->dir), LOG_U64("last", s->journal.last),
-	          LOG_U64("applied", store_applied_lsn(s)));
 	return s;
 }
 
@@ -145,9 +167,41 @@ void store_close(struct store **sp)
 	if (s == NULL)
 		return;
 	*sp = NULL;
-	if (kv_sync(s->kv, &why))
+	if (s->kv != NULL && kv_sync(s->kv, &why))
 		(void)store_mark_index(s->dir, true, &why);
 	free_store(s);
+}
+
+bool store_reopen_begin(struct store *s)
+{
+	bool may;
+
+	if (s->checkpoint != NULL)
+		return false;
+	(void)pthread_mutex_lock(&s->gate);
+	may = s->views == 0;
+	s->is_reopening = may;
+	(void)pthread_mutex_unlock(&s->gate);
+	return may;
+}
+
+bool store_reopen_run(struct store *s, struct fault *why)
+{
+	close_parts(s);
+	s->is_failed = false;
+	if (open_parts(s, why))
+		return true;
+	close_parts(s);
+	s->is_failed = true;
+	s->failure = *why;
+	return false;
+}
+
+void store_reopen_done(struct store *s)
+{
+	(void)pthread_mutex_lock(&s->gate);
+	s->is_reopening = false;
+	(void)pthread_mutex_unlock(&s->gate);
 }
 
 lsn_t store_last_lsn(const struct store *s)

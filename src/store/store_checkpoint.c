@@ -238,6 +238,30 @@ static bool add_entry(struct store *s, lsn_t lsn, struct bytes head, struct byte
 	return true;
 }
 
+bool store_source_weigh(struct store_source *src, lsn_t from, uint64_t *octets_r, struct fault *why)
+{
+	uint8_t start[KEY_MAX];
+	struct bytes key, value;
+	struct kv_txn *t = kv_read(src->s->kv, why);
+	struct kv_cursor *c;
+	bool has;
+
+	*octets_r = 0;
+	if (t == NULL)
+		return false;
+	c = kv_seek(t, T_BODY, bytes_make(start, key_u64(start, from)), &key, &value);
+	for (has = c != NULL; has && key_read_u64(key, 0) <= src->lsn; has = kv_next(c, &key, &value)) {
+		struct index_body b;
+
+		/* The head of an entry is little more than the structure, which the record has, too. */
+		if (index_decode_body(value, &b))
+			*octets_r += b.size + b.structure.n + ENTRY_HEADER;
+	}
+	kv_cursor_end(&c);
+	kv_end(&t);
+	return true;
+}
+
 bool store_source_bodies(struct store_source *src, lsn_t from, size_t max_bytes, struct buffer *out, lsn_t *next_r,
                          struct fault *why)
 {

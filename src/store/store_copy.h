@@ -17,8 +17,8 @@
  *	store_incoming_checkpoint(in, piece) ...     from offset store_incoming_size(in) on
  *	store_incoming_entry(in, raw) ...            from LSN store_incoming_next(in) on
  *	store_incoming_finish(in)                    all is checked and on the disk
- * The next store_open() of DIR finds it finished and takes it in the old one's place; before that the old one stays as it
- * is, whatever happens, and an unfinished one is never taken. */
+ * The next store_open() of DIR, or a store_reopen_run(), finds it finished and takes it in the old one's place; before that
+ * the old one stays as it is, whatever happens, and an unfinished one is never taken. */
 #ifndef ROOST_STORE_COPY_H
 #define ROOST_STORE_COPY_H
 
@@ -54,6 +54,9 @@ lsn_t store_source_lsn(const struct store_source *src);
 uint64_t store_source_size(const struct store_source *src);
 /* Add up to MAX octets from OFFSET to OUT; none: its end. */
 bool store_source_read(struct store_source *src, uint64_t offset, size_t max, struct buffer *out, struct fault *why);
+/* Octets of the entries with live bodies from LSN FROM on and none beyond the checkpoint, about. Takes a moment for each
+ * million of them. */
+bool store_source_weigh(struct store_source *src, lsn_t from, uint64_t *octets_r, struct fault *why);
 /* Add raw entries with live bodies, from LSN FROM on and none beyond the checkpoint, to OUT: as many as fit MAX_BYTES but
  * at least one. *next_r: where to go on; 0: that were all. false with WHY: unreadable or damaged here. */
 bool store_source_bodies(struct store_source *src, lsn_t from, size_t max_bytes, struct buffer *out, lsn_t *next_r,
@@ -63,6 +66,8 @@ bool store_source_bodies(struct store_source *src, lsn_t from, size_t max_bytes,
 
 struct store_incoming;
 
+/* LSN of the copy that was begun in DIR/incoming and is not finished; 0: none. */
+lsn_t store_incoming_begun(const char *dir);
 /* Begin in DIR/incoming, or go on with what is there for the same LSN; what is there for another is removed.
  * SEGMENT_SIZE as in struct store_options. NULL with WHY. One at a time for a directory. */
 struct store_incoming *store_incoming_open(const char *dir, lsn_t lsn, uint64_t segment_size, struct fault *why);
@@ -76,8 +81,26 @@ bool store_incoming_checkpoint(struct store_incoming *in, struct bytes piece, st
 /* Add one raw entry, with a higher LSN than all before and none beyond the checkpoint's. false with WHY: damaged, out of
  * order, or no room. */
 bool store_incoming_entry(struct store_incoming *in, struct bytes raw, struct fault *why);
-/* All is here: check that the checkpoint is whole, sync, and mark it for the next store_open(). false with WHY. The
- * caller closes either way. */
-bool store_incoming_finish(struct store_incoming *in, struct fault *why);
+/* All is here: check that the checkpoint is whole, sync, and mark it for the next store_open(). It is whole once FLOOR is
+ * applied: store_floor(). false with WHY. The caller closes either way. */
+bool store_incoming_finish(struct store_incoming *in, lsn_t floor, struct fault *why);
+
+/* ---- after a copy was taken ---- */
+
+/* The LSN that must be applied before bodies and index agree, as store_incoming_finish() was told; 0: they do. Remembered on
+ * the disk until store_pass_floor(), on the writer thread, finds that it is. */
+lsn_t store_floor(const struct store *s);
+void store_pass_floor(struct store *s);
+
+/* Close and open the partition under whoever holds S, in three steps as a flush. Between begin and done nothing but
+ * store_view_open() may be called, which answers FAULT_TRANSIENT.
+ *
+ * begin  false: a view is open, or a checkpoint is being made; nothing changed, try again. No turn is open, no flush
+ *        is running, no source is open
+ * run    on any thread; may take as long as store_open(). false with WHY: S is good only for store_close()
+ * done   views are opened again */
+bool store_reopen_begin(struct store *s);
+bool store_reopen_run(struct store *s, struct fault *why);
+void store_reopen_done(struct store *s);
 
 #endif

@@ -91,21 +91,81 @@ static bool swap(const char *dir, const char *incoming, struct fault *why)
 	return ok;
 }
 
+/* A file that holds an LSN in decimal. A missing one is 0. */
+static bool read_lsn(const char *path, lsn_t *lsn_r, struct fault *why)
+{
+	struct buffer is = { 0 };
+	struct bytes text;
+	int no = 0;
+	bool ok = true;
+
+	*lsn_r = 0;
+	if (file_read_all(path, 64, &is, &no, why)) {
+		text = buffer_bytes(&is);
+		ok = (text.n > 0 && text.p[text.n - 1] == '\n' &&
+		      bytes_to_u64(bytes_sub(text, 0, text.n - 1), UINT64_MAX, lsn_r)) ||
+		     fault_set(why, FAULT_OPERATOR, "%s: damaged; remove this partition's directory and take a copy anew", path);
+	} else {
+		ok = no == ENOENT;
+	}
+	buffer_fini(&is);
+	return ok;
+}
+
+static bool write_lsn(const char *path, lsn_t lsn, struct fault *why)
+{
+	char *text = must_printf("%llu\n", (unsigned long long)lsn);
+	bool ok = file_replace(path, bytes_of(text), 0600, why);
+
+	free(text);
+	return ok;
+}
+
 bool store_take_incoming(const char *dir, struct fault *why)
 {
 	char *incoming = must_printf("%s/incoming", dir), *complete = must_printf("%s/incoming/complete", dir);
-	char *old = must_printf("%s/journal.old", dir);
+	char *old = must_printf("%s/journal.old", dir), *floor = must_printf("%s/floor", dir);
 	bool ok = true;
+	lsn_t lsn;
 
 	if (exists(complete)) {
 		log_event(LOG_INFO, "store.copy.taken", LOG_STR("dir", dir));
-		ok = swap(dir, incoming, why) && remove_tree(incoming, 2, why);
+		ok = read_lsn(complete, &lsn, why) && swap(dir, incoming, why) && write_lsn(floor, lsn, why) &&
+		     remove_tree(incoming, 2, why);
 	}
 	ok = ok && remove_tree(old, 1, why);
 	free(incoming);
 	free(complete);
 	free(old);
+	free(floor);
 	return ok;
+}
+
+bool store_read_floor(struct store *s, struct fault *why)
+{
+	char *path = must_printf("%s/floor", s->dir);
+	bool ok = read_lsn(path, &s->floor, why);
+
+	free(path);
+	return ok;
+}
+
+lsn_t store_floor(const struct store *s)
+{
+	return s->floor;
+}
+
+void store_pass_floor(struct store *s)
+{
+	char *path;
+
+	if (s->floor == 0 || store_applied_lsn(s) < s->floor)
+		return;
+	/* Where it stays it is found passed again at the next start. */
+	path = must_printf("%s/floor", s->dir);
+	(void)unlink(path);
+	free(path);
+	s->floor = 0;
 }
 
 static bool drop_checkpoint(struct store_incoming *in)
@@ -171,25 +231,34 @@ static bool resume_segments(struct store_incoming *in, struct fault *why)
 /* The directory is for the copy of one checkpoint. */
 static bool is_for(const struct store_incoming *in)
 {
-	char *path = must_printf("%s/lsn", in->dir), *want = must_printf("%llu\n", (unsigned long long)in->lsn);
-	struct buffer is = { 0 };
-	bool ok = file_read_all(path, 64, &is, NULL, NULL) && bytes_equal_str(buffer_bytes(&is), want);
+	char *path = must_printf("%s/lsn", in->dir);
+	struct fault why;
+	lsn_t lsn;
+	bool ok = read_lsn(path, &lsn, &why) && lsn == in->lsn;
 
-	buffer_fini(&is);
 	free(path);
-	free(want);
 	return ok;
 }
 
 static bool begin(struct store_incoming *in, struct fault *why)
 {
-	char *path = must_printf("%s/lsn", in->dir), *want = must_printf("%llu\n", (unsigned long long)in->lsn);
-	bool ok = remove_tree(in->dir, 2, why) && file_make_dirs(in->journal, 0700, why) &&
-	          file_replace(path, bytes_of(want), 0600, why);
+	char *path = must_printf("%s/lsn", in->dir);
+	bool ok = remove_tree(in->dir, 2, why) && file_make_dirs(in->journal, 0700, why) && write_lsn(path, in->lsn, why);
 
 	free(path);
-	free(want);
 	return ok;
+}
+
+lsn_t store_incoming_begun(const char *dir)
+{
+	char *path = must_printf("%s/incoming/lsn", dir);
+	struct fault why;
+	lsn_t lsn;
+
+	if (!read_lsn(path, &lsn, &why))
+		lsn = 0;
+	free(path);
+	return lsn;
 }
 
 struct store_incoming *store_incoming_open(const char *dir, lsn_t lsn, uint64_t segment_size, struct fault *why)
@@ -303,7 +372,7 @@ bool store_incoming_entry(struct store_incoming *in, struct bytes raw, struct fa
 	return true;
 }
 
-bool store_incoming_finish(struct store_incoming *in, struct fault *why)
+bool store_incoming_finish(struct store_incoming *in, lsn_t floor, struct fault *why)
 {
 	char *complete = must_printf("%s/complete", in->dir), *path = checkpoint_path(in->journal, in->lsn);
 	bool ok = true;
@@ -320,7 +389,7 @@ bool store_incoming_finish(struct store_incoming *in, struct fault *why)
 		ok = fsync(in->fd) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: sync", in->path);
 	}
 	ok = ok && move(in->path, path, in->journal, why) && file_sync_dir(in->dir, why) &&
-	     file_replace(complete, BYTES_LIT("complete\n"), 0600, why);
+	     write_lsn(complete, floor, why);
 	free(complete);
 	free(path);
 	return ok;

@@ -25,6 +25,11 @@ struct store {
 	char *dir, *salvage_dir;
 	int lock_fd;
 	unsigned keywords_max;
+	uint64_t map_size, segment_size; /* as store_options has them */
+	lsn_t floor;       /* of the copy that this is; 0: none, or passed */
+	pthread_mutex_t gate; /* guards the two below */
+	size_t views;      /* open */
+	bool is_reopening; /* none may be opened */
 	struct journal journal;
 	struct kv *kv;
 	atomic_uint_fast64_t applied;
@@ -73,6 +78,7 @@ struct index_body {
 	uint32_t refs;
 	struct bytes structure;
 };
+bool index_decode_body(struct bytes value, struct index_body *b_r);
 enum kv_result index_body(struct kv_txn *t, lsn_t body, struct index_body *b_r);
 enum kv_result index_put_body(struct kv_txn *t, lsn_t body, const struct index_body *b);
 /* One reference more or less; the last takes the record away. */
@@ -141,5 +147,7 @@ void store_note_checkpoints(struct store *s);
 void store_checkpoint_drop(struct store *s);
 /* store_incoming.c: take a finished copy in the old partition's place, and remove what is left over of one. */
 bool store_take_incoming(const char *dir, struct fault *why);
+/* Set store_floor(). */
+bool store_read_floor(struct store *s, struct fault *why);
 
 #endif

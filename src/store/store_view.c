@@ -14,13 +14,35 @@ struct store_view {
 	lsn_t lsn;
 };
 
+static bool enter(struct store *s, struct fault *why)
+{
+	bool may;
+
+	(void)pthread_mutex_lock(&s->gate);
+	may = !s->is_reopening;
+	s->views += may;
+	(void)pthread_mutex_unlock(&s->gate);
+	return may || fault_set(why, FAULT_TRANSIENT, "%s: a copy is being put in its place", s->dir);
+}
+
+static void leave(struct store *s)
+{
+	(void)pthread_mutex_lock(&s->gate);
+	s->views--;
+	(void)pthread_mutex_unlock(&s->gate);
+}
+
 struct store_view *store_view_open(struct store *s, struct fault *why)
 {
-	struct store_view *v = must_calloc(1, sizeof(*v));
+	struct store_view *v;
 
+	if (!enter(s, why))
+		return NULL;
+	v = must_calloc(1, sizeof(*v));
 	v->store = s;
 	v->txn = kv_read(s->kv, why);
 	if (v->txn == NULL) {
+		leave(s);
 		free(v);
 		return NULL;
 	}
@@ -33,6 +55,7 @@ void store_view_close(struct store_view **v)
 	if (*v == NULL)
 		return;
 	kv_end(&(*v)->txn);
+	leave((*v)->store);
 	free(*v);
 	*v = NULL;
 }

@@ -231,7 +231,7 @@ static void copy_whole(struct store *s, const char *name, int break_off)
 			break_off += 3;
 		}
 	}
-	if (!store_incoming_finish(in, &why))
+	if (!store_incoming_finish(in, store_source_lsn(src) + 1, &why))
 		fail_msg("%s", why.what);
 	store_incoming_close(&in);
 	store_source_close(&src);
@@ -292,6 +292,82 @@ static void copy_by_a_checkpoint_is_the_same(void **state)
 	store_close(&f);
 	store_close(&m);
 	assert_int_equal(verify("taker"), 0);
+}
+
+static void open_partition_takes_a_copy_when_nobody_looks(void **state)
+{
+	struct store *m = must_open("giver2"), *f = must_open("taker2");
+	struct store_source *src;
+	struct store_view *v;
+	struct fault why;
+	uint64_t all, half;
+	char *a, *b;
+
+	(void)state;
+	reign(m, "m1");
+	some_life(m, 21);
+	checkpoint(m);
+	src = store_source_open(m, 0, &why);
+	assert_true(store_source_weigh(src, 1, &all, &why) && all > 0);
+	assert_true(store_source_weigh(src, store_source_lsn(src) / 2, &half, &why) && half < all);
+	store_source_close(&src);
+	some_life(f, 22);
+	assert_int_equal(store_floor(f), 0);
+	assert_int_equal(store_incoming_begun(options("taker2").dir), 0);
+	copy_whole(m, "taker2", 0);
+	assert_int_equal(store_incoming_begun(options("taker2").dir), store_checkpoint_lsn(m));
+	v = store_view_open(f, &why);
+	assert_non_null(v);
+	assert_false(store_reopen_begin(f));
+	store_view_close(&v);
+	assert_true(store_reopen_begin(f));
+	assert_null(store_view_open(f, &why));
+	assert_int_equal(why.kind, FAULT_TRANSIENT);
+	if (!store_reopen_run(f, &why))
+		fail_msg("%s", why.what);
+	store_reopen_done(f);
+	assert_int_equal(store_last_lsn(f), store_checkpoint_lsn(m));
+	a = dump(m);
+	b = dump(f);
+	assert_string_equal(a, b);
+	/* Whole one entry later, and that is known in another life, too. */
+	store_pass_floor(f);
+	assert_int_equal(store_floor(f), store_last_lsn(f) + 1);
+	store_close(&f);
+	f = must_open("taker2");
+	assert_int_equal(store_floor(f), store_last_lsn(f) + 1);
+	some_life(m, 23);
+	copy_entries(m, f);
+	store_pass_floor(f);
+	assert_int_equal(store_floor(f), 0);
+	store_close(&f);
+	f = must_open("taker2");
+	assert_int_equal(store_floor(f), 0);
+	free(a);
+	free(b);
+	store_close(&f);
+	store_close(&m);
+}
+
+static void partition_that_cannot_be_opened_again_says_so_and_closes(void **state)
+{
+	struct store *f = must_open("spoilt");
+	struct fault why;
+	char path[256];
+	FILE *file;
+
+	(void)state;
+	some_life(f, 24);
+	(void)snprintf(path, sizeof(path), "%s/floor", options("spoilt").dir);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	(void)fputs("soon", file);
+	(void)fclose(file);
+	assert_true(store_reopen_begin(f));
+	assert_false(store_reopen_run(f, &why));
+	assert_true(strstr(why.what, "/floor") != NULL);
+	assert_true(store_is_failed(f));
+	store_close(&f);
 }
 
 static void open_and_close(void *arg)
@@ -395,6 +471,8 @@ int main(void)
 		cmocka_unit_test(two_checkpoints_are_kept_and_one_is_wanted_after_so_much),
 		cmocka_unit_test(what_is_cut_or_changed_is_no_checkpoint),
 		cmocka_unit_test(copy_by_a_checkpoint_is_the_same),
+		cmocka_unit_test(open_partition_takes_a_copy_when_nobody_looks),
+		cmocka_unit_test(partition_that_cannot_be_opened_again_says_so_and_closes),
 		cmocka_unit_test(crash_while_a_copy_is_taken_leaves_the_old_or_the_new),
 		cmocka_unit_test(checkpoint_that_does_not_fit_leaves_nothing),
 	};

@@ -19,6 +19,8 @@ void replica_on_start(struct replica *r, const struct replica_event *ev)
 {
 	note_journal(r, ev);
 	r->heard_ms = r->now_ms;
+	r->promised_until = r->now_ms + replica_grace_ms(r);
+	r->promised_to = -1;
 }
 
 void replica_on_copied(struct replica *r, const struct replica_event *ev)

@@ -103,7 +103,7 @@ static void master_due(struct replica *r)
 
 static void follower_due(struct replica *r)
 {
-	uint64_t grace_ms = r->o.lease_ms + r->o.lease_ms / 4;
+	uint64_t grace_ms = replica_grace_ms(r);
 	member_set_t in_sync = r->in_sync;
 	bool is_own_reign = r->master == (int)r->o.self; /* of an earlier life */
 

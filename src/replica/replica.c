@@ -63,6 +63,25 @@ bool replica_lease_holds(const struct replica *r)
 	return r->now_ms < replica_act_until(r) || replica_act_until(r) == UINT64_MAX;
 }
 
+uint64_t replica_grace_ms(const struct replica *r)
+{
+	return r->o.lease_ms + r->o.lease_ms / 4;
+}
+
+/* Whether a master of before us may still act, by a beacon that we acknowledged. If the configuration names it, it has to follow
+ * us before anything is committed, and so has stopped; else there is only its lease. We asked without having acknowledged
+ * anything for longer than that; but the grant may be the answer to what an earlier life of ours asked. */
+static bool is_promised(const struct replica *r)
+{
+	if (r->now_ms >= r->promised_until)
+		return false;
+	for (size_t i = 0; i < r->o.count; i++) {
+		if (i != r->o.self && (r->promised_to < 0 || r->promised_to == (int)i) && (r->in_sync & MEMBER_BIT(i)) == 0)
+			return true;
+	}
+	return false;
+}
+
 void replica_advance(struct replica *r)
 {
 	member_set_t required = replica_required(r);
@@ -70,6 +89,8 @@ void replica_advance(struct replica *r)
 	struct replica_action *a;
 
 	if (r->role != REPLICA_MASTER || r->opened_lsn == 0)
+		return;
+	if (!r->is_opened && is_promised(r))
 		return;
 	/* PacificA, Commit Invariant: committed at the primary is within prepared at every replica. And section 2.5: without
 	 * the lease of every member the primary processes no request. */

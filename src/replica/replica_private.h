@@ -55,6 +55,9 @@ struct replica {
 	uint64_t heard_committed; /* by the master's last word; may be beyond what is durable here */
 	bool is_stuck;        /* our applied entries are not the master's: an operator must look */
 	uint64_t last_ask_ms;
+	/* By beacons that we acknowledged PROMISED_TO may act until then, by our clock. Kept when we become master. */
+	uint64_t promised_until;
+	int promised_to; /* -1: whoever; an earlier life may have acknowledged */
 
 	struct replica_peer peers[REPLICA_MEMBERS_MAX];
 	struct replica_actions *out;
@@ -73,6 +76,8 @@ void replica_advance(struct replica *r);
 bool replica_is_whole(const struct replica *r);
 /* Master: whether the lease of all required members holds now. */
 bool replica_lease_holds(const struct replica *r);
+/* How long a beacon that is acknowledged now may let its sender act: its lease, counted by a clock that is slower than ours. */
+uint64_t replica_grace_ms(const struct replica *r);
 /* Ask the directory, unless a question is open. */
 void replica_ask(struct replica *r, size_t master, member_set_t in_sync);
 void replica_set_gate(struct replica *r, bool is_open);

@@ -70,6 +70,8 @@ void turn_finish_flush(struct member *m)
 	}
 	if (m->sim->bug == BUG_ACK_EARLY && m->is_turn_open && m->disk.safe >= m->turn_last)
 		answer_turn(m, RESULT_OK);
+	if (m->sim->bug == BUG_APPLY_AHEAD && replica_role(m->core) != REPLICA_MASTER)
+		turn_commit(m, m->disk.safe);
 	member_tell(m, EVENT_LOCAL_DURABLE, m->disk.safe, 0);
 }
 
@@ -226,8 +228,6 @@ void turn_follow(struct member *m)
 	turn_start_flush(m);
 	if (m->sim->bug == BUG_ACK_UNSYNCED)
 		member_tell(m, EVENT_LOCAL_DURABLE, m->disk.last, 0);
-	if (m->sim->bug == BUG_APPLY_AHEAD && m->disk.safe > m->applied)
-		turn_commit(m, m->disk.safe);
 }
 
 void turn_truncate(struct member *m, uint64_t lsn)

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 
 from local import Lmtp
 from mupdate import Mupdate
@@ -295,8 +296,19 @@ class CyrusMurder:
         paths = [p for i in self.all for p in (f"{i.dir}/imapd.conf", f"{i.dir}/cyrus.conf", f"{i.dir}/names")]
         return {p: hashlib.sha256(open(p, "rb").read()).hexdigest() for p in paths}
 
-    def said(self, name):
-        """What NAME asked the mupdate server and was told: (verb, first argument, OK, NO, BAD or None)."""
+    def said(self, name, patience=5):
+        """What NAME asked the mupdate server and was told: (verb, first argument, OK, NO, BAD or None).
+
+        Answers that are on their way are waited for; who cut its connection has none to come.
+        """
+        end = time.monotonic() + patience
+        while True:
+            found = self.heard(name)
+            if all(status for _, _, status in found) or time.monotonic() > end:
+                return found
+            time.sleep(0.05)  # until the answers are there
+
+    def heard(self, name):
         found = []
         for talk in self.to_mupdate[name].talks:
             answers = dict(re.findall(rb"(?m)^(\w+) (OK|NO|BAD)\b", bytes(talk["S"])))
@@ -307,7 +319,9 @@ class CyrusMurder:
         return found
 
     def tails(self):
-        return "\n".join(i.tail() for i in self.all)
+        relays = {**self.service, **self.to_mupdate, **self.sync}
+        failures = [f"relay {name}: {why}" for name, r in relays.items() for why in r.failures]
+        return "\n".join([*failures, *(i.tail() for i in self.all)])
 
     def stop(self):
         for i in self.all:

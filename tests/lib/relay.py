@@ -14,7 +14,7 @@ class Relay:
         self.port = self.listener.getsockname()[1]
         self.target, self.records, self.source = target, records, source
         self.moved = threading.Condition()
-        self.open, self.talks, self.is_closed = set(), [], False
+        self.open, self.talks, self.failures, self.is_closed = set(), [], [], False
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -31,7 +31,8 @@ class Relay:
             target = self.target
         try:
             server = socket.create_connection(("127.0.0.1", target), 10, (self.source, 0))
-        except (OSError, TypeError):
+        except (OSError, TypeError) as e:
+            self.failures.append(f"to port {target}: {e!r}")
             client.close()
             return
         server.settimeout(None)

@@ -4,10 +4,12 @@ What a daemon logs goes to DIR/NAME.log. A test that ends with an error-level ev
 (`expect_event`), a core, or a daemon that does not stop cleanly, fails.
 """
 import base64
+import fcntl
 import hashlib
 import hmac
 import imaplib
 import os
+import random
 import re
 import signal
 import socket
@@ -22,10 +24,43 @@ ROOST = os.environ.get("ROOST", os.path.join(ROOT, "build", "src", "roost"))
 PASSWORD = "secret"
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+class Ports:
+    """Ports for daemons that are started later. They are none that the system gives to outgoing connections, as one of those
+    may be there first, and none that another test process has been given, which locks its octet of a file for as long as it
+    lives."""
+
+    FIRST = 10000
+
+    def __init__(self):
+        with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+            self.end = int(f.read().split()[0])
+        assert self.end > self.FIRST + 1000, f"the system uses ports from {self.end} on for outgoing connections"
+        self.given, self.locks = set(), None
+
+    def is_mine(self, port):
+        try:
+            fcntl.lockf(self.locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+        self.given.add(port)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+
+    def free(self):
+        if self.locks is None:
+            self.locks = os.open(f"{tempfile.gettempdir()}/roost-test-ports.{os.getuid()}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for _ in range(1000):
+            port = random.randrange(self.FIRST, self.end)
+            if port not in self.given and self.is_mine(port):
+                return port
+        raise AssertionError("no port is free")
+
+
+free_port = Ports().free
 
 
 def scram_line(name, password, iterations=4096):

@@ -32,6 +32,7 @@ test: deps-test
 bench: deps-test all
 	@packaging/install-deps bench
 	@bench/run
+	@bench/directory
 
 clean:
 	rm -rf build build-*

@@ -7,10 +7,31 @@
 #include "cursor.h"
 
 #define LIST_MAX (1u << 24)
+#define FLAG_SUMS 1
 
 uint64_t entry_hash(struct bytes b)
 {
 	return XXH3_64bits(b.p == NULL ? (const void *)"" : b.p, b.n);
+}
+
+void entry_sums(struct bytes body, struct buffer *to)
+{
+	if (body.n <= ENTRY_BLOCK)
+		return;
+	for (; body.n > 0; body = bytes_from(body, ENTRY_BLOCK))
+		buffer_add_u64le(to, entry_hash(bytes_sub(body, 0, ENTRY_BLOCK)));
+}
+
+bool entry_blocks_are_whole(struct bytes sums, uint64_t first, struct bytes b)
+{
+	struct cursor c = cursor_of(bytes_from(sums, first > sums.n / 8 ? sums.n : (size_t)first * 8));
+	uint64_t sum;
+
+	for (; b.n > 0; b = bytes_from(b, ENTRY_BLOCK)) {
+		if (!cursor_u64le(&c, &sum) || sum != entry_hash(bytes_sub(b, 0, ENTRY_BLOCK)))
+			return false;
+	}
+	return true;
 }
 
 /* The checksum's own eight octets, at 40, do not count. */
@@ -94,6 +115,8 @@ static void write_data(struct buffer *b, const struct entry *e)
 		buffer_add_u64le(b, e->body_hash);
 		buffer_add_bytes32(b, e->op_id);
 		buffer_add_bytes32(b, e->structure);
+		if (e->sums.n > 0)
+			buffer_add(b, e->sums);
 		write_list(b, e);
 		break;
 	case ENTRY_FLAGS:
@@ -130,7 +153,7 @@ void entry_write(struct buffer *to, const struct entry *e)
 	buffer_add_u32le(to, 0);
 	buffer_add_u32le(to, (uint32_t)e->body.n);
 	buffer_add_u8(to, (uint8_t)e->type);
-	buffer_add_u8(to, 0);
+	buffer_add_u8(to, e->sums.n > 0 ? FLAG_SUMS : 0);
 	buffer_add_u16le(to, 0);
 	buffer_add_u64le(to, e->lsn);
 	buffer_add_u64le(to, e->epoch);
@@ -155,8 +178,9 @@ bool entry_header_read(struct bytes raw, struct entry_header *h_r)
 	    !cursor_u64le(&c, &h_r->checksum))
 		return false;
 	h_r->type = (enum entry_type)type;
+	h_r->has_sums = flags == FLAG_SUMS && type == ENTRY_APPEND && h_r->body_size > ENTRY_BLOCK;
 	/* What a later version may mean by these is not known here. */
-	if (flags != 0 || zero != 0)
+	if ((flags != 0 && !h_r->has_sums) || zero != 0)
 		return false;
 	return h_r->head_size >= ENTRY_HEADER && h_r->head_size <= ENTRY_HEAD_MAX && h_r->body_size <= ENTRY_BODY_MAX &&
 	       ((type >= ENTRY_EPOCH && type <= ENTRY_SUBSCRIBE) || type == ENTRY_SALVAGED) && h_r->lsn > 0;
@@ -247,7 +271,15 @@ static bool read_list(struct cursor *c, struct arena *a, struct entry *e)
 	return true;
 }
 
-static bool read_data(struct cursor *c, struct arena *a, struct entry *e)
+static bool read_append(struct cursor *c, struct arena *a, struct entry *e, const struct entry_header *h)
+{
+	size_t sums = h->has_sums ? ((size_t)(h->body_size - 1) / ENTRY_BLOCK + 1) * 8 : 0;
+
+	return cursor_u64le(c, &e->body_hash) && cursor_bytes32(c, OP_ID_MAX, &e->op_id) &&
+	       cursor_bytes32(c, STRUCTURE_MAX, &e->structure) && cursor_bytes(c, sums, &e->sums) && read_list(c, a, e);
+}
+
+static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const struct entry_header *h)
 {
 	uint8_t on;
 
@@ -267,8 +299,7 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e)
 	case ENTRY_KEYWORDS:
 		return cursor_u64le(c, &e->mailbox) && read_list(c, a, e) && e->count <= KEYWORDS_MAX;
 	case ENTRY_APPEND:
-		return cursor_u64le(c, &e->body_hash) && cursor_bytes32(c, OP_ID_MAX, &e->op_id) &&
-		       cursor_bytes32(c, STRUCTURE_MAX, &e->structure) && read_list(c, a, e);
+		return read_append(c, a, e, h);
 	case ENTRY_FLAGS:
 	case ENTRY_EXPUNGE:
 		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && read_list(c, a, e);
@@ -336,9 +367,10 @@ bool entry_read(struct bytes head, struct bytes body, bool check_body, struct ar
 	e_r->committed = h.committed;
 	e_r->body = body;
 	c = cursor_of(bytes_from(head, ENTRY_HEADER));
-	if (!read_data(&c, a, e_r) || !cursor_at_end(&c) || !makes_sense(e_r, h.body_size))
+	if (!read_data(&c, a, e_r, &h) || !cursor_at_end(&c) || !makes_sense(e_r, h.body_size))
 		return fault_set(why, FAULT_OPERATOR, "entry %llu is malformed", (unsigned long long)h.lsn);
-	if (check_body && (body.n != h.body_size || (h.type == ENTRY_APPEND && entry_hash(body) != e_r->body_hash)))
+	if (check_body && (body.n != h.body_size || (h.type == ENTRY_APPEND && entry_hash(body) != e_r->body_hash) ||
+	                   (h.has_sums && !entry_blocks_are_whole(e_r->sums, 0, body))))
 		return fault_set(why, FAULT_OPERATOR, "the body of entry %llu has a wrong checksum", (unsigned long long)h.lsn);
 	return true;
 }

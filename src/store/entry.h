@@ -30,6 +30,8 @@ enum entry_type {
 #define ENTRY_HEAD_MAX (64u << 20)
 #define ENTRY_BODY_MAX (1u << 30)
 #define SALVAGED_KEY_MAX 64
+/* A longer body has a hash for each block of so many octets, the last may be shorter: a part is checked without the rest. */
+#define ENTRY_BLOCK (64u << 10)
 
 struct entry_delivery {
 	mailbox_id_t mailbox;
@@ -64,6 +66,7 @@ struct entry {
 	lsn_t committed;    /* known when it was made: that of the master */
 	struct bytes body;  /* APPEND */
 	uint64_t body_hash; /* APPEND */
+	struct bytes sums;  /* APPEND: u64 each, the hashes of the body's blocks; none if it is one block, or of an old version */
 
 	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY: the target */
 	modseq_t modseq;      /* FLAGS EXPUNGE COPY */
@@ -97,6 +100,7 @@ bool entry_read(struct bytes head, struct bytes body, bool check_body, struct ar
 struct entry_header {
 	uint32_t head_size, body_size;
 	enum entry_type type;
+	bool has_sums;
 	lsn_t lsn;
 	epoch_t epoch;
 	lsn_t committed;
@@ -106,5 +110,9 @@ bool entry_header_read(struct bytes raw, struct entry_header *h_r);
 /* Whether the head's checksum is right. */
 bool entry_head_is_whole(struct bytes head);
 uint64_t entry_hash(struct bytes b);
+/* Append the hashes of BODY's blocks, if it has more than one. */
+void entry_sums(struct bytes body, struct buffer *to);
+/* Whether B, which begins with block FIRST of a body, has the hashes that SUMS says. */
+bool entry_blocks_are_whole(struct bytes sums, uint64_t first, struct bytes b);
 
 #endif

@@ -241,35 +241,85 @@ static bool find_segment(struct journal *j, lsn_t lsn, struct segment **s_r)
 	return true;
 }
 
-bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct bytes *body_r, struct fault *why)
+/* Where entry LSN is. False with WHY: there is none, or its header is damaged. */
+static bool locate(struct journal *j, lsn_t lsn, struct segment **s_r, uint64_t *off_r, struct fault *why)
 {
 	struct segment *s = NULL;
-	struct entry_header h;
-	uint64_t off = 0, size = 0;
-	const uint8_t *map = NULL;
 	bool found;
 
 	(void)pthread_mutex_lock(&j->lock);
 	found = lsn > 0 && find_segment(j, lsn, &s);
 	if (found && s->is_sparse) {
-		found = segment_find_sparse(s, lsn, &off);
+		found = segment_find_sparse(s, lsn, off_r);
 	} else if (found) {
 		if (!s->is_scanned)
 			segment_scan(j, s);
 		found = lsn - s->first < s->offset_count;
-		off = found ? s->offsets[lsn - s->first] : 0;
-	}
-	if (found) {
-		size = s->size;
-		map = s->map;
+		*off_r = found ? s->offsets[lsn - s->first] : 0;
 	}
 	(void)pthread_mutex_unlock(&j->lock);
+	*s_r = s;
 	if (!found)
 		return fault_set(why, FAULT_OPERATOR, "%s: there is no entry %llu", j->dir, (unsigned long long)lsn);
-	if (off == 0)
+	if (*off_r == 0 || *off_r > s->size)
 		return fault_set(why, FAULT_OPERATOR, "%s: the header of entry %llu is damaged; restore this member from the other",
 		                 s->path, (unsigned long long)lsn);
-	if (off > size || !entry_header_read(bytes_make(map + off, (size_t)(size - off)), &h) || h.lsn != lsn ||
+	return true;
+}
+
+static bool read_exactly(const struct segment *s, uint64_t off, size_t n, struct buffer *to, struct fault *why)
+{
+	uint8_t *at = buffer_reserve(to, n);
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t got = pread(s->fd, at + done, n - done, (off_t)(off + done));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return fault_errno(why, FAULT_OPERATOR, errno, "%s: at %llu", s->path, (unsigned long long)(off + done));
+		if (got == 0)
+			return fault_set(why, FAULT_OPERATOR, "%s: ends before %llu", s->path, (unsigned long long)(off + n));
+		done += (size_t)got;
+	}
+	to->n += n;
+	return true;
+}
+
+bool journal_read(struct journal *j, lsn_t lsn, enum journal_part part, uint64_t from, size_t n, struct buffer *to, struct fault *why)
+{
+	struct segment *s;
+	struct entry_header h;
+	struct buffer header = { 0 };
+	uint64_t off, size;
+	bool ok = locate(j, lsn, &s, &off, why) && read_exactly(s, off, ENTRY_HEADER, &header, why);
+
+	if (ok && (!entry_header_read(buffer_bytes(&header), &h) || h.lsn != lsn || (uint64_t)h.head_size + h.body_size > s->size - off))
+		ok = fault_set(why, FAULT_OPERATOR, "%s: the header of entry %llu at %llu is damaged", s->path, (unsigned long long)lsn,
+		               (unsigned long long)off);
+	buffer_fini(&header);
+	if (!ok)
+		return false;
+	size = part == JOURNAL_HEAD ? h.head_size : h.body_size;
+	off += part == JOURNAL_HEAD ? 0 : h.head_size;
+	from = from > size ? size : from;
+	n = n > size - from ? (size_t)(size - from) : n;
+	return read_exactly(s, off + from, n, to, why);
+}
+
+bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct bytes *body_r, struct fault *why)
+{
+	struct segment *s;
+	struct entry_header h;
+	uint64_t off, size;
+	const uint8_t *map;
+
+	if (!locate(j, lsn, &s, &off, why))
+		return false;
+	map = s->map;
+	size = s->size;
+	if (!entry_header_read(bytes_make(map + off, (size_t)(size - off)), &h) || h.lsn != lsn ||
 	    (uint64_t)h.head_size + h.body_size > size - off)
 		return fault_set(why, FAULT_OPERATOR, "%s: entry %llu at %llu is damaged; restore this member from the other",
 		                 s->path, (unsigned long long)lsn, (unsigned long long)off);

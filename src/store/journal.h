@@ -102,6 +102,10 @@ epoch_t journal_epoch_at(const struct journal *j, lsn_t lsn);
 /* Octets of durable entry LSN, in mapped memory that lives as long as the journal. Any thread. False with WHY: there is
  * none, or its header is damaged. Checksums are entry_read()'s. */
 bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct bytes *body_r, struct fault *why);
+/* Append to TO the octets of durable entry LSN's head, or its body, from FROM on, at most N, read from the file: a disk that
+ * cannot read them is a fault. Any thread. False with WHY: there is none, or unreadable; TO may have grown room, not octets. */
+enum journal_part { JOURNAL_HEAD, JOURNAL_BODY };
+bool journal_read(struct journal *j, lsn_t lsn, enum journal_part part, uint64_t from, size_t n, struct buffer *to, struct fault *why);
 uint64_t journal_used(struct journal *j);
 /* First LSN from which on no entry is missing. Any thread. */
 lsn_t journal_first_whole(struct journal *j);

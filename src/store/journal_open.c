@@ -323,6 +323,21 @@ static lsn_t segment_end(const struct journal *j, const struct segment *s)
 	return j->last + 1;
 }
 
+/* Note the entries from NEXT on between AT and END. Returns which comes next. */
+static lsn_t note_run(struct segment *s, lsn_t next, lsn_t stop, uint64_t at, uint64_t end)
+{
+	struct entry_header h;
+
+	while (next < stop && next_entry(s, next, &at, end, &h)) {
+		for (; next < h.lsn && next < stop; next++)
+			segment_note(s, 0);
+		segment_note(s, at);
+		next = h.lsn + 1;
+		at += journal_padded((uint64_t)h.head_size + h.body_size);
+	}
+	return next;
+}
+
 /* Note where the entries before STOP begin, by their heads only. What is damaged is passed over: it is missing, all else is there. */
 static void note_entries(struct segment *s, lsn_t stop)
 {
@@ -330,21 +345,19 @@ static void note_entries(struct segment *s, lsn_t stop)
 	lsn_t first, next = s->first;
 
 	s->offset_count = 0;
-	while (next < stop && next_batch(s, next, &off, &bytes, &first)) {
-		uint64_t at = off + BATCH_HEADER, end = at + bytes;
-		struct entry_header h;
+	while (next < stop) {
+		uint64_t was = off;
+		bool has = next_batch(s, next, &off, &bytes, &first);
 
-		/* A damaged batch header leaves its entries without one: they are missing. */
+		/* Without its batch's header an entry is still one. */
+		if (off > was)
+			next = note_run(s, next, stop, was + BATCH_HEADER, has ? off : s->size);
+		if (!has)
+			break;
 		for (; next < first && next < stop; next++)
 			segment_note(s, 0);
-		while (next < stop && next_entry(s, next, &at, end, &h)) {
-			for (; next < h.lsn && next < stop; next++)
-				segment_note(s, 0);
-			segment_note(s, at);
-			next = h.lsn + 1;
-			at += journal_padded((uint64_t)h.head_size + h.body_size);
-		}
-		off = end;
+		next = note_run(s, next, stop, off + BATCH_HEADER, off + BATCH_HEADER + bytes);
+		off += BATCH_HEADER + bytes;
 	}
 	s->used = off;
 	s->is_scanned = true;

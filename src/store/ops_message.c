@@ -165,8 +165,13 @@ enum store_result op_append(struct store *s, struct intent_append *in, struct in
 	else if (in->target_count > 0)
 		result = in->targets[0].result;
 	if (e.count > 0) {
+		struct buffer sums = { 0 };
+
 		e.body_hash = entry_hash(in->body);
+		entry_sums(in->body, &sums);
+		e.sums = buffer_bytes(&sums);
 		result = turn_entry(s, &e);
+		buffer_fini(&sums);
 	}
 	arena_fini(&a);
 	return result;

@@ -44,6 +44,7 @@ enum store_result {
 	STORE_NO_SPACE,    /* disk or index full; reading goes on */
 	STORE_NOT_MASTER,  /* never from the store itself: for whoever answers intents that no turn took */
 	STORE_GONE,        /* entries that were asked for are not in the journal any more */
+	STORE_DAMAGED,     /* of a read: what the disk has is not what was written */
 	STORE_FAILED,      /* an operator's fault, logged: the outcome is unknown if it comes after the turn was sent */
 };
 

@@ -202,23 +202,53 @@ enum store_result store_view_body_size(struct store_view *v, lsn_t body, uint32_
 	return result(v, r, why);
 }
 
-enum store_result store_view_body(struct store_view *v, lsn_t body, uint64_t off, size_t n, bool check_whole,
-                                  struct buffer *out, struct fault *why)
+/* The hashes of the body's blocks, from its entry's head, which is checked. False: there are none to be had. */
+static bool read_sums(struct store_view *v, lsn_t body, const struct index_body *b, struct arena *a, struct bytes *sums_r)
+{
+	struct buffer head = { 0 };
+	struct entry e;
+	struct fault why;
+	bool ok = b->size > ENTRY_BLOCK && journal_read(&v->store->journal, body, JOURNAL_HEAD, 0, SIZE_MAX, &head, &why) &&
+	          entry_read(buffer_bytes(&head), BYTES_NONE, false, a, &e, &why) && e.sums.n > 0 && e.body_hash == b->hash;
+
+	if (ok)
+		*sums_r = arena_copy(a, e.sums);
+	buffer_fini(&head);
+	return ok;
+}
+
+enum store_result store_view_body(struct store_view *v, lsn_t body, uint64_t off, size_t n, struct buffer *out, struct fault *why)
 {
 	struct index_body b;
-	struct bytes head, all;
+	struct arena a = { 0 };
+	struct bytes sums = BYTES_NONE, got;
+	uint64_t first = 0, last;
+	size_t start = out->n;
+	bool ok;
 	enum kv_result r = index_body(v->txn, body, &b);
 
 	if (r != KV_OK)
 		return result(v, r, why);
-	if (!journal_find(&v->store->journal, body, &head, &all, why))
-		return STORE_FAILED;
-	if (all.n != b.size || ((check_whole || (off == 0 && n >= all.n)) && entry_hash(all) != b.hash)) {
-		(void)fault_set(why, FAULT_OPERATOR, "%s: the body of entry %llu has a wrong checksum; restore this member from the other",
-		                v->store->dir, (unsigned long long)body);
-		return STORE_FAILED;
+	off = off > b.size ? b.size : off;
+	n = n > b.size - off ? (size_t)(b.size - off) : n;
+	last = b.size;
+	if (read_sums(v, body, &b, &a, &sums)) {
+		first = off / ENTRY_BLOCK * ENTRY_BLOCK;
+		last = (off + n + ENTRY_BLOCK - 1) / ENTRY_BLOCK * ENTRY_BLOCK;
+		last = last > b.size ? b.size : last;
 	}
-	buffer_add(out, bytes_sub(all, off > all.n ? all.n : (size_t)off, n));
+	ok = journal_read(&v->store->journal, body, JOURNAL_BODY, first, (size_t)(last - first), out, why);
+	got = bytes_from(buffer_bytes(out), start);
+	if (ok && (got.n != last - first || (sums.n > 0 ? !entry_blocks_are_whole(sums, first / ENTRY_BLOCK, got) : entry_hash(got) != b.hash)))
+		ok = fault_set(why, FAULT_OPERATOR, "%s: the body of entry %llu has a wrong checksum", v->store->dir, (unsigned long long)body);
+	arena_fini(&a);
+	if (!ok) {
+		out->n = start;
+		return STORE_DAMAGED;
+	}
+	if (off > first && n > 0)
+		memmove(out->p + start, out->p + start + (off - first), n);
+	out->n = start + n;
 	return STORE_OK;
 }
 

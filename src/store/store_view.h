@@ -103,10 +103,10 @@ enum store_result store_view_structure(struct store_view *v, lsn_t body, struct 
 /* Octets of the body; NO_MAILBOX: no such body. */
 enum store_result store_view_body_size(struct store_view *v, lsn_t body, uint32_t *size_r, struct fault *why);
 /* Add octets OFF.. of the body, at most N of them, to OUT (clamped to what there is). Reads the disk: blocks for that long.
- * A whole body's hash is checked, and so is a part's if CHECK_WHOLE, for the price of reading all of it. NO_MAILBOX: no
- * such body. FAILED: unreadable or its checksum is wrong: OUT is unchanged, the fault names segment and offset. */
-enum store_result store_view_body(struct store_view *v, lsn_t body, uint64_t off, size_t n, bool check_whole,
-				  struct buffer *out, struct fault *why);
+ * What is added was read now and its hashes are right: those of the blocks it is in (entry.h), or the body's, which is read
+ * whole, where it has one block or is of an old version. NO_MAILBOX: no such body. DAMAGED with WHY: the disk cannot read
+ * it, or a hash is wrong; OUT is unchanged. */
+enum store_result store_view_body(struct store_view *v, lsn_t body, uint64_t off, size_t n, struct buffer *out, struct fault *why);
 
 /* Names USER subscribed to, in octet order. */
 struct view_subscriptions {

@@ -79,6 +79,7 @@ enum cmd_step answer_store_result(struct session *s, struct command *cmd, enum s
 			return answer_no(cmd, "XNOTMASTER", "not the master any more");
 		return answer_no(cmd, "UNAVAILABLE", "not the master any more");
 	case STORE_GONE: /* never of an intent */
+	case STORE_DAMAGED:
 	case STORE_FAILED:
 		break;
 	}

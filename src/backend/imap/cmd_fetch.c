@@ -1,7 +1,10 @@
 /* FETCH, UID FETCH (RFC 3501 sections 6.4.5 and 7.4.2).
  *
  * If a body is asked for without PEEK, \Seen is set first, for all messages at once, and committed; then the answers go out
- * message by message as fast as the client takes them. ENVELOPE and structures are the texts kept since the message came. */
+ * message by message as fast as the client takes them. ENVELOPE and structures are the texts kept since the message came.
+ *
+ * A message's answer goes out when all of it could be read. One whose octets are damaged is left out, the others are
+ * answered, and the command ends with NO. */
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -21,6 +24,8 @@ struct fetching {
 	bool wants_uid, wants_flags, wants_modseq;
 	const struct uid_range *seen; /* set by this command: their FLAGS are told too */
 	size_t seen_count;
+	bool is_broken; /* a message could not be read */
+	struct fault why;
 };
 
 static bool was_set_seen(const struct fetching *f, uint32_t uid)
@@ -38,8 +43,10 @@ static bool was_set_seen(const struct fetching *f, uint32_t uid)
 	return low < f->seen_count && f->seen[low].first <= uid;
 }
 
-/* One message's answer: pieces in LINE, which is handed over where a large body comes between. */
+/* One message's answer, in pieces: LINE is the last, and becomes one where a large body comes between. */
 struct output {
+	struct buffer *pieces;
+	size_t count, cap;
 	struct session *s;
 	struct store_view *v;
 	const struct mailbox *m;
@@ -65,27 +72,56 @@ static void free_lent(void *arg)
 	free(arg);
 }
 
+/* Take B, which is then empty, as the next piece. */
+static void add_piece(struct output *o, struct buffer *b)
+{
+	if (o->count == o->cap) {
+		o->cap = o->cap == 0 ? 4 : o->cap * 2;
+		o->pieces = must_realloc(o->pieces, o->cap, sizeof(*o->pieces));
+	}
+	o->pieces[o->count++] = *b;
+	*b = (struct buffer){ 0 };
+}
+
+/* Send all pieces, or drop them. */
+static void end_pieces(struct output *o, bool is_sent)
+{
+	struct conn *c = o->s->client.conn;
+
+	for (size_t i = 0; i < o->count; i++) {
+		struct buffer *b = &o->pieces[i];
+
+		if (is_sent && b->n >= FETCH_LENT && c != NULL) {
+			conn_write_lent(c, buffer_bytes(b), free_lent, b->p);
+			continue;
+		}
+		if (is_sent)
+			session_write(o->s, buffer_bytes(b));
+		buffer_fini(b);
+	}
+	free(o->pieces);
+}
+
 /* A literal of LEN octets of the body from OFF on. */
-static void write_body(struct output *o, uint64_t off, uint64_t len, bool is_whole)
+static void write_body(struct output *o, uint64_t off, uint64_t len)
 {
 	struct buffer body = { 0 };
 
 	imap_write_literal_head(&o->line, len, false);
 	if (len == 0)
 		return;
-	if (store_view_body(o->v, o->msg->body, off, (size_t)len, is_whole, &body, &o->why) != STORE_OK || body.n != len) {
+	if (store_view_body(o->v, o->msg->body, off, (size_t)len, &body, &o->why) != STORE_OK || body.n != len) {
 		o->is_broken = true;
 		buffer_fini(&body);
 		return;
 	}
-	if (len < FETCH_LENT || o->s->client.conn == NULL) {
+	if (len < FETCH_LENT) {
 		buffer_add(&o->line, buffer_bytes(&body));
 		buffer_fini(&body);
 		return;
 	}
-	session_write(o->s, buffer_bytes(&o->line));
-	buffer_clear(&o->line);
-	conn_write_lent(o->s->client.conn, buffer_bytes(&body), free_lent, body.p);
+	add_piece(o, &o->line);
+	add_piece(o, &body);
 }
 
 static void clamp(const struct fetch_item *item, uint64_t *off, uint64_t *len)
@@ -115,7 +151,7 @@ static void write_fields(struct output *o, const struct fetch_item *item, uint64
 	struct buffer header = { 0 }, picked = { 0 };
 	uint64_t from = 0, n;
 
-	if (len > 0 && store_view_body(o->v, o->msg->body, off, (size_t)len, false, &header, &o->why) != STORE_OK)
+	if (len > 0 && store_view_body(o->v, o->msg->body, off, (size_t)len, &header, &o->why) != STORE_OK)
 		o->is_broken = true;
 	mime_header_fields(&picked, buffer_bytes(&header), item->fields, item->field_count, item->kind == SECTION_FIELDS_NOT);
 	n = picked.n;
@@ -145,7 +181,7 @@ static void write_section(struct output *o, const struct fetch_item *item)
 		return;
 	}
 	clamp(item, &off, &len);
-	write_body(o, off, len, off == 0 && len == o->msg->size);
+	write_body(o, off, len);
 }
 
 static void write_rfc822(struct output *o, enum fetch_type type)
@@ -158,7 +194,7 @@ static void write_rfc822(struct output *o, enum fetch_type type)
 		buffer_add_str(&o->line, "NIL");
 		return;
 	}
-	write_body(o, off, len, type == FETCH_RFC822);
+	write_body(o, off, len);
 }
 
 static void write_kept(struct output *o, const char *label, struct bytes text)
@@ -213,15 +249,15 @@ static void write_item(struct output *o, const struct fetch_item *item)
 }
 
 /* What is short goes first, so that a client knows which message it is before the body comes: UID and FLAGS. False: the body
- * could not be read; part of the answer may be out already, so the session has to end. */
-static bool write_message(struct session *s, struct command *cmd, struct output *o, uint32_t number)
+ * could not be read, and nothing was sent. */
+static bool write_message(struct output *o, struct command *cmd, uint32_t number)
 {
 	const struct fetching *f = cmd->state;
 	bool has_flags = f->wants_flags || was_set_seen(f, o->msg->uid);
 	const char *blank = "";
 
 	buffer_addf(&o->line, "* %u FETCH (", number);
-	if (f->wants_uid || (has_flags && (s->features & IMAP_F_QRESYNC) != 0)) {
+	if (f->wants_uid || (has_flags && (o->s->features & IMAP_F_QRESYNC) != 0)) {
 		buffer_addf(&o->line, "UID %u", o->msg->uid);
 		blank = " ";
 	}
@@ -230,7 +266,7 @@ static bool write_message(struct session *s, struct command *cmd, struct output 
 		write_flags(o);
 		blank = " ";
 	}
-	if (f->wants_modseq || (has_flags && (s->features & IMAP_F_CONDSTORE) != 0)) {
+	if (f->wants_modseq || (has_flags && (o->s->features & IMAP_F_CONDSTORE) != 0)) {
 		buffer_addf(&o->line, "%sMODSEQ (%llu)", blank, (unsigned long long)o->msg->modseq);
 		blank = " ";
 	}
@@ -243,9 +279,8 @@ static bool write_message(struct session *s, struct command *cmd, struct output 
 		blank = " ";
 	}
 	buffer_add_str(&o->line, ")\r\n");
-	if (!o->is_broken)
-		session_write(s, buffer_bytes(&o->line));
-	buffer_fini(&o->line);
+	add_piece(o, &o->line);
+	end_pieces(o, !o->is_broken);
 	return !o->is_broken;
 }
 
@@ -257,7 +292,6 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	struct message msg;
 	struct fault why;
 	size_t done = 0;
-	bool ok = true;
 
 	cmd->resume = go_on;
 	if (s->state != SESSION_SELECTED || (v = session_view(s, cmd)) == NULL)
@@ -266,7 +300,7 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 		f->at = f->count; /* it was deleted: the end tells */
 	if (f->at < f->count && m.keyword_count != s->box->keyword_count)
 		box_write_flags(s, &m);
-	for (; ok && f->at < f->count && !session_is_full(s) && done < FETCH_TURN; f->at++, done++) {
+	for (; f->at < f->count && !session_is_full(s) && done < FETCH_TURN; f->at++, done++) {
 		struct output o = { .s = s, .v = v, .m = &m, .msg = &msg };
 		uint32_t uid = s->box->uids[f->index[f->at]];
 
@@ -274,19 +308,15 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 			cmd->missed_one = true;
 			continue;
 		}
-		ok = write_message(s, cmd, &o, f->index[f->at] + 1);
-		if (!ok)
-			why = o.why;
+		if (!write_message(&o, cmd, f->index[f->at] + 1) && !f->is_broken) {
+			f->is_broken = true;
+			f->why = o.why;
+		}
 	}
 	store_view_close(&v);
-	if (!ok) {
-		(void)answer_fault(s, cmd, &why);
-		session_bye(s, "[SERVERBUG] a message cannot be read");
-		return CMD_DONE;
-	}
 	if (f->at < f->count)
 		return session_is_full(s) ? CMD_WANT_OUTPUT : CMD_WANT_TURN;
-	return answer_ok(cmd, "done");
+	return f->is_broken ? answer_fault(s, cmd, &f->why) : answer_ok(cmd, "done");
 }
 
 static void set_seen(struct client *c, struct submission *sub)

@@ -21,6 +21,7 @@ struct candidate {
 	int64_t now;
 	struct buffer body; /* as far as it was read */
 	bool has_header, has_body;
+	bool is_broken; /* it could not be read: whether it matches is not known */
 	struct fault why;
 };
 
@@ -33,7 +34,7 @@ static struct bytes header_of(struct candidate *c)
 		c->has_header = true;
 		if (store_view_structure(c->v, c->msg->body, &blob, &c->why) == STORE_OK &&
 		    mime_blob_section(blob, NULL, 0, MIME_HEADER, &off, &len))
-			(void)store_view_body(c->v, c->msg->body, off, (size_t)len, false, &c->body, &c->why);
+			c->is_broken = store_view_body(c->v, c->msg->body, off, (size_t)len, &c->body, &c->why) != STORE_OK;
 	}
 	return c->has_body ? mime_header_of(buffer_bytes(&c->body)) : buffer_bytes(&c->body);
 }
@@ -43,7 +44,7 @@ static struct bytes body_of(struct candidate *c)
 	if (!c->has_body) {
 		c->has_body = true;
 		buffer_clear(&c->body);
-		(void)store_view_body(c->v, c->msg->body, 0, c->msg->size, false, &c->body, &c->why);
+		c->is_broken = store_view_body(c->v, c->msg->body, 0, c->msg->size, &c->body, &c->why) != STORE_OK;
 	}
 	return buffer_bytes(&c->body);
 }
@@ -159,7 +160,7 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 	uint64_t until = clock_mono_ns() + SEARCH_TURN_NS;
 	struct message msg = { 0 };
 	struct view_messages it;
-	bool has_msg = true, is_over = false;
+	bool has_msg = true, is_over = false, has_match;
 
 	c->msg = &msg;
 	store_view_messages(c->v, s->box->id, sr->at < sr->end ? s->box->uids[sr->at] : 0, &it);
@@ -176,7 +177,10 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 			continue;
 		}
 		c->number = (uint32_t)sr->at + 1;
-		if (matches_all(c, sr->program)) {
+		has_match = matches_all(c, sr->program);
+		if (c->is_broken)
+			break;
+		if (has_match) {
 			note_found(sr, &msg, sr->at);
 			if (sr->stops_at_first)
 				sr->end = sr->at;
@@ -187,6 +191,10 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 		is_over = has_read && clock_mono_ns() > until;
 	}
 	view_messages_end(&it);
+	if (c->is_broken) {
+		(void)answer_fault(s, cmd, &c->why);
+		return SEARCH_FAILED;
+	}
 	if (it.result != STORE_OK) {
 		(void)fault_set(&c->why, FAULT_OPERATOR, "mailbox %llu cannot be read", (unsigned long long)s->box->id);
 		(void)answer_fault(s, cmd, &c->why);

@@ -373,6 +373,7 @@ static void on_tick(void *arg)
 	struct driver *d = arg;
 
 	driver_tell(d, EVENT_TICK, 0, 0);
+	driver_sync_pump(d); /* what copy_rate kept back */
 	refresh_status(d);
 	driver_keeper_tick(d);
 	if (d->is_stopping && !d->is_closed)
@@ -450,6 +451,7 @@ static void free_driver(struct driver *d)
 	buffer_fini(&d->status);
 	buffer_fini(&d->metrics);
 	arena_fini(&d->turn_arena);
+	(void)pthread_cond_destroy(&d->no_readers);
 	(void)pthread_mutex_destroy(&d->lock);
 	free(d->queue);
 	free(d->location);
@@ -477,6 +479,7 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	list_init(&d->waiting);
 	list_init(&d->in_turn);
 	(void)pthread_mutex_init(&d->lock, NULL);
+	(void)pthread_cond_init(&d->no_readers, NULL);
 	if (!read_peers(d, why) || (d->loop = loop_start("writer", why)) == NULL) {
 		free_driver(d);
 		return NULL;

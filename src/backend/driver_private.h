@@ -92,6 +92,7 @@ struct driver {
 	struct map listed; /* name -> struct listed: the directory's list while it comes */
 	bool is_comparing;
 	bool was_serving;
+	uint64_t paced_until_ms; /* copy_rate is used up until then */
 
 	bool is_stopping, is_closed;
 	uint64_t stop_ms;
@@ -100,7 +101,9 @@ struct driver {
 	atomic_uint_fast64_t act_until; /* driver_may_serve(): 0: not, UINT64_MAX: while the process lives */
 	atomic_bool is_ready;
 	atomic_uint_fast64_t turns, turned, conflicts;
-	pthread_mutex_t lock; /* guards the two below */
+	pthread_mutex_t lock; /* guards what is below */
+	pthread_cond_t no_readers;
+	unsigned readers; /* pool threads that read the partition */
 	struct map busy_names; /* name -> count, as a pointer */
 	struct buffer status, metrics;
 };
@@ -128,6 +131,16 @@ bool driver_keeper_start(struct driver *d, struct fault *why);
 void driver_keeper_stop(struct driver *d);
 /* See what is to be done, and begin it. */
 void driver_keeper_tick(struct driver *d);
+
+/* driver_stream.c */
+/* copy_rate: whether more may be read for who is behind; and that so much was. */
+bool driver_pace_allows(const struct driver *d);
+void driver_pace_note(struct driver *d, uint64_t octets);
+/* A pool thread reads the partition: begin on the loop, end on the thread. */
+void driver_reader_begin(struct driver *d);
+void driver_reader_end(struct driver *d);
+/* Before the journal is cut or closed. */
+void driver_wait_readers(struct driver *d);
 
 /* driver_sync.c */
 bool driver_sync_open(struct driver *d, struct fault *why);

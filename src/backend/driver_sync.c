@@ -10,7 +10,7 @@
 
 #include "alloc.h"
 #include "cursor.h"
-#include "driver_private.h"
+#include "driver_link.h"
 #include "log.h"
 #include "policy.h"
 
@@ -24,24 +24,10 @@
 #define REFUSED_ROOM (1u << 20)
 #define DIAL_MS 3000
 #define AUTH_FRAME_MAX 4096
-#define STREAM_PIECE (256u << 10)
 /* A member that hears nothing for so many leases drops the connection. */
 #define SILENT_LEASES 10
 
-struct link {
-	struct driver *driver;
-	struct conn *conn;
-	bool is_incoming, has_magic, is_authed, is_streaming, is_dead;
-	bool is_over;   /* what still comes is not looked at */
-	bool is_proven; /* dialler: the other side has shown that it knows the password */
-	struct timer *login; /* until it is authenticated */
-	size_t peer; /* known once authed, or dialled */
-	struct sasl_server *server;
-	struct sasl_client *client;
-	lsn_t next; /* to be sent */
-};
-
-static void send_frame(struct link *l, struct bytes head, struct bytes body)
+void link_frame(struct link *l, struct bytes head, struct bytes body)
 {
 	uint32_t n = (uint32_t)(head.n + body.n);
 	uint8_t length[4] = { (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24) };
@@ -51,7 +37,7 @@ static void send_frame(struct link *l, struct bytes head, struct bytes body)
 	conn_write(l->conn, body);
 }
 
-static void drop(struct link *l, const char *why)
+void link_drop(struct link *l, const char *why)
 {
 	if (why != NULL)
 		log_event(LOG_WARNING, "driver.sync.dropped", LOG_STR("peer", conn_peer(l->conn)), LOG_STR("why", why));
@@ -61,14 +47,14 @@ static void drop(struct link *l, const char *why)
 
 static void refuse(struct link *l, const char *text)
 {
-	send_frame(l, BYTES_LIT("F"), bytes_of(text));
+	link_frame(l, BYTES_LIT("F"), bytes_of(text));
 	l->is_over = true;
 	conn_close(l->conn);
 }
 
 static void login_late(void *arg)
 {
-	drop(arg, "not authenticated in time");
+	link_drop(arg, "not authenticated in time");
 }
 
 /* The whole of it has to be over in time: an octet now and then is no sign of life. */
@@ -127,7 +113,7 @@ static void check_identity(struct link *l)
 		return;
 	}
 	l->peer = (size_t)peer;
-	send_frame(l, BYTES_LIT("O"), bytes_of(d->member));
+	link_frame(l, BYTES_LIT("O"), bytes_of(d->member));
 	authed(l);
 }
 
@@ -138,11 +124,11 @@ static void server_step(struct link *l, struct bytes response)
 
 	switch (sasl_server_step(l->server, true, response, &out, &why)) {
 	case SASL_MORE:
-		send_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
+		link_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
 		break;
 	case SASL_OK:
 		if (out.n > 0)
-			send_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
+			link_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
 		check_identity(l);
 		break;
 	case SASL_FAIL:
@@ -164,13 +150,13 @@ static void acceptor_auth(struct link *l, struct bytes frame)
 		if (bytes_equal_str(mechanism, "SCRAM-SHA-256"))
 			l->server = sasl_server_new(l->driver->o.users, mechanism);
 		if (l->server == NULL)
-			drop(l, "a mechanism that is not offered");
+			link_drop(l, "a mechanism that is not offered");
 		else
 			server_step(l, bytes_from(rest, n + 1));
 	} else if (frame.n > 0 && frame.p[0] == 'C' && l->server != NULL) {
 		server_step(l, rest);
 	} else {
-		drop(l, "not an authentication");
+		link_drop(l, "not an authentication");
 	}
 }
 
@@ -183,23 +169,23 @@ static void dialler_auth(struct link *l, struct bytes frame)
 
 	if (frame.n > 0 && frame.p[0] == 'O') {
 		if (!l->is_proven)
-			drop(l, "it has not proved that it knows the password");
+			link_drop(l, "it has not proved that it knows the password");
 		else if (!bytes_equal_str(rest, l->driver->peers[l->peer].name))
-			drop(l, "another member than the one dialled answers");
+			link_drop(l, "another member than the one dialled answers");
 		else
 			authed(l);
 		return;
 	}
 	if (frame.n == 0 || frame.p[0] != 'C') {
-		drop(l, frame.n > 0 && frame.p[0] == 'F' ? "refused by the other member" : "not an authentication");
+		link_drop(l, frame.n > 0 && frame.p[0] == 'F' ? "refused by the other member" : "not an authentication");
 		return;
 	}
 	result = l->is_proven ? SASL_FAIL : sasl_client_step(l->client, rest, &out, &why);
 	l->is_proven = result == SASL_OK;
 	if (result == SASL_FAIL)
-		drop(l, "its part of the authentication is wrong");
+		link_drop(l, "its part of the authentication is wrong");
 	else if (result == SASL_MORE || out.n > 0)
-		send_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
+		link_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
 	buffer_fini(&out);
 }
 
@@ -216,7 +202,7 @@ static void on_message(struct link *l, struct bytes frame)
 		ev.history = history;
 		driver_event(l->driver, &ev);
 	} else {
-		drop(l, why.what);
+		link_drop(l, why.what);
 	}
 	free(history);
 }
@@ -236,7 +222,7 @@ static bool take_frame(struct link *l)
 		if (in.n < MAGIC_SIZE)
 			return false;
 		if (memcmp(in.p, MAGIC, MAGIC_SIZE) != 0) {
-			drop(l, "not the sync protocol, or another version");
+			link_drop(l, "not the sync protocol, or another version");
 			return false;
 		}
 		l->has_magic = true;
@@ -248,7 +234,7 @@ static bool take_frame(struct link *l)
 		return false;
 	}
 	if (n > limit) {
-		drop(l, "a frame over the limit");
+		link_drop(l, "a frame over the limit");
 		return false;
 	}
 	if (!cursor_bytes(&c, n, &frame)) {
@@ -303,17 +289,16 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	timer_free(&l->login);
 	sasl_server_free(&l->server);
 	sasl_client_free(&l->client);
+	link_forget_reading(l);
 	free(l);
 	if (!d->is_closed && d->connect_to >= 0 && d->dialled == NULL && d->peers[d->connect_to].link == NULL)
 		timer_start(d->redial, redial_pause(d), 0);
 }
 
-static void pump(struct link *l);
-
 static void on_drained(struct conn *c, void *arg)
 {
 	(void)c;
-	pump(arg);
+	link_pump(arg);
 }
 
 static void on_ready(struct conn *c, void *arg)
@@ -326,11 +311,11 @@ static void on_ready(struct conn *c, void *arg)
 	l->client = sasl_client_new("SCRAM-SHA-256", bytes_of(config_string(cfg, "mupdate_authname")),
 	                            bytes_of(l->driver->member), bytes_of(config_string(cfg, "mupdate_password")));
 	if (l->client == NULL || sasl_client_step(l->client, BYTES_NONE, &first, &why) == SASL_FAIL) {
-		drop(l, "cannot authenticate: mupdate_authname and mupdate_password are needed");
+		link_drop(l, "cannot authenticate: mupdate_authname and mupdate_password are needed");
 		return;
 	}
 	conn_write(c, BYTES_LIT(MAGIC));
-	send_frame(l, BYTES_LIT("ASCRAM-SHA-256\0"), buffer_bytes(&first));
+	link_frame(l, BYTES_LIT("ASCRAM-SHA-256\0"), buffer_bytes(&first));
 	buffer_fini(&first);
 	await_login(l);
 }
@@ -352,7 +337,7 @@ static void called(struct conn *c, void *arg)
 	if (d->is_closed)
 		conn_abort(c);
 	else if (d->o.tls_server == NULL && !conn_is_loopback(c) && !config_switch(d->o.config, "allowplaintext"))
-		drop(l, "no TLS: set tls_server_cert, or allowplaintext on a network that is trusted");
+		link_drop(l, "no TLS: set tls_server_cert, or allowplaintext on a network that is trusted");
 }
 
 static void redial(void *arg)
@@ -410,103 +395,21 @@ void driver_sync_disconnect(struct driver *d, size_t peer)
 	}
 }
 
-void driver_sync_send(struct driver *d, size_t peer, const struct peer_message *m)
+void link_send(struct link *l, const struct peer_message *m)
 {
-	struct link *l = d->peers[peer].link;
+	struct peer_message head = *m;
 	struct buffer out = { 0 };
 
-	if (l == NULL)
-		return;
-	message_write(&out, m);
-	send_frame(l, buffer_bytes(&out), BYTES_NONE);
+	head.raw = BYTES_NONE; /* not copied twice */
+	message_write(&out, &head);
+	link_frame(l, buffer_bytes(&out), m->raw);
 	buffer_fini(&out);
 }
 
-static void send_entries(struct link *l, struct bytes raw)
+void driver_sync_send(struct driver *d, size_t peer, const struct peer_message *m)
 {
-	struct driver *d = l->driver;
-	const struct peer_message m = { .type = MESSAGE_ENTRIES, .epoch = replica_epoch(d->core),
-		                   .committed = replica_committed(d->core) };
-	struct buffer head = { 0 };
-
-	message_write(&head, &m);
-	send_frame(l, buffer_bytes(&head), raw);
-	buffer_fini(&head);
-}
-
-/* The present turn's entries, from memory: they are not on the disk yet. */
-static void send_turn(struct link *l)
-{
-	size_t count;
-	const struct store_entry *e = store_turn_entries(l->driver->o.store, &count);
-	struct buffer raw = { 0 };
-
-	for (size_t i = 0; i < count; i++) {
-		buffer_add(&raw, e[i].head);
-		buffer_add(&raw, e[i].body);
-		if (raw.n >= STREAM_PIECE || i + 1 == count) {
-			send_entries(l, buffer_bytes(&raw));
-			buffer_clear(&raw);
-		}
-	}
-	buffer_fini(&raw);
-	l->next = l->driver->turn_last + 1;
-}
-
-static void pump(struct link *l)
-{
-	struct driver *d = l->driver;
-	struct buffer raw = { 0 };
-	struct fault why;
-	lsn_t last;
-
-	while (l->is_streaming && !l->is_dead && conn_pending(l->conn) < CONN_OUTPUT_HIGH) {
-		if (d->is_turn_open && l->next == d->turn_first) {
-			send_turn(l);
-			continue;
-		}
-		if (l->next > store_durable_lsn(d->o.store))
-			break;
-		buffer_clear(&raw);
-		if (store_read_entries(d->o.store, l->next, STREAM_PIECE, &raw, &last, &why) != STORE_OK) {
-			log_event(LOG_ERROR, "driver.stream.unreadable", LOG_FAULT(&why));
-			l->is_streaming = false;
-			drop(l, NULL);
-			break;
-		}
-		if (last < l->next)
-			break;
-		send_entries(l, buffer_bytes(&raw));
-		l->next = last + 1;
-	}
-	buffer_fini(&raw);
-}
-
-void driver_sync_stream(struct driver *d, size_t peer, lsn_t from)
-{
-	struct link *l = d->peers[peer].link;
-
-	if (l == NULL)
-		return;
-	l->is_streaming = true;
-	l->next = from;
-	pump(l);
-}
-
-void driver_sync_stop_streams(struct driver *d)
-{
-	for (size_t i = 0; i < d->count; i++) {
-		if (d->peers[i].link != NULL)
-			d->peers[i].link->is_streaming = false;
-	}
-}
-
-void driver_sync_pump(struct driver *d)
-{
-	for (size_t i = 0; i < d->count; i++) {
-		if (d->peers[i].link != NULL)
-			pump(d->peers[i].link);
-	}
+	if (d->peers[peer].link != NULL)
+		link_send(d->peers[peer].link, m);
 }
 
 struct opening {

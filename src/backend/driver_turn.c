@@ -391,6 +391,7 @@ void driver_truncate(struct driver *d, lsn_t lsn)
 	struct fault why;
 
 	wait_flush(d);
+	driver_wait_readers(d);
 	log_event(LOG_WARNING, "driver.journal.truncated", LOG_U64("after", lsn), LOG_U64("had", store_last_lsn(d->o.store)));
 	if (store_truncate_after(d->o.store, lsn, &why) != STORE_OK) {
 		log_event(LOG_ERROR, "driver.truncate.failed", LOG_FAULT(&why));

@@ -68,6 +68,7 @@ const struct config_key config_keys[] = {
 	{ "log_level", CONFIG_CHOICE, "info", 0, 0, "error warning info debug", "What is logged" },
 	{ "loops", CONFIG_NUMBER, "0", 0, 256, NULL, "Threads that serve connections; 0: one per core" },
 	{ "journal_checkpoint", CONFIG_NUMBER, "256M", 1u << 16, 1ull << 44, NULL, "Octets of journal after which a checkpoint of the index is made, from which a start or a copy begins" },
+	{ "copy_rate", CONFIG_NUMBER, "64M", 0, 1ull << 40, NULL, "Octets a second that a master reads for all members that are not in sync: copies, and what they lack; 0: without a limit" },
 	{ "journal_segment_size", CONFIG_NUMBER, "64M", 64u << 10, 1ull << 40, NULL, "Size at which a new journal segment is begun" },
 
 	/* limits */

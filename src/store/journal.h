@@ -11,6 +11,7 @@
 #define ROOST_STORE_JOURNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "buffer.h"
@@ -64,7 +65,8 @@ struct journal {
 	size_t retired_count;
 	struct store_epoch *epochs;
 	size_t epoch_count, epoch_cap;
-	lsn_t last, durable;
+	lsn_t last;
+	atomic_uint_fast64_t durable; /* written by the writer only */
 	lsn_t first_whole; /* from here on all entries are there; guarded by the lock */
 	struct batch pending, flushing;
 	bool has_tail; /* after opening: octets behind the last entry, for journal_settle() */

@@ -1,7 +1,8 @@
 /* store.h - one partition: the journal, and the index derived from it. This is the write side; sessions read through
  * store_view.h, and operators' tools are in store_tool.h.
  *
- * All functions here are called on the writer thread, but for store_flush_run(), which belongs to the flusher thread.
+ * All functions here are called on the writer thread, but for store_flush_run(), which belongs to the flusher thread, and
+ * those that say otherwise.
  *
  * A turn on the master:
  *	store_reserve_space()                 disk full is found here, before anything is sent
@@ -141,7 +142,7 @@ const char *store_salvage_dir(const struct store *s);
 /* Add the raw entries FROM, FROM + 1, ... to OUT, as many as fit MAX_BYTES but at least one, none beyond what is durable.
  * *last_r is the LSN of the last one added; FROM - 1: none there.
  * OK; GONE with WHY set: FROM is below store_first_lsn(); FAILED with WHY set: unreadable. Reading on from *last_r + 1 is
- * cheap. */
+ * cheap. Any thread, while the journal is not cut. */
 enum store_result store_read_entries(struct store *s, lsn_t from, size_t max_bytes, struct buffer *out, lsn_t *last_r,
 				     struct fault *why);
 /* LSN, epoch and length of the entry that RAW starts with; false: fewer than its header, or not an entry. Any thread. */

@@ -40,12 +40,20 @@ struct imap_link {
 	struct buffer collect; /* a response of an internal command */
 };
 
-enum op_kind {
-	OP_FORWARD,  /* the client's own command */
-	OP_COPY,     /* COPY or MOVE to another server, see fe_imap_copy.c */
+/* A client's command that is carried out by commands of the frontend's own, tagged FE_TAG, one after the other: COPY and MOVE to
+ * another server (fe_imap_copy.c), LIST with what only backends know (fe_imap_list.c). */
+#define FE_TAG "FE1"
+struct own_op {
+	/* The connection to s->op_server is ready: send a command. */
+	void (*link_ready)(struct fe_imap *s, struct imap_link *l);
+	/* One whole response, literals included, lent; IS_TAGGED: it ends such a command. */
+	void (*response)(struct fe_imap *s, struct imap_link *l, struct bytes response, bool is_tagged);
+	/* The connection is lost, or none could be had in time. */
+	void (*lost)(struct fe_imap *s, const char *why);
 };
 
 struct copy_job;
+struct list_job;
 
 struct fe_imap {
 	struct fe_session base;
@@ -70,7 +78,7 @@ struct fe_imap {
 
 	/* The command at hand. */
 	bool has_op, is_leaving;
-	enum op_kind kind;
+	const struct own_op *own; /* NULL: it is forwarded as it is */
 	struct imap_command cmd;
 	struct buffer raw;      /* its octets, with literals that need no "+" */
 	char op_server[PLACES_SERVER_MAX];
@@ -82,6 +90,7 @@ struct fe_imap {
 	bool has_synced;        /* the mailbox list was brought up to date for this command */
 	struct buffer final;    /* the tagged line that waits for the list */
 	struct copy_job *copy;
+	struct list_job *list;
 	uint64_t syncs;         /* places_sync() under way */
 	bool is_dead;
 };
@@ -121,17 +130,12 @@ void fe_imap_link_lost(struct fe_imap *s, struct imap_link *l, const char *why);
 void fe_imap_try(struct fe_imap *s);
 
 /* fe_imap_list.c */
-void fe_imap_list(struct fe_imap *s);
+void fe_list_begin(struct fe_imap *s);
+void fe_list_free(struct fe_imap *s);
 acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, struct bytes acl);
 
 /* fe_imap_copy.c */
 void fe_copy_begin(struct fe_imap *s, const char *target_server);
-void fe_copy_link_ready(struct fe_imap *s, struct imap_link *l);
-/* One whole response, literals included; IS_TAGGED: it ends the internal command. */
-void fe_copy_response(struct fe_imap *s, struct imap_link *l, struct bytes response, bool is_tagged);
-void fe_copy_lost(struct fe_imap *s, const char *why);
 void fe_copy_free(struct fe_imap *s);
-/* The tag of internal commands. */
-#define FE_TAG "FE1"
 
 #endif

@@ -55,15 +55,6 @@ static void go(struct fe_imap *s, enum copy_step step)
 	fe_imap_try(s);
 }
 
-void fe_copy_begin(struct fe_imap *s, const char *target_server)
-{
-	s->copy = must_calloc(1, sizeof(*s->copy));
-	s->kind = OP_COPY;
-	(void)snprintf(s->copy->source, sizeof(s->copy->source), "%s", s->selected->server);
-	(void)snprintf(s->copy->target, sizeof(s->copy->target), "%s", target_server);
-	go(s, COPY_LIST);
-}
-
 /* The UIDs as ranges that stand in a command. */
 static void add_uids(struct buffer *to, const uint32_t *uids, size_t count)
 {
@@ -80,7 +71,7 @@ static void add_uids(struct buffer *to, const uint32_t *uids, size_t count)
 	}
 }
 
-void fe_copy_link_ready(struct fe_imap *s, struct imap_link *l)
+static void link_ready(struct fe_imap *s, struct imap_link *l)
 {
 	struct copy_job *j = s->copy;
 	struct buffer out = { 0 };
@@ -314,7 +305,7 @@ static void step_done(struct fe_imap *s, const struct imap_response *r)
 	}
 }
 
-void fe_copy_response(struct fe_imap *s, struct imap_link *l, struct bytes response, bool is_tagged)
+static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes response, bool is_tagged)
 {
 	struct copy_job *j = s->copy;
 	struct imap_response r;
@@ -333,8 +324,19 @@ void fe_copy_response(struct fe_imap *s, struct imap_link *l, struct bytes respo
 		conn_write(s->conn, response);
 }
 
-void fe_copy_lost(struct fe_imap *s, const char *why)
+static void lost(struct fe_imap *s, const char *why)
 {
 	(void)why;
 	fail_copy(s, "[UNAVAILABLE] a server was lost while messages were being copied; some may have been");
+}
+
+static const struct own_op copy_op = { .link_ready = link_ready, .response = take_response, .lost = lost };
+
+void fe_copy_begin(struct fe_imap *s, const char *target_server)
+{
+	s->copy = must_calloc(1, sizeof(*s->copy));
+	s->own = &copy_op;
+	(void)snprintf(s->copy->source, sizeof(s->copy->source), "%s", s->selected->server);
+	(void)snprintf(s->copy->target, sizeof(s->copy->target), "%s", target_server);
+	go(s, COPY_LIST);
 }

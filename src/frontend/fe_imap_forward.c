@@ -64,7 +64,10 @@ static void try_later(struct fe_imap *s, const char *why)
 	(void)snprintf(text, sizeof(text), "[UNAVAILABLE] the server %.60s cannot be reached now: %.80s", s->op_server, why);
 	log_event(LOG_WARNING, "frontend.imap.given_up", LOG_U64("conn", s->id), LOG_STR("server", s->op_server),
 	          LOG_STR("why", why));
-	fail(s, text);
+	if (s->own != NULL)
+		s->own->lost(s, why);
+	else
+		fail(s, text);
 }
 
 static void send_command(struct fe_imap *s)
@@ -103,8 +106,8 @@ void fe_imap_link_ready(struct fe_imap *s, struct imap_link *l)
 {
 	if (!s->has_op || s->op_link != l || s->is_sent)
 		return;
-	if (s->kind == OP_COPY)
-		fe_copy_link_ready(s, l);
+	if (s->own != NULL)
+		s->own->link_ready(s, l);
 	else
 		send_command(s);
 }
@@ -352,14 +355,14 @@ void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes s
 
 	if (is_parsed && r.is_untagged && bytes_equal_nocase_str(r.word, "BYE"))
 		return; /* the connection's end follows */
-	if (s->has_op && s->kind == OP_COPY && s->op_link == l) {
+	if (s->has_op && s->own != NULL && s->op_link == l) {
 		if (is_first)
 			buffer_clear(&l->collect);
 		if (is_first)
 			l->is_last_segment = is_parsed && bytes_equal_str(r.tag, FE_TAG);
 		buffer_add(&l->collect, segment);
 		if (!has_literal)
-			fe_copy_response(s, l, buffer_bytes(&l->collect), l->is_last_segment);
+			s->own->response(s, l, buffer_bytes(&l->collect), l->is_last_segment);
 		return;
 	}
 	if (s->has_op && s->op_link == l && s->is_sent && is_parsed && !r.is_untagged && !r.is_continuation && !has_literal &&
@@ -373,7 +376,7 @@ void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes s
 
 void fe_imap_link_literal(struct fe_imap *s, struct imap_link *l, struct bytes piece)
 {
-	if (s->has_op && s->kind == OP_COPY && s->op_link == l)
+	if (s->has_op && s->own != NULL && s->op_link == l)
 		buffer_add(&l->collect, piece);
 	else
 		conn_write(s->conn, piece);
@@ -393,8 +396,8 @@ void fe_imap_link_lost(struct fe_imap *s, struct imap_link *l, const char *why)
 	if (!s->has_op || s->op_link != l)
 		return;
 	s->op_link = NULL;
-	if (s->kind == OP_COPY)
-		fe_copy_lost(s, why);
+	if (s->own != NULL)
+		s->own->lost(s, why);
 	else if (!s->is_sent || (is_repeatable(s->cmd.verb) && !s->has_passed))
 		try_later(s, why);
 	else

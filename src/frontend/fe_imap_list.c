@@ -1,4 +1,9 @@
-/* fe_imap_list.c - LIST from the frontend's own mailbox list (RFC 3501 section 6.3.8, RFC 3348, RFC 6154).
+/* fe_imap_list.c - LIST from the frontend's own mailbox list (RFC 3501 section 6.3.8, RFC 5258, 6154, 8440). Which rows there are
+ * is lister.h's.
+ *
+ * What only backends know is asked for: the subscriptions, where they matter, of the server with the user's INBOX, before the rows;
+ * STATUS (RFC 5819) of each row's server behind them, many mailboxes at a time. A server that cannot be asked for the one makes the command
+ * fail, for the other leaves its mailboxes without STATUS, as the RFC allows.
  *
  * BUGS: a pattern that may match other users' or shared mailboxes walks the whole list. */
 #include <stdio.h>
@@ -7,9 +12,11 @@
 
 #include "alloc.h"
 #include "fe_imap.h"
+#include "imap_lex.h"
 #include "imap_writer.h"
-#include "list_pattern.h"
-#include "map.h"
+#include "lister.h"
+
+#define STATUS_AT_ONCE 50 /* commands on their way to one server */
 
 acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, struct bytes acl)
 {
@@ -18,145 +25,310 @@ acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, stru
 	return acl_effective(acl, bytes_of(s->user), names_is_owner(&s->names, internal, bytes_of(s->user)));
 }
 
-struct listing {
-	struct fe_imap *s;
-	struct buffer *patterns; /* with the reference before them */
-	size_t pattern_count;
-	struct map told;         /* parents that were told */
-	struct buffer out;
-	/* One behind: whether a mailbox has children is known from the next. */
-	struct buffer held, held_internal;
-	bool has_held;
+/* A mailbox whose STATUS is to be asked for. */
+struct status_want {
+	struct bytes name; /* external, in the command's arena */
+	const char *server;
+	bool was_asked;
 };
 
-static void write_name(struct listing *l, const char *attributes, const char *use, struct bytes external)
+struct list_job {
+	struct list_source source;
+	struct lister lister;
+	struct buffer out;
+	bool is_asking_status;
+	struct status_want *wants; /* owned */
+	size_t want_count, want_cap;
+	size_t awaited; /* answers */
+};
+
+void fe_list_free(struct fe_imap *s)
 {
-	buffer_addf(&l->out, "* LIST (%s%s%s) \"%c\" ", attributes, use != NULL ? " " : "", use != NULL ? use : "", l->s->names.sep);
-	imap_write_astring(&l->out, external, false);
-	buffer_add_str(&l->out, "\r\n");
+	struct list_job *j = s->list;
+
+	if (j == NULL)
+		return;
+	s->list = NULL;
+	lister_fini(&j->lister);
+	buffer_fini(&j->out);
+	free(j->wants);
+	free(j);
 }
 
-static bool matches(const struct listing *l, struct bytes name)
+static struct places *places_of(const struct fe_imap *s)
 {
-	for (size_t i = 0; i < l->pattern_count; i++) {
-		if (list_match(buffer_bytes(&l->patterns[i]), name, l->s->names.sep))
-			return true;
+	return fe_imap_frontend(s)->places;
+}
+
+/* The names. */
+
+static bool exists(void *arg, struct bytes internal)
+{
+	struct fe_imap *s = arg;
+	struct arena a = { 0 };
+	struct place place;
+	bool is = places_find(places_of(s), internal, &a, &place) == PLACES_FOUND && place.is_active &&
+	          (fe_imap_rights(s, internal, place.acl) & ACL_LOOKUP) != 0;
+
+	arena_fini(&a);
+	return is;
+}
+
+struct child_search {
+	struct fe_imap *s;
+	bool is_found;
+};
+
+static bool find_child(void *arg, struct bytes name, struct bytes location, struct bytes acl)
+{
+	struct child_search *f = arg;
+
+	(void)location;
+	f->is_found = (fe_imap_rights(f->s, name, acl) & ACL_LOOKUP) != 0;
+	return !f->is_found;
+}
+
+static bool has_children(void *arg, struct bytes internal)
+{
+	struct child_search f = { .s = arg };
+	struct buffer prefix = { 0 };
+
+	buffer_add(&prefix, internal);
+	buffer_add_u8(&prefix, '.');
+	places_each(places_of(f.s), buffer_bytes(&prefix), find_child, &f);
+	buffer_fini(&prefix);
+	return f.is_found;
+}
+
+static void want_status(struct fe_imap *s, struct bytes external, const char *server)
+{
+	struct list_job *j = s->list;
+
+	if (j->want_count == j->want_cap) {
+		j->want_cap = j->want_cap == 0 ? 32 : 2 * j->want_cap;
+		j->wants = must_realloc(j->wants, j->want_cap, sizeof(*j->wants));
 	}
-	return false;
+	j->wants[j->want_count++] =
+		(struct status_want){ arena_copy(&s->arena, external), arena_str(&s->arena, bytes_of(server)), false };
 }
 
-static void flush_held(struct listing *l, bool has_children)
+static void row(void *arg, struct bytes row, struct bytes external, struct bytes internal)
 {
-	const char *use = names_special_use(&l->s->names, buffer_bytes(&l->held_internal));
+	struct fe_imap *s = arg;
+	struct list_job *j = s->list;
+	unsigned options = s->cmd.list_options;
+	struct arena a = { 0 };
+	struct place place;
 
-	if (!l->has_held)
-		return;
-	l->has_held = false;
-	if ((l->s->cmd.list_options & LIST_SELECT_SPECIAL_USE) != 0 && use == NULL)
-		return;
-	write_name(l, has_children ? "\\HasChildren" : "\\HasNoChildren", use, buffer_bytes(&l->held));
-}
+	buffer_add(&j->out, row);
+	if (internal.n > 0 && (options & (LIST_RETURN_MYRIGHTS | LIST_RETURN_STATUS)) != 0 &&
+	    places_find(places_of(s), internal, &a, &place) == PLACES_FOUND) {
+		acl_rights_t rights = fe_imap_rights(s, internal, place.acl);
 
-/* Levels above NAME that are no mailboxes but match: "%" finds them. */
-static void tell_parents(struct listing *l, struct bytes name)
-{
-	for (size_t i = 0; i < l->pattern_count; i++) {
-		size_t n = 0;
-
-		while (list_match_parent(buffer_bytes(&l->patterns[i]), name, l->s->names.sep, &n)) {
-			struct bytes parent = bytes_sub(name, 0, n);
-			struct buffer internal = { 0 };
-			struct arena a = { 0 };
-			struct place place;
-			struct fault why;
-
-			if (map_get(&l->told, parent) != NULL)
-				continue;
-			(void)map_put(&l->told, parent, l);
-			if (!names_to_internal(&l->s->names, parent, &internal, &why) ||
-			    places_find(fe_imap_frontend(l->s)->places, buffer_bytes(&internal), &a, &place) != PLACES_FOUND)
-				write_name(l, "\\Noselect \\HasChildren", NULL, parent);
-			buffer_fini(&internal);
-			arena_fini(&a);
+		if ((options & LIST_RETURN_MYRIGHTS) != 0) {
+			buffer_add_str(&j->out, "* MYRIGHTS ");
+			imap_write_astring(&j->out, external, false);
+			buffer_add_u8(&j->out, ' ');
+			acl_rights_write(&j->out, rights, true);
+			buffer_add_str(&j->out, "\r\n");
 		}
+		if ((options & LIST_RETURN_STATUS) != 0 && (rights & ACL_READ) != 0)
+			want_status(s, external, place.server);
+	}
+	arena_fini(&a);
+	if (j->out.n > 32 * 1024) {
+		conn_write(s->conn, buffer_bytes(&j->out));
+		buffer_clear(&j->out);
 	}
 }
 
 static bool each(void *arg, struct bytes name, struct bytes location, struct bytes acl)
 {
-	struct listing *l = arg;
-	struct buffer external = { 0 };
+	struct fe_imap *s = arg;
 
 	(void)location;
-	if (!names_is_visible(&l->s->names, name) || (fe_imap_rights(l->s, name, acl) & ACL_LOOKUP) == 0)
-		return true;
-	flush_held(l, l->has_held && names_is_below(name, buffer_bytes(&l->held_internal)));
-	names_to_external(&l->s->names, name, &external);
-	if ((l->s->cmd.list_options & LIST_SELECT_SPECIAL_USE) == 0)
-		tell_parents(l, buffer_bytes(&external));
-	if (matches(l, buffer_bytes(&external))) {
-		buffer_clear(&l->held);
-		buffer_add(&l->held, buffer_bytes(&external));
-		buffer_clear(&l->held_internal);
-		buffer_add(&l->held_internal, name);
-		l->has_held = true;
-	}
-	buffer_fini(&external);
+	if (names_is_visible(&s->names, name) && (fe_imap_rights(s, name, acl) & ACL_LOOKUP) != 0)
+		lister_name(&s->list->lister, name);
 	return true;
 }
 
 /* Whether a pattern could match outside of the user's own tree. */
-static bool looks_elsewhere(const struct listing *l)
+static bool looks_elsewhere(const struct fe_imap *s)
 {
-	const char *others = names_others_prefix(&l->s->names);
+	struct bytes others = bytes_of(names_others_prefix(&s->names)), shared = bytes_of(names_shared_prefix(&s->names));
 
-	if (l->s->is_admin || !l->s->names.alt)
+	if (s->is_admin || !s->names.alt)
 		return true;
-	for (size_t i = 0; i < l->pattern_count; i++) {
-		struct bytes p = buffer_bytes(&l->patterns[i]);
-		size_t wild = 0;
+	for (size_t i = 0; i < s->cmd.pattern_count; i++) {
+		struct bytes p = lister_prefix(&s->list->lister, i);
 
-		while (wild < p.n && p.p[wild] != '*' && p.p[wild] != '%')
-			wild++;
-		p = bytes_sub(p, 0, wild);
-		if (bytes_starts(bytes_of(others), bytes_sub(p, 0, strlen(others))) ||
-		    bytes_starts(bytes_of(names_shared_prefix(&l->s->names)), bytes_sub(p, 0, strlen(names_shared_prefix(&l->s->names)))))
+		if (bytes_starts(others, bytes_sub(p, 0, others.n)) || bytes_starts(shared, bytes_sub(p, 0, shared.n)))
 			return true;
 	}
 	return false;
 }
 
-void fe_imap_list(struct fe_imap *s)
+static void ask_status(struct fe_imap *s);
+
+static void answer_rows(struct fe_imap *s)
 {
-	struct listing l = { .s = s };
+	struct list_job *j = s->list;
 	struct buffer own = { 0 };
 
-	if ((s->cmd.list_options & (LIST_SELECT_SUBSCRIBED | LIST_RETURN_SUBSCRIBED)) != 0) {
-		fe_imap_tagged(s, "NO", "[CANNOT] LIST does not tell subscriptions here: use LSUB");
+	names_inbox(&s->names, bytes_of(s->user), &own);
+	if (lister_wants_names(&j->lister))
+		places_each(places_of(s), looks_elsewhere(s) ? BYTES_NONE : buffer_bytes(&own), each, s);
+	lister_finish(&j->lister);
+	buffer_fini(&own);
+	conn_write(s->conn, buffer_bytes(&j->out));
+	buffer_clear(&j->out);
+	j->is_asking_status = true;
+	ask_status(s);
+}
+
+/* The backends. */
+
+/* Go on with the server of the first mailbox that was not asked for yet. */
+static void ask_status(struct fe_imap *s)
+{
+	const struct list_job *j = s->list;
+
+	for (size_t i = 0; i < j->want_count; i++) {
+		if (j->wants[i].was_asked)
+			continue;
+		s->is_sent = false;
+		fe_imap_forward_to(s, j->wants[i].server);
 		return;
 	}
+	fe_imap_tagged(s, "OK", "done");
+	fe_imap_op_done(s);
+}
+
+static void add_status_items(struct buffer *out, unsigned items)
+{
+	static const char *const names[] = { "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE",
+		                             "DELETED" };
+	const char *before = " (";
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if ((items & 1u << i) == 0)
+			continue;
+		buffer_add_str(out, before);
+		buffer_add_str(out, names[i]);
+		before = " ";
+	}
+	buffer_add_str(out, ")\r\n");
+}
+
+static void link_ready(struct fe_imap *s, struct imap_link *l)
+{
+	struct list_job *j = s->list;
+	struct buffer out = { 0 };
+
+	imap_link_enable(l);
+	if (!j->is_asking_status)
+		buffer_add_str(&out, FE_TAG " LSUB \"\" *\r\n");
+	for (size_t i = 0; j->is_asking_status && i < j->want_count && j->awaited < STATUS_AT_ONCE; i++) {
+		struct status_want *w = &j->wants[i];
+
+		if (w->was_asked || strcmp(w->server, l->server) != 0)
+			continue;
+		w->was_asked = true;
+		j->awaited++;
+		buffer_add_str(&out, FE_TAG " STATUS ");
+		imap_write_astring(&out, w->name, true);
+		add_status_items(&out, s->cmd.status_items);
+	}
+	s->is_sent = true;
+	conn_write(l->conn, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+/* "* LSUB (attributes) "/" name", or with NIL for a separator. False: it is something else. */
+static bool take_lsub(struct fe_imap *s, struct bytes response)
+{
+	struct cursor c = cursor_of(bytes_trim(response));
+	struct bytes attributes, sep, name;
+	struct fault why;
+
+	if (!cursor_take_nocase(&c, BYTES_LIT("* LSUB (")))
+		return false;
+	attributes = bytes_sub(cursor_rest(&c), 0, bytes_find(cursor_rest(&c), ')'));
+	c.p += attributes.n;
+	if (!cursor_take(&c, ')') || !cursor_take(&c, ' ') || !imap_take_nstring(&c, &s->arena, &sep, &why) || !cursor_take(&c, ' ') ||
+	    !imap_take_astring(&c, &s->arena, &name, &why))
+		return true;
+	if (bytes_search(attributes, BYTES_LIT("\\Noselect")) == attributes.n)
+		lister_subscription_external(&s->list->lister, name);
+	return true;
+}
+
+static void fail_list(struct fe_imap *s, const char *text)
+{
+	fe_imap_tagged(s, "NO", text);
+	fe_imap_op_done(s);
+}
+
+static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes response, bool is_tagged)
+{
+	struct list_job *j = s->list;
+	struct imap_response r;
+
+	if (is_tagged && j->is_asking_status) {
+		if (--j->awaited == 0)
+			ask_status(s);
+	} else if (is_tagged) {
+		if (imap_response_parse(response, &r) && bytes_equal_nocase_str(r.word, "OK"))
+			answer_rows(s);
+		else
+			fail_list(s, "[UNAVAILABLE] the subscriptions cannot be read now");
+	} else if (j->is_asking_status ? bytes_starts_nocase(response, BYTES_LIT("* STATUS ")) : take_lsub(s, response)) {
+		if (j->is_asking_status)
+			conn_write(s->conn, response);
+	} else if (l == s->selected) {
+		/* What the selected mailbox has to say of itself is the client's. */
+		conn_write(s->conn, response);
+	}
+}
+
+static void lost(struct fe_imap *s, const char *why)
+{
+	struct list_job *j = s->list;
+
+	(void)why;
+	if (!j->is_asking_status) {
+		fail_list(s, "[UNAVAILABLE] the subscriptions cannot be read now");
+		return;
+	}
+	/* Its mailboxes have no STATUS now. */
+	j->awaited = 0;
+	for (size_t i = 0; i < j->want_count; i++)
+		j->wants[i].was_asked = j->wants[i].was_asked || strcmp(j->wants[i].server, s->op_server) == 0;
+	ask_status(s);
+}
+
+void fe_list_begin(struct fe_imap *s)
+{
+	static const struct own_op list_op = { .link_ready = link_ready, .response = take_response, .lost = lost };
+	struct list_job *j;
+	struct buffer inbox = { 0 };
+	struct place place;
+
 	if (s->cmd.pattern_count == 1 && s->cmd.patterns[0].n == 0) {
 		fe_imap_say(s, "* LIST (\\Noselect) \"%c\" \"\"", s->names.sep);
 		fe_imap_tagged(s, "OK", "done");
+		fe_imap_op_done(s);
 		return;
 	}
-	l.pattern_count = s->cmd.pattern_count;
-	l.patterns = must_calloc(l.pattern_count, sizeof(*l.patterns));
-	for (size_t i = 0; i < l.pattern_count; i++) {
-		buffer_add(&l.patterns[i], s->cmd.mailbox);
-		buffer_add(&l.patterns[i], s->cmd.patterns[i]);
-	}
-	names_inbox(&s->names, bytes_of(s->user), &own);
-	places_each(fe_imap_frontend(s)->places, looks_elsewhere(&l) ? BYTES_NONE : buffer_bytes(&own), each, &l);
-	flush_held(&l, false);
-	conn_write(s->conn, buffer_bytes(&l.out));
-	fe_imap_tagged(s, "OK", "done");
-	for (size_t i = 0; i < l.pattern_count; i++)
-		buffer_fini(&l.patterns[i]);
-	free(l.patterns);
-	map_fini(&l.told);
-	buffer_fini(&l.out);
-	buffer_fini(&l.held);
-	buffer_fini(&l.held_internal);
-	buffer_fini(&own);
+	j = s->list = must_calloc(1, sizeof(*j));
+	j->source = (struct list_source){ s, exists, has_children, row };
+	lister_init(&j->lister, &s->names, &s->cmd, &j->source);
+	s->own = &list_op;
+	names_inbox(&s->names, bytes_of(s->user), &inbox);
+	if (lister_wants_subscriptions(&j->lister) &&
+	    places_find(places_of(s), buffer_bytes(&inbox), &s->arena, &place) == PLACES_FOUND)
+		fe_imap_forward_to(s, place.server);
+	else
+		answer_rows(s); /* a user without INBOX has no subscriptions */
+	buffer_fini(&inbox);
 }

@@ -112,12 +112,13 @@ void fe_imap_op_done(struct fe_imap *s)
 	(void)hold(s, 0);
 	timer_free(&s->retry);
 	fe_copy_free(s);
+	fe_list_free(s);
 	buffer_fini(&s->raw);
 	buffer_fini(&s->final);
 	arena_fini(&s->arena);
 	s->has_op = s->is_sent = s->has_passed = s->is_local_idle = s->is_idling = s->has_synced = false;
 	s->op_link = NULL;
-	s->kind = OP_FORWARD;
+	s->own = NULL;
 	conn_kick(s->conn);
 }
 
@@ -337,8 +338,8 @@ static bool dispatch(struct fe_imap *s)
 		cmd_namespace(s);
 		return true;
 	case IMAP_LIST:
-		fe_imap_list(s);
-		return true;
+		fe_list_begin(s);
+		return false;
 	case IMAP_NOOP:
 		if (s->selected == NULL) {
 			fe_imap_tagged(s, "OK", "done");
@@ -583,6 +584,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	s->is_dead = true;
 	timer_free(&s->retry);
 	fe_copy_free(s);
+	fe_list_free(s);
 	LIST_EACH(m, &s->links)
 		imap_link_drop(LIST_OBJECT(m, struct imap_link, in_session));
 	list_remove(&s->base.in_shard);

@@ -142,6 +142,37 @@ static bool parse_create(struct imap_parser *p)
 	return (cursor_take(&p->c, ')') && cursor_take(&p->c, ')')) || imap_expected(&p->c, "the end of USE", p->why);
 }
 
+/* "(MESSAGES UNSEEN)". */
+static bool take_status_items(struct imap_parser *p)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} items[] = {
+		{ "MESSAGES", STATUS_MESSAGES },       { "RECENT", STATUS_RECENT }, { "UIDNEXT", STATUS_UIDNEXT },
+		{ "UIDVALIDITY", STATUS_UIDVALIDITY }, { "UNSEEN", STATUS_UNSEEN }, { "HIGHESTMODSEQ", STATUS_HIGHESTMODSEQ },
+		{ "SIZE", STATUS_SIZE },               { "DELETED", STATUS_DELETED },
+	};
+	struct bytes word;
+
+	if (!cursor_take(&p->c, '('))
+		return imap_expected(&p->c, "a list of items", p->why);
+	do {
+		unsigned bit = 0;
+
+		if (!imap_take_atom(&p->c, &word, p->why))
+			return false;
+		for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
+			if (bytes_equal_nocase_str(word, items[i].name))
+				bit = items[i].bit;
+		}
+		if (bit == 0)
+			return fault_set(p->why, FAULT_CLIENT, "no such item: %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
+		p->cmd->status_items |= bit;
+	} while (cursor_take(&p->c, ' '));
+	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the items", p->why);
+}
+
 static bool parse_list_options(struct imap_parser *p, bool is_return)
 {
 	static const struct {
@@ -151,7 +182,10 @@ static bool parse_list_options(struct imap_parser *p, bool is_return)
 		{ "SUBSCRIBED", LIST_SELECT_SUBSCRIBED, LIST_RETURN_SUBSCRIBED },
 		{ "SPECIAL-USE", LIST_SELECT_SPECIAL_USE, LIST_RETURN_SPECIAL_USE },
 		{ "REMOTE", LIST_SELECT_REMOTE, 0 },
+		{ "RECURSIVEMATCH", LIST_SELECT_RECURSIVE, 0 },
 		{ "CHILDREN", 0, LIST_RETURN_CHILDREN },
+		{ "MYRIGHTS", 0, LIST_RETURN_MYRIGHTS },
+		{ "STATUS", 0, LIST_RETURN_STATUS },
 	};
 	struct bytes word;
 
@@ -172,7 +206,12 @@ static bool parse_list_options(struct imap_parser *p, bool is_return)
 		if (bit == 0)
 			return fault_set(p->why, FAULT_CLIENT, "no such option here: %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
 		p->cmd->list_options |= bit;
+		if (bit == LIST_RETURN_STATUS && (!space(p) || !take_status_items(p)))
+			return false;
 	} while (cursor_take(&p->c, ' '));
+	if (!is_return && (p->cmd->list_options & LIST_SELECT_RECURSIVE) != 0 &&
+	    (p->cmd->list_options & (LIST_SELECT_SUBSCRIBED | LIST_SELECT_SPECIAL_USE)) == 0)
+		return fault_set(p->why, FAULT_CLIENT, "RECURSIVEMATCH of what?");
 	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the options", p->why);
 }
 
@@ -206,31 +245,6 @@ static bool parse_list(struct imap_parser *p)
 	if (!imap_take_atom(&p->c, &word, p->why) || !bytes_equal_nocase_str(word, "RETURN") || !space(p))
 		return imap_expected(&p->c, "RETURN", p->why);
 	return parse_list_options(p, true);
-}
-
-static bool parse_status(struct imap_parser *p)
-{
-	static const char *const names[] = { "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ" };
-	struct bytes word;
-
-	if (!astring(p, &p->cmd->mailbox) || !space(p))
-		return false;
-	if (!cursor_take(&p->c, '('))
-		return imap_expected(&p->c, "a list of items", p->why);
-	do {
-		unsigned bit = 0;
-
-		if (!imap_take_atom(&p->c, &word, p->why))
-			return false;
-		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-			if (bytes_equal_nocase_str(word, names[i]))
-				bit = 1u << i;
-		}
-		if (bit == 0)
-			return fault_set(p->why, FAULT_CLIENT, "no such item: %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
-		p->cmd->status_items |= bit;
-	} while (cursor_take(&p->c, ' '));
-	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the items", p->why);
 }
 
 /* Sets that name what is known, not what is there: no "*", no "$"; sorted and merged. */
@@ -439,7 +453,7 @@ bool imap_parse_args(struct imap_parser *p)
 	case IMAP_SEARCH:
 		return space(p) && imap_parse_search(p);
 	case IMAP_STATUS:
-		return parse_status(p);
+		return astring(p, &c->mailbox) && space(p) && take_status_items(p);
 	case IMAP_STORE:
 		return parse_store(p);
 	case IMAP_VERB_COUNT:

@@ -175,6 +175,8 @@ enum status_item {
 	STATUS_UIDVALIDITY = 1 << 3,
 	STATUS_UNSEEN = 1 << 4,
 	STATUS_HIGHESTMODSEQ = 1 << 5,
+	STATUS_SIZE = 1 << 6,    /* RFC 8438 */
+	STATUS_DELETED = 1 << 7, /* RFC 9051 */
 };
 
 /* LIST with RFC 5258's options, as far as they are served. */
@@ -186,6 +188,9 @@ enum list_option {
 	LIST_RETURN_SUBSCRIBED = 1 << 4,
 	LIST_RETURN_SPECIAL_USE = 1 << 5,
 	LIST_IS_EXTENDED = 1 << 6, /* any option or more than one pattern was given */
+	LIST_SELECT_RECURSIVE = 1 << 7,
+	LIST_RETURN_STATUS = 1 << 8,   /* with status_items (RFC 5819) */
+	LIST_RETURN_MYRIGHTS = 1 << 9, /* RFC 8440 */
 };
 
 /* Fields that a verb does not use are zero. All bytes are borrowed from the command's octets or in the arena. */

@@ -162,7 +162,7 @@ static inline void some_life(struct store *s, unsigned seed)
 			break;
 		case 4:
 			(void)run(s, (struct intent){ .op = INTENT_STORE, .store = { id, &r, 1, (enum intent_store_how)(rand() % 3),
-			                                                             (uint32_t)rand() % 32, &keyword, 1 } }, &a);
+			                                                             (uint32_t)rand() % 32, &keyword, 1, false, 0 } }, &a);
 			break;
 		case 5:
 			(void)run(s, (struct intent){ .op = INTENT_EXPUNGE, .expunge = { id, &r, 1, false, true } }, &a);

@@ -1,136 +1,93 @@
-/* LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9; attributes of RFC 3348, 5258, 6154): what is on this backend; a frontend
- * answers for the whole murder.
- *
- * A level that is no mailbox but has some below it is listed as \NonExistent.
+/* LIST (RFC 3501 section 6.3.8; RFC 5258, 6154, 5819, 8440): what is on this backend; a frontend answers for the whole murder.
+ * Which rows there are is lister.h's.
  *
  * BUGS: goes through all names of the backend that the user may see, in one turn of the loop. */
-#include <stdio.h>
-#include <string.h>
-
 #include "answer.h"
 #include "dispatch.h"
 #include "imap_writer.h"
-#include "list_pattern.h"
+#include "lister.h"
+#include "status.h"
 
 struct listing {
 	struct session *s;
 	struct command *cmd;
 	struct store_view *v;
-	struct bytes *patterns; /* with the reference in front */
-	struct map told;        /* levels that were told, external names */
+	struct lister lister;
 	struct buffer out;
-	struct buffer name; /* external, of the mailbox at hand */
 };
 
-/* Whether a name below INTERNAL is there that the user may see. */
-static bool has_children(struct listing *l, struct bytes internal)
+/* Whether the user may look up the mailbox ID, INTERNAL. */
+static bool may_look_up(struct listing *l, struct bytes internal, mailbox_id_t id)
 {
+	struct mailbox m;
+	struct fault why;
+
+	return l->s->identity.is_admin || names_is_owner(&l->s->names, internal, bytes_of(l->s->identity.user)) ||
+	       (store_view_mailbox_by_id(l->v, id, &m, &why) == STORE_OK &&
+	        (session_rights(l->s, internal, m.acl) & ACL_LOOKUP) != 0);
+}
+
+static bool exists(void *arg, struct bytes internal)
+{
+	struct listing *l = arg;
+	struct mailbox m;
+	struct fault why;
+
+	return store_view_mailbox(l->v, internal, &m, &why) == STORE_OK && may_look_up(l, internal, m.id);
+}
+
+static bool has_children(void *arg, struct bytes internal)
+{
+	struct listing *l = arg;
 	struct view_names it;
 	struct bytes name;
-	struct mailbox m;
 	mailbox_id_t id;
 	struct buffer prefix = { 0 };
 	bool has = false;
-	struct fault why;
 
 	buffer_add(&prefix, internal);
 	buffer_add_u8(&prefix, '.');
 	store_view_names(l->v, buffer_bytes(&prefix), &it);
-	while (!has && view_names_next(&it, &name, &id)) {
-		has = l->s->identity.is_admin || names_is_owner(&l->s->names, name, bytes_of(l->s->identity.user)) ||
-		      (store_view_mailbox_by_id(l->v, id, &m, &why) == STORE_OK &&
-		       (session_rights(l->s, name, m.acl) & ACL_LOOKUP) != 0);
-	}
+	while (!has && view_names_next(&it, &name, &id))
+		has = may_look_up(l, name, id);
 	view_names_end(&it);
 	buffer_fini(&prefix);
 	return has;
 }
 
-static bool matches_any(const struct listing *l, struct bytes external)
+/* What goes with a row: rights and status. */
+static void add_more(struct listing *l, struct bytes external, struct bytes internal)
 {
-	for (size_t i = 0; i < l->cmd->c.pattern_count; i++) {
-		if (list_match(l->patterns[i], external, l->s->names.sep))
-			return true;
+	unsigned options = l->cmd->c.list_options;
+	struct mailbox m;
+	struct fault why;
+	acl_rights_t rights;
+
+	if (internal.n == 0 || (options & (LIST_RETURN_MYRIGHTS | LIST_RETURN_STATUS)) == 0 ||
+	    store_view_mailbox(l->v, internal, &m, &why) != STORE_OK)
+		return;
+	rights = session_rights(l->s, internal, m.acl);
+	if ((options & LIST_RETURN_MYRIGHTS) != 0) {
+		buffer_add_str(&l->out, "* MYRIGHTS ");
+		imap_write_astring(&l->out, external, false);
+		buffer_add_u8(&l->out, ' ');
+		acl_rights_write(&l->out, rights, true);
+		buffer_add_str(&l->out, "\r\n");
 	}
-	return false;
+	if ((options & LIST_RETURN_STATUS) != 0 && (rights & ACL_READ) != 0)
+		status_write(l->s, l->v, &m, external, l->cmd->c.status_items, &l->out);
 }
 
-static void write_row(struct listing *l, const char *word, const char *attributes, struct bytes external)
+static void row(void *arg, struct bytes row, struct bytes external, struct bytes internal)
 {
-	buffer_addf(&l->out, "* %s (%s) \"%c\" ", word, attributes, l->s->names.sep);
-	imap_write_astring(&l->out, external, false);
-	buffer_add_str(&l->out, "\r\n");
+	struct listing *l = arg;
+
+	buffer_add(&l->out, row);
+	add_more(l, external, internal);
 	if (l->out.n > 32 * 1024) {
 		session_write(l->s, buffer_bytes(&l->out));
 		buffer_clear(&l->out);
 	}
-}
-
-/* Levels above EXTERNAL that match but are no mailboxes of their own: each is told once. EXISTS says whether one is. */
-static void list_parents(struct listing *l, const char *word, const char *attributes, struct bytes external,
-                         bool (*exists)(struct listing *l, struct bytes external))
-{
-	char sep = l->s->names.sep;
-
-	for (size_t i = 0; i < l->cmd->c.pattern_count; i++) {
-		size_t n = 0;
-
-		while (list_match_parent(l->patterns[i], external, sep, &n)) {
-			struct bytes parent = bytes_sub(external, 0, n);
-
-			if (map_get(&l->told, parent) != NULL)
-				continue;
-			(void)map_put(&l->told, parent, l);
-			if (!exists(l, parent))
-				write_row(l, word, attributes, parent);
-		}
-	}
-}
-
-static bool mailbox_exists(struct listing *l, struct bytes external)
-{
-	struct buffer internal = { 0 };
-	struct mailbox m;
-	struct fault why;
-	bool is_there = names_to_internal(&l->s->names, external, &internal, &why) &&
-	                store_view_mailbox(l->v, buffer_bytes(&internal), &m, &why) == STORE_OK;
-
-	buffer_fini(&internal);
-	return is_there;
-}
-
-static void list_one(struct listing *l, struct bytes internal, mailbox_id_t id)
-{
-	struct session *s = l->s;
-	unsigned options = l->cmd->c.list_options;
-	struct bytes user = bytes_of(s->identity.user);
-	const char *use;
-	struct mailbox m;
-	struct fault why;
-	bool is_subscribed = false;
-	char attributes[128];
-
-	if (!names_is_visible(&s->names, internal))
-		return;
-	buffer_clear(&l->name);
-	names_to_external(&s->names, internal, &l->name);
-	if (!s->identity.is_admin && !names_is_owner(&s->names, internal, user) &&
-	    (store_view_mailbox_by_id(l->v, id, &m, &why) != STORE_OK || (session_rights(s, internal, m.acl) & ACL_LOOKUP) == 0))
-		return;
-	if ((options & LIST_SELECT_SUBSCRIBED) == 0 && (options & LIST_SELECT_SPECIAL_USE) == 0)
-		list_parents(l, "LIST", "\\NonExistent \\Noselect \\HasChildren", buffer_bytes(&l->name), mailbox_exists);
-	if (!matches_any(l, buffer_bytes(&l->name)))
-		return;
-	use = names_special_use(&s->names, internal);
-	if ((options & LIST_SELECT_SPECIAL_USE) != 0 && use == NULL)
-		return;
-	if ((options & (LIST_SELECT_SUBSCRIBED | LIST_RETURN_SUBSCRIBED)) != 0)
-		is_subscribed = store_view_is_subscribed(l->v, user, internal);
-	if ((options & LIST_SELECT_SUBSCRIBED) != 0 && !is_subscribed)
-		return;
-	(void)snprintf(attributes, sizeof(attributes), "%s%s%s%s", has_children(l, internal) ? "\\HasChildren" : "\\HasNoChildren",
-	               use != NULL ? " " : "", use != NULL ? use : "", is_subscribed ? " \\Subscribed" : "");
-	write_row(l, "LIST", attributes, buffer_bytes(&l->name));
 }
 
 static void list_prefix(struct listing *l, struct bytes prefix, struct bytes except)
@@ -146,7 +103,8 @@ static void list_prefix(struct listing *l, struct bytes prefix, struct bytes exc
 		/* A prefix is not yet a level: user.fred is not above user.freddy. */
 		if (prefix.n > 0 && except.n == 0 && !bytes_equal(name, prefix) && !names_is_below(name, prefix))
 			continue;
-		list_one(l, name, id);
+		if (names_is_visible(&l->s->names, name) && may_look_up(l, name, id))
+			lister_name(&l->lister, name);
 	}
 	view_names_end(&it);
 }
@@ -166,35 +124,21 @@ static void list_all(struct listing *l)
 	buffer_fini(&inbox);
 }
 
-static bool begin(struct session *s, struct command *cmd, struct listing *l)
+static void take_subscriptions(struct listing *l)
 {
-	*l = (struct listing){ .s = s, .cmd = cmd };
-	l->patterns = arena_array(&cmd->arena, cmd->c.pattern_count, sizeof(*l->patterns));
-	for (size_t i = 0; i < cmd->c.pattern_count; i++) {
-		struct buffer b = { 0 };
+	struct view_subscriptions it;
+	struct bytes internal;
 
-		buffer_add(&b, cmd->c.mailbox);
-		buffer_add(&b, cmd->c.patterns[i]);
-		l->patterns[i] = arena_copy(&cmd->arena, buffer_bytes(&b));
-		buffer_fini(&b);
-	}
-	l->v = session_view(s, cmd);
-	return l->v != NULL;
-}
-
-static enum cmd_step end(struct listing *l)
-{
-	store_view_close(&l->v);
-	session_write(l->s, buffer_bytes(&l->out));
-	buffer_fini(&l->out);
-	buffer_fini(&l->name);
-	map_fini(&l->told);
-	return answer_ok(l->cmd, "done");
+	store_view_subscriptions(l->v, bytes_of(l->s->identity.user), &it);
+	while (view_subscriptions_next(&it, &internal))
+		lister_subscription(&l->lister, internal);
+	view_subscriptions_end(&it);
 }
 
 enum cmd_step cmd_list(struct session *s, struct command *cmd)
 {
-	struct listing l;
+	struct listing l = { .s = s, .cmd = cmd };
+	const struct list_source source = { &l, exists, has_children, row };
 	struct buffer line = { 0 };
 
 	if (cmd->c.pattern_count == 1 && cmd->c.patterns[0].n == 0) { /* just the separator is asked for */
@@ -203,40 +147,18 @@ enum cmd_step cmd_list(struct session *s, struct command *cmd)
 		buffer_fini(&line);
 		return answer_ok(cmd, "done");
 	}
-	if (!begin(s, cmd, &l))
+	l.v = session_view(s, cmd);
+	if (l.v == NULL)
 		return CMD_DONE;
-	list_all(&l);
-	return end(&l);
-}
-
-static bool is_subscribed(struct listing *l, struct bytes external)
-{
-	struct buffer internal = { 0 };
-	struct fault why;
-	bool is = names_to_internal(&l->s->names, external, &internal, &why) &&
-	          store_view_is_subscribed(l->v, bytes_of(l->s->identity.user), buffer_bytes(&internal));
-
-	buffer_fini(&internal);
-	return is;
-}
-
-enum cmd_step cmd_lsub(struct session *s, struct command *cmd)
-{
-	struct listing l;
-	struct view_subscriptions it;
-	struct bytes internal;
-
-	if (!begin(s, cmd, &l))
-		return CMD_DONE;
-	store_view_subscriptions(l.v, bytes_of(s->identity.user), &it);
-	while (view_subscriptions_next(&it, &internal)) {
-		buffer_clear(&l.name);
-		names_to_external(&s->names, internal, &l.name);
-		/* Section 6.3.9: with "%" a level above is told for what is below it. */
-		list_parents(&l, "LSUB", "\\Noselect", buffer_bytes(&l.name), is_subscribed);
-		if (matches_any(&l, buffer_bytes(&l.name)))
-			write_row(&l, "LSUB", "", buffer_bytes(&l.name));
-	}
-	view_subscriptions_end(&it);
-	return end(&l);
+	lister_init(&l.lister, &s->names, &cmd->c, &source);
+	if (lister_wants_subscriptions(&l.lister))
+		take_subscriptions(&l);
+	if (lister_wants_names(&l.lister))
+		list_all(&l);
+	lister_finish(&l.lister);
+	lister_fini(&l.lister);
+	store_view_close(&l.v);
+	session_write(s, buffer_bytes(&l.out));
+	buffer_fini(&l.out);
+	return answer_ok(cmd, "done");
 }

@@ -3,6 +3,7 @@
 #include "answer.h"
 #include "dispatch.h"
 #include "imap_writer.h"
+#include "status.h"
 
 static uint32_t count_recent(struct session *s, struct store_view *v, const struct mailbox *m)
 {
@@ -16,6 +17,32 @@ static uint32_t count_recent(struct session *s, struct store_view *v, const stru
 		n++;
 	view_messages_end(&it);
 	return n;
+}
+
+void status_write(struct session *s, struct store_view *v, const struct mailbox *m, struct bytes name, unsigned items,
+                  struct buffer *to)
+{
+	buffer_add_str(to, "* STATUS ");
+	imap_write_astring(to, name, false);
+	buffer_add_str(to, " (");
+	if ((items & STATUS_MESSAGES) != 0)
+		buffer_addf(to, "MESSAGES %u ", m->exists);
+	if ((items & STATUS_RECENT) != 0)
+		buffer_addf(to, "RECENT %u ", count_recent(s, v, m));
+	if ((items & STATUS_UIDNEXT) != 0)
+		buffer_addf(to, "UIDNEXT %u ", m->uidnext);
+	if ((items & STATUS_UIDVALIDITY) != 0)
+		buffer_addf(to, "UIDVALIDITY %u ", m->uidvalidity);
+	if ((items & STATUS_UNSEEN) != 0)
+		buffer_addf(to, "UNSEEN %u ", m->unseen);
+	if ((items & STATUS_DELETED) != 0)
+		buffer_addf(to, "DELETED %u ", m->deleted);
+	if ((items & STATUS_SIZE) != 0)
+		buffer_addf(to, "SIZE %llu ", (unsigned long long)m->bytes);
+	if ((items & STATUS_HIGHESTMODSEQ) != 0)
+		buffer_addf(to, "HIGHESTMODSEQ %llu ", (unsigned long long)m->highestmodseq);
+	to->n--;
+	buffer_add_str(to, ")\r\n");
 }
 
 enum cmd_step cmd_status(struct session *s, struct command *cmd)
@@ -32,25 +59,7 @@ enum cmd_step cmd_status(struct session *s, struct command *cmd)
 		if ((rights & ACL_READ) == 0) {
 			(void)answer_no(cmd, "NOPERM", "you may not read it");
 		} else {
-			unsigned items = cmd->c.status_items;
-
-			buffer_add_str(&line, "* STATUS ");
-			imap_write_astring(&line, cmd->c.mailbox, false);
-			buffer_add_str(&line, " (");
-			if ((items & STATUS_MESSAGES) != 0)
-				buffer_addf(&line, "MESSAGES %u ", m.exists);
-			if ((items & STATUS_RECENT) != 0)
-				buffer_addf(&line, "RECENT %u ", count_recent(s, v, &m));
-			if ((items & STATUS_UIDNEXT) != 0)
-				buffer_addf(&line, "UIDNEXT %u ", m.uidnext);
-			if ((items & STATUS_UIDVALIDITY) != 0)
-				buffer_addf(&line, "UIDVALIDITY %u ", m.uidvalidity);
-			if ((items & STATUS_UNSEEN) != 0)
-				buffer_addf(&line, "UNSEEN %u ", m.unseen);
-			if ((items & STATUS_HIGHESTMODSEQ) != 0)
-				buffer_addf(&line, "HIGHESTMODSEQ %llu ", (unsigned long long)m.highestmodseq);
-			line.n--;
-			buffer_add_str(&line, ")\r\n");
+			status_write(s, v, &m, cmd->c.mailbox, cmd->c.status_items, &line);
 			session_write(s, buffer_bytes(&line));
 			(void)answer_ok(cmd, "done");
 		}

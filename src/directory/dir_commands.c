@@ -43,9 +43,7 @@ static bool cmd_noop(struct dir_session *s, const struct mupdate_line *line)
 
 static bool cmd_logout(struct dir_session *s, const struct mupdate_line *line)
 {
-	dir_answer(s, line->tag, "OK", "bye-bye");
-	s->is_over = true;
-	conn_close(s->conn);
+	dir_logout(s, line->tag);
 	return false;
 }
 

@@ -80,12 +80,25 @@ static void end_with(struct dir_session *s, const char *text)
 	conn_close(s->conn);
 }
 
-bool dir_bad(struct dir_session *s, struct bytes tag, const char *text)
+static bool count_failure(struct dir_session *s)
 {
-	dir_answer(s, tag, "BAD", text);
 	if (++s->failures >= FAILURES_MAX)
 		end_with(s, "too many errors");
 	return !s->is_over;
+}
+
+bool dir_bad(struct dir_session *s, struct bytes tag, const char *text)
+{
+	dir_answer(s, tag, "BAD", text);
+	return count_failure(s);
+}
+
+void dir_logout(struct dir_session *s, struct bytes tag)
+{
+	/* RFC 3656 section 4.7. Cyrus's server says OK, and its clients take either. */
+	dir_answer(s, tag, "BYE", "bye-bye");
+	s->is_over = true;
+	conn_close(s->conn);
 }
 
 static void set_identity(struct dir_session *s)
@@ -130,8 +143,7 @@ static void auth_over(struct dir_session *s, bool is_ok, const char *text)
 		free(s->authzid);
 		s->account = s->authzid = NULL;
 		dir_answer(s, tag, "NO", "authentication failed");
-		if (++s->failures >= FAILURES_MAX)
-			end_with(s, "too many errors");
+		(void)count_failure(s);
 	}
 	sasl_server_free(&s->sasl);
 	s->sasl_has_won = false;
@@ -261,21 +273,35 @@ static bool take_auth_answer(struct dir_session *s)
 	return true;
 }
 
+/* RFC 3656 section 4.10. */
+static bool start_tls(struct dir_session *s, struct bytes tag)
+{
+	if (s->dir->tls == NULL)
+		return dir_bad(s, tag, "STARTTLS is not to be had here");
+	if (conn_is_tls(s->conn)) {
+		dir_answer(s, tag, "NO", "TLS is active already");
+		return count_failure(s);
+	}
+	dir_answer(s, tag, "OK", "Begin TLS negotiation now");
+	s->starts_tls = true;
+	return false;
+}
+
 static bool before_login(struct dir_session *s, const struct mupdate_line *line)
 {
+	bool is_bare = line->count == 0;
+
 	if (bytes_equal_str(line->word, "AUTHENTICATE")) {
 		authenticate(s, line);
-	} else if (bytes_equal_str(line->word, "LOGOUT")) {
-		dir_answer(s, line->tag, "OK", "bye-bye");
-		s->is_over = true;
-		conn_close(s->conn);
-		return false;
-	} else if (bytes_equal_str(line->word, "STARTTLS") && s->dir->tls != NULL && !conn_is_tls(s->conn)) {
-		dir_answer(s, line->tag, "OK", "Begin TLS negotiation now");
-		s->starts_tls = true;
-		return false;
+	} else if (bytes_equal_str(line->word, "LOGOUT") && is_bare) {
+		dir_logout(s, line->tag);
+	} else if (bytes_equal_str(line->word, "STARTTLS") && is_bare) {
+		return start_tls(s, line->tag);
+	} else if (bytes_equal_str(line->word, "LOGOUT") || bytes_equal_str(line->word, "STARTTLS")) {
+		return dir_bad(s, line->tag, "Too many arguments");
 	} else {
-		return dir_bad(s, line->tag, "Please login first");
+		dir_answer(s, line->tag, "NO", "Please login first");
+		return count_failure(s);
 	}
 	return !s->is_over;
 }

@@ -111,6 +111,8 @@ void dir_sessions_end(struct directory *d, const char *text);
 void dir_answer(struct dir_session *s, struct bytes tag, const char *status, const char *text);
 /* Answer BAD; after too many in a row end the session with BYE. False: it has ended. */
 bool dir_bad(struct dir_session *s, struct bytes tag, const char *text);
+/* Answer LOGOUT and end the session. */
+void dir_logout(struct dir_session *s, struct bytes tag);
 /* Let commands go on; call after whatever they waited for has come. */
 void dir_session_resume(struct dir_session *s);
 

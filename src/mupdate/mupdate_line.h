@@ -8,7 +8,8 @@
 #include "buffer.h"
 #include "fault.h"
 
-#define MUPDATE_ARGS_MAX 16
+/* UPDATE may name servers: Cyrus takes 30. */
+#define MUPDATE_ARGS_MAX 32
 #define MUPDATE_TAG_MAX 64
 /* Longest line without its strings. */
 #define MUPDATE_LINE_MAX 4096

@@ -28,7 +28,7 @@ def test_mupdatetest():
                            input=b"a1 NOOP\r\na2 COMPRESS \"DEFLATE\"\r\na3 UPDATE\r\na4 LOGOUT\r\n")
         text = p.stdout.decode()
         assert 'C: Z01 COMPRESS "DEFLATE"\r\nS: Z01 OK "DEFLATE active"' in text.replace("\n", "\r\n").replace("\r\r", "\r"), text
-        assert 'a1 OK "Noop done"' in text and "a2 NO" in text and 'a3 OK "streaming starts"' in text and 'a4 OK "bye-bye"' in text
+        assert 'a1 OK "Noop done"' in text and "a2 NO" in text and 'a3 OK "streaming starts"' in text and 'a4 BYE "bye-bye"' in text
         assert text.count("a3 RESERVE") == 1000
     finally:
         d.stop()

@@ -39,14 +39,17 @@ def test_banner_and_authentication(server):
     c = Mupdate(server)
     text = "\n".join(c.banner)
     assert '* AUTH' in text and '"PLAIN"' in text and '* OK MUPDATE' in text
-    assert c.cmd('FIND "x"')[1].startswith(("NO", "BAD"))
-    assert c.cmd('UPDATE')[1].startswith(("NO", "BAD"))
+    assert c.cmd('FIND "x"')[1].startswith("NO") and c.cmd('UPDATE')[1].startswith("NO"), "RFC 3656 section 4"
     assert c.auth("admin", password="wrong")[1].startswith("NO")
     assert c.auth("fred")[1].startswith("NO"), "fred has no business here"
     assert c.auth("admin")[1].startswith("OK")
     assert c.auth("admin")[1].startswith(("NO", "BAD"))
     assert c.cmd("NOOP")[1].startswith("OK")
-    assert c.cmd("LOGOUT")[1].startswith("OK") or True
+    assert c.cmd("LOGOUT") == ([], 'BYE "bye-bye"') and c.ends() == ""
+    c.close()
+    c = Mupdate(server)
+    assert c.cmd("STARTTLS")[1].startswith("BAD"), "there is no certificate"
+    assert c.cmd("LOGOUT") == ([], 'BYE "bye-bye"') and c.ends() == ""
     c.close()
 
 
@@ -175,6 +178,44 @@ def test_nothing_is_told_twice(server, name):
     assert words in (["RESERVE", "MAILBOX", "DELETE"], ["MAILBOX", "DELETE"]), seen
     f.close()
     c.close()
+
+
+def test_a_partial_list(server, name):
+    """UPDATE with servers' names: their mailboxes, what comes to them, and what leaves them, whether before or after the list."""
+    c, a, b = Mupdate(server, "admin"), "backenda!default", "backendb!default"
+    for i, where in enumerate((a, b, "backendaa!x", "other!x")):
+        c.ok("ACTIVATE", f"{name}.{i}", where, "fred lr")
+    c.ok("RESERVE", f"{name}.4", a)
+
+    def partial(*servers):
+        f = Mupdate(server, "frontend")
+        f.send(b"u UPDATE" + b"".join(b" {%d+}\r\n%s" % (len(s), s.encode()) for s in servers) + b"\r\n")
+        lines, done = f.until("u")
+        assert done.startswith("OK")
+        f.listed = [x.split()[1] + x.split('"')[1][len(name):] for x in lines if f'"{name}.' in x]
+        return f
+
+    def heard(f):
+        f.send("n NOOP\r\n")
+        lines, done = f.until("n")
+        assert done.startswith("OK")
+        return [x.split()[1] + x.split('"')[1][len(name):] for x in lines]
+    one, all_three = partial("BACKENDA!"), partial(*[f"none{i}" for i in range(27)], "backenda!", "backendb!", "other!")
+    assert one.listed == ["MAILBOX.0", "RESERVE.4"]
+    assert all_three.listed == ["MAILBOX.0", "MAILBOX.1", "MAILBOX.3", "RESERVE.4"], "as many names as Cyrus takes"
+    assert partial("backenda").listed == ["MAILBOX.0", "MAILBOX.2", "RESERVE.4"], "a prefix is no server"
+    c.ok("ACTIVATE", f"{name}.1", a, "fred lr")
+    assert heard(one) == ["MAILBOX.1"] and heard(all_three) == ["MAILBOX.1"]
+    c.ok("ACTIVATE", f"{name}.0", b, "fred lr")
+    assert heard(one) == ["DELETE.0"] and heard(all_three) == ["MAILBOX.0"]
+    for verb, *args in (("RESERVE", f"{name}.5", b), ("ACTIVATE", f"{name}.3", "other!x", "fred lrs"), ("DELETE", f"{name}.0")):
+        c.ok(verb, *args)
+    assert heard(one) == [] and heard(all_three) == ["RESERVE.5", "MAILBOX.3", "DELETE.0"]
+    c.ok("DEACTIVATE", f"{name}.1", a)
+    c.ok("DELETE", f"{name}.4")
+    assert heard(one) == ["RESERVE.1", "DELETE.4"] and heard(all_three) == ["RESERVE.1", "DELETE.4"]
+    for x in (c, one, all_three):
+        x.close()
 
 
 def test_records_survive_a_kill(server, c, name):

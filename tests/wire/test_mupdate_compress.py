@@ -86,6 +86,7 @@ def test_offered_in_its_place(server):
     c.close()
     c = Mupdate(server, tls=server.client_tls)
     assert [line.split()[1] for line in c.banner] == ["AUTH", "COMPRESS", "PARTIAL-UPDATE", "X-ROOST", "OK"]
+    assert c.cmd("STARTTLS")[1].startswith("NO"), "RFC 3656 section 4.10"
     c.close()
 
 
@@ -105,7 +106,7 @@ def test_refused(server, text, want):
 
 def test_not_before_authentication(server):
     c = Mupdate(server)
-    assert c.cmd('COMPRESS "DEFLATE"')[1] == 'BAD "Please login first"'
+    assert c.cmd('COMPRESS "DEFLATE"')[1] == 'NO "Please login first"'
     assert c.auth("admin")[1].startswith("OK")
     c.compress()
     assert c.cmd("NOOP")[1].startswith("OK")
@@ -156,7 +157,7 @@ def test_lists_and_changes(server, tls):
     assert f.record() == 'n OK "Noop done"'
     lines, done = w.cmd("LIST")
     assert done.startswith("OK") and len(lines) >= RECORDS
-    assert w.cmd("LOGOUT")[1].startswith("OK") and w.ends() == ""
+    assert w.cmd("LOGOUT")[1].startswith("BYE") and w.ends() == ""
     for x in (plain, f, w):
         x.close()
 
@@ -206,7 +207,7 @@ def test_what_follows_compress_is_compressed(server):
     c.send(b'z COMPRESS "DEFLATE"\r\n' + sync(z, "n1 NOOP\r\nn2 NOOP\r\nq LOGOUT\r\n"))
     assert c.line().startswith("z OK")
     text = inflate(c.f.read())
-    assert re.fullmatch(rb'n1 OK "[^"]+"\r\nn2 OK "[^"]+"\r\nq OK "[^"]+"\r\n', text), text
+    assert re.fullmatch(rb'n1 OK "[^"]+"\r\nn2 OK "[^"]+"\r\nq BYE "[^"]+"\r\n', text), text
     c.close()
     before = lost(server)
     c = Mupdate(server, "admin")

@@ -371,7 +371,7 @@ def test_out_of_descriptors(server):
         for _ in range(5):
             if c.line().startswith("* OK"):
                 break
-        assert c.cmd("LOGOUT")[1].startswith("OK")
+        assert c.cmd("LOGOUT")[1].startswith("BYE")
         c.close()
     wait_for(lambda: Mupdate(server, "admin").close() or True, "there is room again")
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)

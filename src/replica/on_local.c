@@ -19,7 +19,8 @@ void replica_on_start(struct replica *r, const struct replica_event *ev)
 {
 	note_journal(r, ev);
 	r->heard_ms = r->now_ms;
-	r->promised_until = r->now_ms + replica_grace_ms(r);
+	/* Who holds nothing was in no in-sync set, and nobody's lease. */
+	r->promised_until = r->last > 0 ? r->now_ms + replica_grace_ms(r) : 0;
 	r->promised_to = -1;
 }
 

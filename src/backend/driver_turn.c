@@ -116,8 +116,7 @@ static void flushed(void *arg)
 	driver_turn(d);
 }
 
-/* Let a running flush end before the journal is changed otherwise. */
-static void wait_flush(struct driver *d)
+void driver_flush_wait(struct driver *d)
 {
 	struct flusher *f = &d->flusher;
 
@@ -277,7 +276,7 @@ void driver_turn_abort(struct driver *d)
 {
 	if (!d->is_turn_open)
 		return;
-	wait_flush(d);
+	driver_flush_wait(d);
 	if (!d->is_turn_open)
 		return;
 	store_turn_abort(d->o.store);
@@ -299,7 +298,7 @@ static bool follow_one(struct driver *d, struct bytes raw, lsn_t lsn, epoch_t ep
 			driver_tell(d, EVENT_FOLLOWED, *untold, store_epoch_at(d->o.store, *untold));
 		*untold = 0;
 		start_flush(d);
-		wait_flush(d);
+		driver_flush_wait(d);
 	}
 	if (result == STORE_FOLLOW_DUPLICATE)
 		return true;
@@ -390,7 +389,7 @@ void driver_truncate(struct driver *d, lsn_t lsn)
 {
 	struct fault why;
 
-	wait_flush(d);
+	driver_flush_wait(d);
 	driver_wait_readers(d);
 	log_event(LOG_WARNING, "driver.journal.truncated", LOG_U64("after", lsn), LOG_U64("had", store_last_lsn(d->o.store)));
 	if (store_truncate_after(d->o.store, lsn, &why) != STORE_OK) {

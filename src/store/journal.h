@@ -69,7 +69,9 @@ struct journal {
 	atomic_uint_fast64_t durable; /* written by the writer only */
 	lsn_t first_whole; /* from here on all entries are there; guarded by the lock */
 	struct batch pending, flushing;
+	bool is_reader;
 	bool has_tail; /* after opening: octets behind the last entry, for journal_settle() */
+	uint64_t last_batch; /* after opening: where the last batch of the last segment begins, for the same; 0: there is none */
 	bool is_flushing, is_failed;
 	struct fault failure;
 	uint64_t flushes, flushed_bytes, flush_ns, entries;

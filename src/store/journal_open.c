@@ -408,6 +408,7 @@ static bool recover_last(struct journal *j, struct segment *s, bool is_reader, s
 			good = behind = off;
 			break;
 		}
+		j->last_batch = off;
 		at = off + BATCH_HEADER;
 		end = at + bytes;
 		while (at < end) {
@@ -448,6 +449,19 @@ static bool recover_last(struct journal *j, struct segment *s, bool is_reader, s
 	return true;
 }
 
+/* What was read may be in the kernel only: its process was killed before it had synced, or the sync failed, after which the
+ * kernel takes the pages for written. Only the last batch can be so. It is written and synced once more, before anybody is told
+ * that it is durable and another batch is put behind it; and so is the directory, for the last segment's name. */
+static bool make_durable(struct journal *j, const struct segment *s, struct fault *why)
+{
+	struct iovec v = { (void *)(uintptr_t)(s->map + j->last_batch), (size_t)(s->used - j->last_batch) };
+	size_t written;
+
+	if (j->last_batch != 0 && !file_pwritev(s->fd, &v, 1, (off_t)j->last_batch, s->path, &written, why))
+		return false;
+	return file_datasync(s->fd, s->path, why) && file_sync_dir(j->dir, why);
+}
+
 bool journal_settle(struct journal *j, lsn_t known, struct fault *why)
 {
 	const struct segment *s = j->count > 0 ? j->segments[j->count - 1] : NULL;
@@ -458,6 +472,8 @@ bool journal_settle(struct journal *j, lsn_t known, struct fault *why)
 		                 "this member from the other",
 		                 s == NULL ? j->dir : s->path, s == NULL ? 0ull : (unsigned long long)s->used,
 		                 (unsigned long long)j->last, (unsigned long long)known);
+	if (s != NULL && !j->is_reader && !make_durable(j, s, why))
+		return false;
 	if (!j->has_tail)
 		return true;
 	/* Octets that nobody was told of. */
@@ -549,7 +565,7 @@ bool journal_open(struct journal *j, const char *dir, uint64_t segment_size, boo
 	size_t count;
 	bool ok;
 
-	*j = (struct journal){ .dir = must_strdup(dir), .segment_size = segment_size, .first_whole = 1 };
+	*j = (struct journal){ .dir = must_strdup(dir), .segment_size = segment_size, .first_whole = 1, .is_reader = is_reader };
 	(void)pthread_mutex_init(&j->lock, NULL);
 	if (!is_reader && !file_make_dirs(dir, 0700, why))
 		return false;

@@ -2,6 +2,8 @@
 import socket
 import threading
 
+IP_BIND_ADDRESS_NO_PORT = 24  # Python knows it by name from 3.12 on
+
 
 class Relay:
     """Listens on a free port of loopback. Without a target who connects waits, as at a firewall that drops.
@@ -30,7 +32,7 @@ class Relay:
             self.moved.wait_for(lambda: self.target is not None or self.is_closed)
             target = self.target
         try:
-            server = socket.create_connection(("127.0.0.1", target), 10, (self.source, 0))
+            server = self.connect(target)
         except (OSError, TypeError) as e:
             self.failures.append(f"to port {target}: {e!r}")
             client.close()
@@ -51,6 +53,20 @@ class Relay:
             self.open -= {client, server}
         client.close()
         server.close()
+
+    def connect(self, target):
+        """From the source's address, but its port is chosen when the target is known: one that is chosen before may be that of a
+        connection to the same target which the system still remembers."""
+        server = socket.socket()
+        try:
+            server.settimeout(10)
+            server.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            server.bind((self.source, 0))
+            server.connect(("127.0.0.1", target))
+        except BaseException:
+            server.close()
+            raise
+        return server
 
     def pump(self, source, to, heard):
         try:

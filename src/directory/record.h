@@ -30,7 +30,7 @@ struct record_change {
 	bool is_ok;
 	const char *text;   /* of the answer */
 	bool is_changed;    /* NEXT is to be stored (or the record removed) and told to followers */
-	bool is_move;       /* an active mailbox went to another server */
+	bool is_move;       /* ACTIVATE took the name over from another location */
 	struct record next; /* borrows from the arguments */
 };
 

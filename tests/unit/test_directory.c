@@ -161,6 +161,79 @@ static void test_names_that_cannot_be_kept(void **state)
 	assert_int_equal(commit(f), 1);
 }
 
+/* The table of states, docs/architecture.md. What is there, what is asked, by whom; then the answer, whether followers are
+ * told, whether it counts as a move, and what is there afterwards. */
+static const struct {
+	enum record_command command;
+	enum record_state now;
+	const char *location, *acl;
+	const char *asked, *asked_acl, *deleted_by, *server;
+	bool is_ok, is_changed, is_move;
+	enum record_state next;
+	const char *next_location;
+} cells[] = {
+	/* no record */
+	{ RECORD_RESERVE, RECORD_NONE, "", "", "a!p", "", "", "a", true, true, false, RECORD_RESERVED, "a!p" },
+	{ RECORD_ACTIVATE, RECORD_NONE, "", "", "a!p", "x lr", "", "a", true, true, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_DEACTIVATE, RECORD_NONE, "", "", "a!p", "", "", "a", false, false, false, RECORD_NONE, "" },
+	{ RECORD_DELETE, RECORD_NONE, "", "", "", "", "", "a", false, false, false, RECORD_NONE, "" },
+	{ RECORD_DELETE, RECORD_NONE, "", "", "", "", "a", "a", true, false, false, RECORD_NONE, "" },
+	{ RECORD_DELETE, RECORD_NONE, "", "", "", "", "A", "a", true, false, false, RECORD_NONE, "" },
+	{ RECORD_DELETE, RECORD_NONE, "", "", "", "", "b", "a", false, false, false, RECORD_NONE, "" },
+	{ RECORD_DELETE, RECORD_NONE, "", "", "", "", "a", "", false, false, false, RECORD_NONE, "" },
+	/* reserved, same location: the server without regard to case, an empty partition is any */
+	{ RECORD_RESERVE, RECORD_RESERVED, "a!p", "", "a!p", "", "", "a", true, false, false, RECORD_RESERVED, "a!p" },
+	{ RECORD_RESERVE, RECORD_RESERVED, "a!p", "", "A!p", "", "", "a", true, false, false, RECORD_RESERVED, "a!p" },
+	{ RECORD_RESERVE, RECORD_RESERVED, "a!p", "", "a!", "", "", "a", true, false, false, RECORD_RESERVED, "a!p" },
+	{ RECORD_RESERVE, RECORD_RESERVED, "a!", "", "a!p", "", "", "a", true, false, false, RECORD_RESERVED, "a!" },
+	{ RECORD_ACTIVATE, RECORD_RESERVED, "a!p", "", "a!p", "x lr", "", "a", true, true, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_ACTIVATE, RECORD_RESERVED, "a!", "", "a!p", "x lr", "", "a", true, true, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_DEACTIVATE, RECORD_RESERVED, "a!p", "", "a!p", "", "", "a", false, false, false, RECORD_RESERVED, "a!p" },
+	{ RECORD_DELETE, RECORD_RESERVED, "a!p", "", "", "", "", "a", true, true, false, RECORD_NONE, "" },
+	{ RECORD_DELETE, RECORD_RESERVED, "a!p", "", "", "", "", "", true, true, false, RECORD_NONE, "" },
+	/* active, same location */
+	{ RECORD_RESERVE, RECORD_ACTIVE, "a!p", "x lr", "a!p", "", "", "a", true, false, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_RESERVE, RECORD_ACTIVE, "a!p", "x lr", "a!", "", "", "a", true, false, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_ACTIVATE, RECORD_ACTIVE, "a!p", "x lr", "a!p", "x lr", "", "a", true, false, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_ACTIVATE, RECORD_ACTIVE, "a!p", "x lr", "a!", "x lr", "", "a", true, false, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_ACTIVATE, RECORD_ACTIVE, "a!p", "x lr", "a!p", "x lrs", "", "a", true, true, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_ACTIVATE, RECORD_ACTIVE, "a!", "x lr", "a!p", "x lr", "", "a", true, true, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_DEACTIVATE, RECORD_ACTIVE, "a!p", "x lr", "a!p", "", "", "a", true, true, false, RECORD_RESERVED, "a!p" },
+	{ RECORD_DEACTIVATE, RECORD_ACTIVE, "a!p", "x lr", "a!", "", "", "a", true, true, false, RECORD_RESERVED, "a!p" },
+	{ RECORD_DELETE, RECORD_ACTIVE, "a!p", "x lr", "", "", "", "A", true, true, false, RECORD_NONE, "" },
+	/* another location: another server, or another partition of it, whose case counts */
+	{ RECORD_RESERVE, RECORD_RESERVED, "b!p", "", "a!p", "", "", "a", false, false, false, RECORD_RESERVED, "b!p" },
+	{ RECORD_RESERVE, RECORD_ACTIVE, "b!p", "x lr", "a!p", "", "", "a", false, false, false, RECORD_ACTIVE, "b!p" },
+	{ RECORD_RESERVE, RECORD_ACTIVE, "a!p", "x lr", "a!P", "", "", "a", false, false, false, RECORD_ACTIVE, "a!p" },
+	{ RECORD_ACTIVATE, RECORD_RESERVED, "b!p", "", "a!p", "x lr", "", "a", true, true, true, RECORD_ACTIVE, "a!p" },
+	{ RECORD_ACTIVATE, RECORD_ACTIVE, "b!p", "x lr", "a!p", "x lr", "", "a", true, true, true, RECORD_ACTIVE, "a!p" },
+	{ RECORD_ACTIVATE, RECORD_ACTIVE, "a!q", "x lr", "a!p", "x lr", "", "a", true, true, true, RECORD_ACTIVE, "a!p" },
+	{ RECORD_DEACTIVATE, RECORD_RESERVED, "b!p", "", "a!p", "", "", "a", false, false, false, RECORD_RESERVED, "b!p" },
+	{ RECORD_DEACTIVATE, RECORD_ACTIVE, "b!p", "x lr", "a!p", "", "", "a", false, false, false, RECORD_ACTIVE, "b!p" },
+	{ RECORD_DEACTIVATE, RECORD_ACTIVE, "a!q", "x lr", "a!p", "", "", "a", false, false, false, RECORD_ACTIVE, "a!q" },
+	{ RECORD_DELETE, RECORD_RESERVED, "b!p", "", "", "", "", "a", false, false, false, RECORD_RESERVED, "b!p" },
+	{ RECORD_DELETE, RECORD_ACTIVE, "b!p", "x lr", "", "", "a", "a", false, false, false, RECORD_ACTIVE, "b!p" },
+};
+
+static void test_the_table_of_states(void **state)
+{
+	for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
+		const struct record now = { cells[i].now, bytes_of(cells[i].location), bytes_of(cells[i].acl) };
+		struct record_change c = record_decide(cells[i].command, &now, bytes_of(cells[i].asked), bytes_of(cells[i].asked_acl),
+		                                       bytes_of(cells[i].deleted_by), bytes_of(cells[i].server));
+		const struct record *then = c.is_changed ? &c.next : &now;
+
+		if (c.is_ok != cells[i].is_ok || c.is_changed != cells[i].is_changed || c.is_move != cells[i].is_move ||
+		    then->state != cells[i].next || !bytes_equal_str(then->location, cells[i].next_location))
+			fail_msg("row %zu: %d on %d %s, asked for %s", i, cells[i].command, cells[i].now, cells[i].location, cells[i].asked);
+		if (then->state == RECORD_ACTIVE && cells[i].command == RECORD_ACTIVATE)
+			assert_true(bytes_equal_str(then->acl, cells[i].asked_acl));
+		else if (then->state == RECORD_ACTIVE)
+			assert_true(bytes_equal_str(then->acl, cells[i].acl));
+		assert_true(c.text != NULL && c.text[0] != '\0');
+	}
+}
+
 /* A view of one reign. */
 static enum kv_result get_reign(void *at, struct bytes server, struct reign *reign_r)
 {
@@ -206,6 +279,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_list_removes_what_is_not_in_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_mirror_forgets_what_is_not_committed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_names_that_cannot_be_kept, set_up, tear_down),
+		cmocka_unit_test(test_the_table_of_states),
 		cmocka_unit_test(test_a_reign_asked_for_again),
 	};
 

@@ -84,7 +84,7 @@ const struct config_key config_keys[] = {
 	{ "lmtp_max_recipients", CONFIG_NUMBER, "1000", 1, 1u << 20, NULL, "Most recipients of one delivery" },
 	{ "lmtp_timeout_s", CONFIG_NUMBER, "300", 1, 1u << 20, NULL, "Seconds after which a silent LMTP client is disconnected" },
 	{ "mupdate_login_timeout_s", CONFIG_NUMBER, "60", 1, 1u << 20, NULL, "Seconds a client of the mupdate server may take to authenticate" },
-	{ "mupdate_max_string", CONFIG_NUMBER, "64K", 1024, 1u << 24, NULL, "Longest string in a MUPDATE command, octets" },
+	{ "mupdate_max_string", CONFIG_NUMBER, "64K", 4096, 1u << 24, NULL, "Longest string in a MUPDATE command, octets" },
 	{ "mupdate_max_pending", CONFIG_NUMBER, "64M", 65536, 1ull << 34, NULL, "Octets waiting for a follower that does not read before it is disconnected" },
 	{ "mupdate_max_pending_all", CONFIG_NUMBER, "1G", 65536, NUMBER_MAX, NULL, "Octets waiting for all followers together before the slowest are disconnected" },
 	{ "sync_login_timeout_s", CONFIG_NUMBER, "10", 1, 1u << 20, NULL, "Seconds the other members of a server may take to authenticate" },

@@ -49,6 +49,7 @@ def test_banner_and_authentication(server):
     c.close()
     c = Mupdate(server)
     assert c.cmd("STARTTLS")[1].startswith("BAD"), "there is no certificate"
+    assert c.cmd('STARTTLS "x"')[1].startswith("BAD") and c.cmd('LOGOUT "x"')[1].startswith("BAD")
     assert c.cmd("LOGOUT") == ([], 'BYE "bye-bye"') and c.ends() == ""
     c.close()
 

@@ -17,6 +17,7 @@
 #include "driver_private.h"
 #include "json.h"
 #include "log.h"
+#include "salvage_file.h"
 
 #define STOP_HAND_OVER_MS 2000
 
@@ -54,10 +55,12 @@ static void role_changed(struct driver *d, uint64_t epoch)
 	          LOG_STR("master", master < 0 ? "" : d->peers[master].name));
 	if (is_master) {
 		driver_sync_connect(d, -1); /* the others dial us now */
+		driver_salvage_forget_sent(d);
 		return;
 	}
 	driver_turn_abort(d);
 	driver_fail_waiting(d);
+	driver_salvage_forget_sent(d);
 	d->wants_epoch = false;
 }
 
@@ -68,7 +71,8 @@ static void do_action(struct driver *d, const struct replica_action *a)
 		driver_truncate(d, a->lsn);
 		break;
 	case ACTION_SAVE:
-		abort(); /* only with replica_options.saves */
+		driver_save(d, a->lsn);
+		break;
 	case ACTION_GIVE:
 	case ACTION_TAKE:
 		break;
@@ -148,6 +152,8 @@ static void step(struct driver *d, const struct replica_event *ev)
 		do_action(d, &a);
 	}
 	d->message = NULL;
+	if (ev->type == EVENT_PEER_DOWN)
+		driver_salvage_forget_sent(d);
 }
 
 void driver_event(struct driver *d, const struct replica_event *ev)
@@ -188,8 +194,10 @@ static void refresh_status(struct driver *d)
 	struct fault why;
 	char words[512];
 	int master = replica_master(d->core);
+	uint64_t kept, pending;
 
 	store_get_stats(d->o.store, &st);
+	driver_salvage_counts(d, &kept, &pending);
 	driver_words(d, replica_in_sync(d->core), words, sizeof(words));
 	buffer_add_u8(&s, '{');
 	json_key_string(&s, "server", bytes_of(d->server));
@@ -197,7 +205,9 @@ static void refresh_status(struct driver *d)
 	json_key_u64(&s, "epoch", replica_epoch(d->core));
 	json_key_string(&s, "master", bytes_of(master < 0 ? "" : d->peers[master].name));
 	json_key_string(&s, "in_sync", bytes_of(words));
-	json_key_string(&s, "sync_mode", BYTES_LIT("sync"));
+	json_key_string(&s, "sync_mode", bytes_of(d->is_async ? "async" : "sync"));
+	json_key_u64(&s, "salvage_kept", kept);
+	json_key_u64(&s, "salvage_pending", pending);
 	json_key_u64(&s, "lsn", st.last);
 	json_key_u64(&s, "durable", st.durable);
 	json_key_u64(&s, "applied", st.applied);
@@ -235,11 +245,13 @@ static void refresh_status(struct driver *d)
 	            "roost_turns_total %llu\n# TYPE roost_turn_intents_total counter\nroost_turn_intents_total %llu\n"
 	            "# TYPE roost_journal_syncs_total counter\nroost_journal_syncs_total %llu\n"
 	            "# TYPE roost_journal_bytes gauge\nroost_journal_bytes %llu\n"
-	            "# TYPE roost_directory_conflicts_total counter\nroost_directory_conflicts_total %llu\n",
+	            "# TYPE roost_directory_conflicts_total counter\nroost_directory_conflicts_total %llu\n"
+	            "# TYPE roost_salvage_kept gauge\nroost_salvage_kept %llu\n"
+	            "# TYPE roost_salvage_pending gauge\nroost_salvage_pending %llu\n",
 	            (unsigned long long)replica_epoch(d->core), (unsigned long long)st.last, (unsigned long long)st.applied,
 	            (unsigned long long)atomic_load(&d->turns), (unsigned long long)atomic_load(&d->turned),
 	            (unsigned long long)st.flushes, (unsigned long long)st.journal_bytes,
-	            (unsigned long long)atomic_load(&d->conflicts));
+	            (unsigned long long)atomic_load(&d->conflicts), (unsigned long long)kept, (unsigned long long)pending);
 	(void)pthread_mutex_lock(&d->lock);
 	buffer_fini(&d->status);
 	buffer_fini(&d->metrics);
@@ -347,6 +359,7 @@ static void close_all(struct driver *d)
 	publish(d);
 	driver_directory_close(d);
 	driver_sync_close(d);
+	driver_salvage_close(d);
 	timer_free(&d->ticker);
 	loop_stop(d->loop);
 }
@@ -377,6 +390,7 @@ static void on_tick(void *arg)
 	driver_sync_pump(d); /* what copy_rate kept back */
 	refresh_status(d);
 	driver_keeper_tick(d);
+	driver_salvage_tick(d);
 	if (d->is_stopping && !d->is_closed)
 		stop_tick(d);
 }
@@ -407,6 +421,7 @@ static void start_here(void *arg)
 	ev.start.history = history;
 	driver_event(d, &ev);
 	free(history);
+	driver_salvage_open(d);
 	driver_directory_open(d);
 	d->ticker = timer_new(d->loop, on_tick, d);
 	timer_start(d->ticker, 1, tick_ms < 2 ? 2 : tick_ms > 50 ? 50 : tick_ms);
@@ -444,6 +459,7 @@ static bool read_peers(struct driver *d, struct fault *why)
 
 static void free_driver(struct driver *d)
 {
+	driver_merges_drop(d);
 	replica_free(&d->core);
 	for (size_t i = 0; i < d->count; i++)
 		free(d->peers[i].address);
@@ -479,6 +495,8 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	d->connect_to = -1;
 	list_init(&d->waiting);
 	list_init(&d->in_turn);
+	list_init(&d->merges);
+	d->is_async = strcmp(config_string(options->config, "sync_mode"), "async") == 0;
 	(void)pthread_mutex_init(&d->lock, NULL);
 	(void)pthread_cond_init(&d->no_readers, NULL);
 	if (!read_peers(d, why) || (d->loop = loop_start("writer", why)) == NULL) {
@@ -489,6 +507,8 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	ro.count = d->count;
 	ro.self = d->self;
 	ro.lease_ms = config_number(options->config, "lease_ms");
+	ro.is_async = d->is_async;
+	ro.saves = d->is_async || salvage_is_wanted(store_salvage_dir(d->o.store));
 	for (size_t i = 0; i < d->count; i++)
 		ro.names[i] = d->peers[i].name;
 	d->core = replica_new(&ro);

@@ -225,7 +225,7 @@ static void reserved(void *arg, enum mupdate_outcome outcome, struct bytes text)
 	free(a);
 }
 
-static void announce(struct driver *d, struct bytes name, struct bytes acl)
+void driver_announce(struct driver *d, struct bytes name, struct bytes acl)
 {
 	struct to_activate *a = must_calloc(1, sizeof(*a));
 	const struct bytes args[] = { name, bytes_of(d->location) };
@@ -236,6 +236,11 @@ static void announce(struct driver *d, struct bytes name, struct bytes acl)
 		free(a->acl);
 		free(a);
 	}
+}
+
+void driver_retract(struct driver *d, struct bytes name)
+{
+	(void)mupdate_client_send(d->directory, "DELETE", &name, 1, NULL, mended, d);
 }
 
 static size_t mend_missing(struct driver *d, struct store_view *v)
@@ -257,7 +262,7 @@ static size_t mend_missing(struct driver *d, struct store_view *v)
 			continue;
 		if (l != NULL && l->is_active && bytes_equal_str(m.acl, l->acl))
 			continue;
-		announce(d, name, m.acl);
+		driver_announce(d, name, m.acl);
 		count++;
 	}
 	view_names_end(&it);
@@ -274,7 +279,7 @@ static size_t mend_surplus(struct driver *d)
 	while (map_next(&d->listed, &it, &name, &value)) {
 		if (((struct listed *)value)->is_ours || is_busy(d, name))
 			continue;
-		(void)mupdate_client_send(d->directory, "DELETE", &name, 1, NULL, mended, d);
+		driver_retract(d, name);
 		count++;
 	}
 	return count;

@@ -13,6 +13,7 @@
 #include "sasl.h"
 
 struct link;
+struct salvager;
 
 enum { DRIVER_EVENTS_MAX = 4096 };
 
@@ -86,6 +87,11 @@ struct driver {
 	lsn_t apply_to; /* follower: committed by the master */
 	bool is_applying; /* the next piece is posted */
 
+	bool is_async;
+	struct salvager *salvager; /* NULL before the start and after the end */
+	struct list merges; /* of others' items, and of our own */
+	uint64_t merging;   /* their octets */
+
 	struct mupdate_client *directory;
 	bool is_joined;
 	uint64_t ask_epoch;
@@ -124,6 +130,7 @@ void driver_flush_wait(struct driver *d);
 void driver_follow(struct driver *d);
 void driver_apply(struct driver *d, lsn_t lsn);
 void driver_truncate(struct driver *d, lsn_t lsn);
+void driver_save(struct driver *d, lsn_t lsn);
 bool driver_flusher_start(struct driver *d, struct fault *why);
 void driver_flusher_stop(struct driver *d);
 
@@ -150,6 +157,8 @@ void driver_sync_close(struct driver *d);
 void driver_sync_connect(struct driver *d, int peer);
 void driver_sync_disconnect(struct driver *d, size_t peer);
 void driver_sync_send(struct driver *d, size_t peer, const struct peer_message *m);
+/* The same with RAW and then BODY behind it. */
+void driver_sync_send_with(struct driver *d, size_t peer, const struct peer_message *m, struct bytes raw, struct bytes body);
 void driver_sync_stream(struct driver *d, size_t peer, lsn_t from);
 void driver_sync_stop_streams(struct driver *d);
 void driver_sync_pump(struct driver *d);
@@ -160,5 +169,29 @@ void driver_directory_close(struct driver *d);
 void driver_directory_ask(struct driver *d, const struct replica_action *a);
 /* Serving began, or the directory came (back): see whether its list is ours. */
 void driver_compare(struct driver *d);
+/* A mailbox is here, with that ACL; is here no more. */
+void driver_announce(struct driver *d, struct bytes name, struct bytes acl);
+void driver_retract(struct driver *d, struct bytes name);
+
+/* driver_salvage.c: what only this member had goes to the master. */
+enum { DRIVER_ITEM_ID = 24 };
+void driver_salvage_open(struct driver *d);
+void driver_salvage_close(struct driver *d);
+void driver_salvage_tick(struct driver *d);
+/* There may be something new. */
+void driver_salvage_look(struct driver *d);
+/* What was sent will not be answered. */
+void driver_salvage_forget_sent(struct driver *d);
+void driver_salvage_heard(struct driver *d, size_t peer, const struct peer_message *m);
+void driver_salvage_counts(const struct driver *d, uint64_t *kept_r, uint64_t *pending_r);
+
+/* driver_merge.c: do an item, as octets, here; MERGED is called once with what came of it, perhaps from within, and not at all
+ * when the driver ends. ID is of DRIVER_ITEM_ID octets; all is copied. */
+typedef void driver_merged_fn(struct driver *d, size_t peer, struct bytes id, enum salvage_outcome outcome, lsn_t lsn,
+                              epoch_t epoch);
+void driver_merge(struct driver *d, struct bytes item, struct bytes body, bool is_forced, size_t peer, struct bytes id,
+                  driver_merged_fn *merged);
+/* Free those under way; the loop has ended. */
+void driver_merges_drop(struct driver *d);
 
 #endif

@@ -197,12 +197,14 @@ static void on_message(struct link *l, struct bytes frame)
 	struct fault why;
 
 	history = must_calloc(1, sizeof(*history));
-	if (message_read(frame, &m, history, &why)) {
+	if (!message_read(frame, &m, history, &why)) {
+		link_drop(l, why.what);
+	} else if (m.type == MESSAGE_SALVAGE || m.type == MESSAGE_SALVAGED) {
+		driver_salvage_heard(l->driver, l->peer, &m);
+	} else {
 		ev.message = &m;
 		ev.history = history;
 		driver_event(l->driver, &ev);
-	} else {
-		link_drop(l, why.what);
 	}
 	free(history);
 }
@@ -403,6 +405,19 @@ void link_send(struct link *l, const struct peer_message *m)
 	head.raw = BYTES_NONE; /* not copied twice */
 	message_write(&out, &head);
 	link_frame(l, buffer_bytes(&out), m->raw);
+	buffer_fini(&out);
+}
+
+void driver_sync_send_with(struct driver *d, size_t peer, const struct peer_message *m, struct bytes raw, struct bytes body)
+{
+	struct link *l = d->peers[peer].link;
+	struct buffer out = { 0 };
+
+	if (l == NULL)
+		return;
+	message_write(&out, m);
+	buffer_add(&out, raw);
+	link_frame(l, buffer_bytes(&out), body);
 	buffer_fini(&out);
 }
 

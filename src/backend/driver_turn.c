@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "driver_private.h"
 #include "log.h"
+#include "salvage_file.h"
 
 #define TURN_BYTES (16u << 20)
 #define TURN_INTENTS 2048
@@ -397,4 +398,32 @@ void driver_truncate(struct driver *d, lsn_t lsn)
 		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
 		(void)kill(getpid(), SIGTERM);
 	}
+}
+
+void driver_save(struct driver *d, lsn_t lsn)
+{
+	struct fault why;
+	enum store_result result;
+
+	driver_flush_wait(d);
+	/* A checkpoint under way may be one of what goes. */
+	if (d->keeper.running != KEEPER_IDLE) {
+		d->has_refused = true;
+		return;
+	}
+	d->apply_to = lsn; /* what was committed by the old journal's numbers */
+	result = store_save_after(d->o.store, lsn, &why);
+	if (result == STORE_OK) {
+		salvage_want_no_more(store_salvage_dir(d->o.store));
+		driver_salvage_look(d);
+		driver_tell(d, EVENT_SAVED, lsn, 0);
+		return;
+	}
+	log_event(LOG_ERROR, "driver.suffix.unsaved", LOG_U64("after", lsn), LOG_U64("had", store_last_lsn(d->o.store)), LOG_FAULT(&why));
+	if (result != STORE_FAILED) {
+		d->has_refused = true; /* not at once again */
+		return;
+	}
+	driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
+	(void)kill(getpid(), SIGTERM);
 }

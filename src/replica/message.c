@@ -8,8 +8,19 @@ static bool is_of_copy(unsigned type)
 	return type >= MESSAGE_OFFER && type <= MESSAGE_COPY_LAST;
 }
 
+static bool is_type(unsigned type)
+{
+	return (type >= MESSAGE_HELLO && type <= MESSAGE_COPY_LAST) || type == MESSAGE_SALVAGE || type == MESSAGE_SALVAGED;
+}
+
+static bool has_raw(unsigned type)
+{
+	return type == MESSAGE_ENTRIES || type == MESSAGE_PIECE || type == MESSAGE_BODIES || type == MESSAGE_SALVAGE ||
+	       type == MESSAGE_SALVAGED;
+}
+
 /* u8 type, u64 epoch, u64 lsn, u64 committed, u64 time; then HELLO: u32 count, rows of u64 epoch, u64 first; OFFER to TAKEN:
- * u64 lsn, u64 offset, u64 next, u64 left, u64 total; ENTRIES, PIECE, BODIES: raw */
+ * u64 lsn, u64 offset, u64 next, u64 left, u64 total; ENTRIES, PIECE, BODIES, SALVAGE, SALVAGED: raw */
 void message_write(struct buffer *to, const struct peer_message *m)
 {
 	buffer_add_u8(to, (uint8_t)m->type);
@@ -63,7 +74,7 @@ bool message_read(struct bytes in, struct peer_message *m_r, struct history *his
 	uint8_t type;
 
 	*m_r = (struct peer_message){ 0 };
-	if (!cursor_u8(&c, &type) || type < MESSAGE_HELLO || type > MESSAGE_COPY_LAST || !cursor_u64le(&c, &m_r->epoch) ||
+	if (!cursor_u8(&c, &type) || !is_type(type) || !cursor_u64le(&c, &m_r->epoch) ||
 	    !cursor_u64le(&c, &m_r->lsn) || !cursor_u64le(&c, &m_r->committed) || !cursor_u64le(&c, &m_r->time_ms))
 		return fault_set(why, FAULT_CLIENT, "not a message of the sync stream");
 	m_r->type = (enum message_type)type;
@@ -71,7 +82,7 @@ bool message_read(struct bytes in, struct peer_message *m_r, struct history *his
 		return fault_set(why, FAULT_CLIENT, "a HELLO without a proper history");
 	if (is_of_copy(type) && !read_copy(&c, &m_r->copy))
 		return fault_set(why, FAULT_CLIENT, "a message of type %u that is too short", type);
-	if (type == MESSAGE_ENTRIES || type == MESSAGE_PIECE || type == MESSAGE_BODIES) {
+	if (has_raw(type)) {
 		m_r->raw = cursor_rest(&c);
 		return true;
 	}

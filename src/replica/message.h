@@ -21,6 +21,8 @@ enum message_type {
 	MESSAGE_BODIES,     /* master: raw entries of the copy; go on with COPY.NEXT, 0: that was all, whole once at COMMITTED */
 	MESSAGE_TAKEN,      /* follower: stored up to COPY.OFFSET, and entries below NEXT */
 	MESSAGE_COPY_LAST = MESSAGE_TAKEN,
+	MESSAGE_SALVAGE = 16, /* follower: an item of a suffix that only it had */
+	MESSAGE_SALVAGED,     /* master: what came of it: an outcome, by entry LSN, of epoch COMMITTED */
 };
 
 /* Of a copy: the checkpoint of LSN, then the entries up to LSN whose bodies are alive (store_copy.h). */
@@ -39,7 +41,7 @@ struct peer_message {
 	uint64_t committed; /* HELLO: applied; ENTRIES, BEACON, WELCOME: committed */
 	uint64_t time_ms;   /* BEACON, BEACON_ACK */
 	struct message_copy copy; /* OFFER to TAKEN */
-	struct bytes raw;   /* ENTRIES, BODIES: the entries; PIECE: the octets; borrowed */
+	struct bytes raw;   /* ENTRIES, BODIES: the entries; PIECE: the octets; SALVAGE, SALVAGED: which item, and what it is; borrowed */
 	const struct history *history; /* HELLO, when written */
 };
 

@@ -18,7 +18,7 @@
 
 #define HEADER 64
 #define RECORD 24
-#define STATE_ROW 16
+#define STATE_ROW 24
 #define MAGIC_SUFFIX "ROOSTSX1"
 #define MAGIC_ITEMS "ROOSTSV1"
 #define MAGIC_STATE "ROOSTST1"
@@ -35,6 +35,7 @@ struct salvage_file {
 	struct row {
 		uint8_t state, outcome;
 		lsn_t lsn;
+		epoch_t epoch;
 	} *rows;
 	bool is_changed;
 };
@@ -382,7 +383,7 @@ static bool read_state(struct salvage_file *f, struct fault *why)
 		uint32_t zero4;
 
 		ok = cursor_u8(&c, &f->rows[i].state) && cursor_u8(&c, &f->rows[i].outcome) && cursor_u16le(&c, &zero) &&
-		     cursor_u32le(&c, &zero4) && cursor_u64le(&c, &f->rows[i].lsn) && f->rows[i].state <= SALVAGE_IS_DISCARDED &&
+		     cursor_u32le(&c, &zero4) && cursor_u64le(&c, &f->rows[i].lsn) && cursor_u64le(&c, &f->rows[i].epoch) && f->rows[i].state <= SALVAGE_IS_DISCARDED &&
 		     f->rows[i].outcome < SALVAGE_OUTCOMES;
 		if (!ok)
 			(void)fault_set(why, FAULT_OPERATOR, "%s: a state that is not known here", path);
@@ -476,18 +477,16 @@ uint64_t salvage_file_item_size(const struct salvage_file *f, size_t i)
 	return (uint64_t)r.item.n + r.body.n;
 }
 
-enum salvage_state salvage_file_state(const struct salvage_file *f, size_t i, enum salvage_outcome *why_r, lsn_t *lsn_r)
+struct salvage_fate salvage_file_fate(const struct salvage_file *f, size_t i)
 {
-	if (why_r != NULL)
-		*why_r = (enum salvage_outcome)f->rows[i].outcome;
-	if (lsn_r != NULL)
-		*lsn_r = f->rows[i].lsn;
-	return (enum salvage_state)f->rows[i].state;
+	const struct row *r = &f->rows[i];
+
+	return (struct salvage_fate){ (enum salvage_state)r->state, (enum salvage_outcome)r->outcome, r->lsn, r->epoch };
 }
 
-void salvage_file_set(struct salvage_file *f, size_t i, enum salvage_state state, enum salvage_outcome why, lsn_t lsn)
+void salvage_file_set(struct salvage_file *f, size_t i, const struct salvage_fate *fate)
 {
-	f->rows[i] = (struct row){ (uint8_t)state, (uint8_t)why, lsn };
+	f->rows[i] = (struct row){ (uint8_t)fate->state, (uint8_t)fate->outcome, fate->lsn, fate->epoch };
 	f->is_changed = true;
 }
 
@@ -506,6 +505,7 @@ bool salvage_file_save(struct salvage_file *f, struct fault *why)
 		buffer_add_u16le(&b, 0);
 		buffer_add_u32le(&b, 0);
 		buffer_add_u64le(&b, f->rows[i].lsn);
+		buffer_add_u64le(&b, f->rows[i].epoch);
 	}
 	buffer_add_u64le(&b, entry_hash(buffer_bytes(&b)));
 	path = path_of(f->dir, f->name, ".state");
@@ -521,6 +521,37 @@ bool salvage_file_remove(struct salvage_file *f, struct fault *why)
 	/* The items first: a state without items means nothing. */
 	return remove_file(f->dir, f->name, ".items", why) && file_sync_dir(f->dir, why) &&
 	       remove_file(f->dir, f->name, ".state", why) && remove_file(f->dir, f->name, ".asked", why);
+}
+
+static char *wanted_path(const char *dir)
+{
+	return must_printf("%s/wanted", dir);
+}
+
+bool salvage_want(const char *dir, struct fault *why)
+{
+	char *path = wanted_path(dir);
+	bool ok = file_make_dirs(dir, 0700, why) && file_replace(path, BYTES_NONE, 0600, why);
+
+	free(path);
+	return ok;
+}
+
+bool salvage_is_wanted(const char *dir)
+{
+	char *path = wanted_path(dir);
+	bool is = access(path, F_OK) == 0;
+
+	free(path);
+	return is;
+}
+
+void salvage_want_no_more(const char *dir)
+{
+	char *path = wanted_path(dir);
+
+	(void)unlink(path);
+	free(path);
 }
 
 /* Decisions. Lines "apply N" and "discard N"; the directory's lock keeps who adds from who takes. */
@@ -567,7 +598,7 @@ static void take_line(struct salvage_file *f, struct bytes line)
 	/* What is done is done. */
 	if (f->rows[i].state == SALVAGE_IS_MERGED)
 		return;
-	salvage_file_set(f, (size_t)i, is_apply ? SALVAGE_IS_FORCED : SALVAGE_IS_DISCARDED, SALVAGE_MERGED, 0);
+	salvage_file_set(f, (size_t)i, &(struct salvage_fate){ .state = is_apply ? SALVAGE_IS_FORCED : SALVAGE_IS_DISCARDED });
 }
 
 bool salvage_file_take_asked(struct salvage_file *f, struct fault *why)

@@ -4,6 +4,7 @@
  *	EPOCH-LSN.items		what they came to; kept until each item is merged or discarded
  *	EPOCH-LSN.state		what came of each item
  *	EPOCH-LSN.asked		what an operator has decided, until the member has taken it in
+ *	wanted			a mark, see salvage_want()
  *
  * EPOCH and LSN in decimal digits. Files appear whole, by a rename. One process writes .suffix, .items and .state: the one
  * that has the partition open. */
@@ -46,7 +47,7 @@ bool salvage_items_write(const char *dir, struct salvage_name name, lsn_t last, 
 
 enum salvage_state {
 	SALVAGE_IS_PENDING,   /* to be sent to the master */
-	SALVAGE_IS_MERGED,    /* with the LSN of then */
+	SALVAGE_IS_MERGED,    /* at the master */
 	SALVAGE_IS_KEPT,      /* for a reason; an operator decides */
 	SALVAGE_IS_FORCED,    /* pending, by an operator's decision */
 	SALVAGE_IS_DISCARDED, /* by an operator's decision */
@@ -63,12 +64,24 @@ size_t salvage_file_count(const struct salvage_file *f);
 bool salvage_file_item(const struct salvage_file *f, size_t i, struct arena *a, struct salvage_item *item_r, struct fault *why);
 /* Octets of item I, its body included. */
 uint64_t salvage_file_item_size(const struct salvage_file *f, size_t i);
-enum salvage_state salvage_file_state(const struct salvage_file *f, size_t i, enum salvage_outcome *why_r, lsn_t *lsn_r);
-void salvage_file_set(struct salvage_file *f, size_t i, enum salvage_state state, enum salvage_outcome why, lsn_t lsn);
+/* What has become of an item. */
+struct salvage_fate {
+	enum salvage_state state;
+	enum salvage_outcome outcome; /* KEPT: why */
+	lsn_t lsn;                    /* MERGED: done once this entry, of EPOCH, is here, too */
+	epoch_t epoch;
+};
+struct salvage_fate salvage_file_fate(const struct salvage_file *f, size_t i);
+void salvage_file_set(struct salvage_file *f, size_t i, const struct salvage_fate *fate);
 /* Bring the states to the disk, if they have changed. */
 bool salvage_file_save(struct salvage_file *f, struct fault *why);
 /* Every item is merged or discarded: remove the files. */
 bool salvage_file_remove(struct salvage_file *f, struct fault *why);
+
+/* A mark: an operator wants the next start of the member to put aside what the master lacks, also in synchronous mode. */
+bool salvage_want(const char *dir, struct fault *why);
+bool salvage_is_wanted(const char *dir);
+void salvage_want_no_more(const char *dir);
 
 /* An operator's decision on item I, added to those that wait; any process. Then the member takes them in: FN gets each.
  * salvage_file_take_asked() is cheap where there are none. */

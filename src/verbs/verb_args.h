@@ -4,7 +4,7 @@
 
 #include "config.h"
 
-#define VERB_WORDS_MAX 4
+#define VERB_WORDS_MAX 64
 
 struct verb_args {
 	const char *verb;
@@ -26,6 +26,9 @@ enum verb_takes {
 int verb_args_read(struct verb_args *a, int argc, char **argv, unsigned takes, size_t least, size_t most,
                    const char *usage);
 void verb_args_fini(struct verb_args *a);
+/* The partition of a member, by its configuration. False with WHY: it is not one of a backend. */
+struct store_options;
+bool verb_store_options(const struct config *c, struct store_options *o, struct fault *why);
 /* Print "roost VERB: WHY" on standard error; returns 1. */
 int verb_failed(const char *verb, const struct fault *why);
 

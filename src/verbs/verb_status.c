@@ -146,6 +146,25 @@ static void print_server(const json_t *s)
 	}
 }
 
+/* What is not as one would think. */
+static void print_notes(const json_t *s)
+{
+	json_t *members = json_object_get(s, "members"), *m;
+	size_t i;
+
+	json_array_foreach(members, i, m) {
+		json_t *own = json_object_get(m, "status");
+		json_int_t kept = number(own, "salvage_kept"), pending = number(own, "salvage_pending");
+
+		if (is_set(m, "named_master") && strcmp(text(own, "sync_mode"), "async") == 0)
+			(void)printf("%s is asynchronous: the master's disk alone has what the others lag behind\n", text(s, "name"));
+		if (kept + pending > 0)
+			(void)printf("%s has %" JSON_INTEGER_FORMAT " salvaged items for the master, and %" JSON_INTEGER_FORMAT
+			             " to be decided: roost salvage list\n",
+			             text(m, "name"), pending, kept);
+	}
+}
+
 static void print_all(const json_t *all)
 {
 	json_t *servers = json_object_get(all, "servers"), *fronts = json_object_get(all, "frontends");
@@ -157,6 +176,8 @@ static void print_all(const json_t *all)
 	             "MAILBOXES", "IMAP");
 	json_array_foreach(servers, i, at)
 		print_server(at);
+	json_array_foreach(servers, i, at)
+		print_notes(at);
 	(void)printf("\n%-15s %-5s %8s %9s %9s  %s\n", "FRONTEND", "STATE", "SESSIONS", "DELIVERED", "MAILBOXES", "IMAP, LMTP");
 	json_array_foreach(fronts, i, at) {
 		json_t *own = json_object_get(at, "status");

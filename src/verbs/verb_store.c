@@ -6,7 +6,7 @@
 #include "verb_args.h"
 #include "verbs.h"
 
-static bool options_of(const struct config *c, struct store_options *o, struct fault *why)
+bool verb_store_options(const struct config *c, struct store_options *o, struct fault *why)
 {
 	const char *name, *dir;
 
@@ -51,7 +51,7 @@ static int run(int argc, char **argv, tool_fn *tool)
 	int status = verb_args_read(&a, argc, argv, VERB_CONFIG, 0, 0, "-C FILE");
 
 	if (status == 0) {
-		bool ok = options_of(a.config, &o, &why) && tool(&o, &why);
+		bool ok = verb_store_options(a.config, &o, &why) && tool(&o, &why);
 
 		if (ok && fflush(stdout) != 0)
 			ok = fault_set(&why, FAULT_OPERATOR, "the output could not be written");

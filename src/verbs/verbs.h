@@ -22,5 +22,7 @@ int verb_user(int argc, char **argv);
 int verb_dump(int argc, char **argv);
 int verb_verify(int argc, char **argv);
 int verb_rebuild(int argc, char **argv);
+/* `roost salvage list|show|apply|discard|take`: what a member acknowledged alone and the master could not take. */
+int verb_salvage(int argc, char **argv);
 
 #endif

@@ -562,9 +562,8 @@ static void items_and_decisions_survive_and_damage_is_told(void **state)
 	struct salvage_decision decisions[] = { { 1, true }, { 2, false } };
 	struct salvage_file *f;
 	struct fault why;
-	enum salvage_outcome outcome;
+	struct salvage_fate fate;
 	char dir[128], path[160];
-	lsn_t lsn;
 	FILE *io;
 	long size;
 
@@ -575,17 +574,17 @@ static void items_and_decisions_survive_and_damage_is_told(void **state)
 	assert_true(salvage_items_write(dir, name, 9, items, 3, &why));
 	f = salvage_file_open(dir, name, &why);
 	assert_non_null(f);
-	salvage_file_set(f, 0, SALVAGE_IS_KEPT, SALVAGE_CHANGED, 0);
+	salvage_file_set(f, 0, &(struct salvage_fate){ SALVAGE_IS_KEPT, SALVAGE_CHANGED, 7, 8 });
 	assert_true(salvage_file_ask(dir, name, decisions, 1, &why));
 	assert_true(salvage_file_ask(dir, name, decisions + 1, 1, &why));
 	assert_true(salvage_file_take_asked(f, &why));
 	assert_true(salvage_file_take_asked(f, &why));
 	salvage_file_close(&f);
 	f = salvage_file_open(dir, name, &why);
-	assert_int_equal(salvage_file_state(f, 0, &outcome, &lsn), SALVAGE_IS_KEPT);
-	assert_int_equal(outcome, SALVAGE_CHANGED);
-	assert_int_equal(salvage_file_state(f, 1, NULL, NULL), SALVAGE_IS_FORCED);
-	assert_int_equal(salvage_file_state(f, 2, NULL, NULL), SALVAGE_IS_DISCARDED);
+	fate = salvage_file_fate(f, 0);
+	assert_true(fate.state == SALVAGE_IS_KEPT && fate.outcome == SALVAGE_CHANGED && fate.lsn == 7 && fate.epoch == 8);
+	assert_int_equal(salvage_file_fate(f, 1).state, SALVAGE_IS_FORCED);
+	assert_int_equal(salvage_file_fate(f, 2).state, SALVAGE_IS_DISCARDED);
 	salvage_file_close(&f);
 	/* Every octet changed once, every length. */
 	(void)snprintf(path, sizeof(path), "%s/1-5.items", dir);

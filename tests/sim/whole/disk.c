@@ -425,7 +425,7 @@ int __wrap_unlink(const char *path)
 	char *kept;
 	int rc;
 
-	if (d == NULL || !is_in_journal(path))
+	if (d == NULL || !is_in_journal(path) || strstr(path, "/new") != NULL)
 		return __real_unlink(path);
 	kept = must_printf("%s.gone%u", path, ++d->groups);
 	rc = link(path, kept);

@@ -16,6 +16,7 @@
 #include "whole.h"
 
 #define MAILBOX "user.fred"
+#define OTHER "user.fred.other"
 #define FAULTS_FOR (5 * SECOND)
 #define ACCEPT_BEACONS 250
 #define CONVERGE_BEACONS 500
@@ -123,7 +124,7 @@ static struct config *make_config(const struct whole_member *m)
 	struct config *c;
 
 	buffer_addf(&text, "servername: backenda\nmember: %s\nlease_ms: %d\nsync_listen: x\nmupdate_authname: backenda\n"
-	                   "mupdate_password: x\nmupdate_server: x\nsync_peers:", node_names[m->self], LEASE_MS);
+	                   "mupdate_password: x\nmupdate_server: x\njournal_checkpoint: 64K\nsync_peers:", node_names[m->self], LEASE_MS);
 	for (size_t i = 0; i < w.count; i++)
 		buffer_addf(&text, " %s=%s:1", node_names[i], node_names[i]);
 	buffer_addf(&text, "\n");
@@ -362,11 +363,16 @@ static void check_all(void)
 	}
 }
 
-void check_ack(struct whole_member *m, uint64_t op, uint64_t lsn)
+static void check_answer(const struct whole_member *m, uint64_t op)
 {
 	/* One that is closing serves nobody any more, but may still say what is committed under its lease. */
 	if (!replica_may_act(m->driver->core, member_ms(m)))
 		problem("%s answers operation %llu, and does not act", node_names[m->self], (unsigned long long)op);
+}
+
+static void check_ack(struct whole_member *m, uint64_t op, uint64_t lsn)
+{
+	check_answer(m, op);
 	compare_new(m);
 	if (op >= w.op_cap || w.lsn_of_op[op] == 0)
 		problem("%s answers operation %llu, which is nowhere", node_names[m->self], (unsigned long long)op);
@@ -381,10 +387,12 @@ struct delivery {
 	struct driver_request request;
 	struct whole_member *m;
 	uint64_t conn, op;
+	enum write_kind kind;
 	struct arena arena;
 	struct intent intent;
 	struct append_target target;
-	bool is_create;
+	struct uid_range uids;
+	struct rename_pair pair;
 };
 
 static void delivered(void *arg)
@@ -394,45 +402,88 @@ static void delivered(void *arg)
 	struct packet p = { .kind = PACKET_RESULT, .conn = d->conn, .id = d->op, .outcome = (int)result };
 
 	if (!is_unseen(d->m)) {
-		if (result == STORE_OK && !d->is_create)
+		if (result == STORE_OK && d->kind == WRITE_APPEND) {
+			w.mailbox = d->target.mailbox_id;
+			w.uid = d->target.uid > w.uid ? d->target.uid : w.uid;
 			check_ack(d->m, d->op, d->op < w.op_cap ? w.lsn_of_op[d->op] : 0);
+		} else if (result == STORE_OK) {
+			check_answer(d->m, d->op);
+		}
 		packet_send(d->m->self, CLIENTS, &p);
 	}
 	arena_fini(&d->arena);
 	free(d);
 }
 
+static struct intent append_intent(struct delivery *d)
+{
+	size_t n = 16 + (size_t)chance(chance(8) == 0 ? 6000 : 300);
+	char *body = arena_alloc(&d->arena, n + 64);
+	int head = snprintf(body, 64, "operation-%llu;", (unsigned long long)d->op);
+
+	for (size_t i = 0; i < n; i++)
+		body[head + (int)i] = (char)('a' + (d->op * 31 + i) % 26);
+	d->target = (struct append_target){ .mailbox = BYTES_LIT(MAILBOX), .internaldate = 1000 };
+	return (struct intent){ .op = INTENT_APPEND,
+		                .append = { &d->target, 1, bytes_make(body, (size_t)head), bytes_make(body, (size_t)head + n),
+		                            BYTES_NONE } };
+}
+
+static struct intent intent_of(struct delivery *d)
+{
+	const struct bytes acl = BYTES_LIT("fred\tlrs\t"), other = BYTES_LIT(OTHER), third = BYTES_LIT(OTHER "2");
+	uint32_t uid = 1 + (uint32_t)chance(w.uid + 1);
+
+	d->uids = (struct uid_range){ uid, uid + (uint32_t)chance(3) };
+	switch (d->kind) {
+	case WRITE_CREATE:
+		return (struct intent){ .op = INTENT_CREATE, .create = { BYTES_LIT(MAILBOX), acl, BYTES_LIT("default") } };
+	case WRITE_FLAGS:
+		return (struct intent){ .op = INTENT_STORE,
+			                .store = { w.mailbox, &d->uids, 1, INTENT_FLAGS_REPLACE, (uint32_t)chance(16), NULL, 0 } };
+	case WRITE_EXPUNGE:
+		return (struct intent){ .op = INTENT_EXPUNGE, .expunge = { w.mailbox, &d->uids, 1, false, false } };
+	case WRITE_COPY:
+		return (struct intent){ .op = chance(2) == 0 ? INTENT_COPY : INTENT_MOVE, .copy = { w.mailbox, &d->uids, 1, other } };
+	case WRITE_OTHER_CREATE:
+		return (struct intent){ .op = INTENT_CREATE, .create = { other, acl, BYTES_LIT("default") } };
+	case WRITE_OTHER_DELETE:
+		return (struct intent){ .op = INTENT_DELETE, .delete = { chance(2) == 0 ? other : third } };
+	case WRITE_OTHER_RENAME:
+		d->pair = (struct rename_pair){ other, third };
+		return (struct intent){ .op = INTENT_RENAME, .rename = { &d->pair, 1 } };
+	default:
+		return append_intent(d);
+	}
+}
+
 static void take_write(struct whole_member *m, const struct packet *p)
 {
 	struct delivery *d = must_calloc(1, sizeof(*d));
-	size_t n = 16 + (size_t)chance(chance(8) == 0 ? 6000 : 300);
-	char *body = arena_alloc(&d->arena, n + 64);
-	int head = snprintf(body, 64, "operation-%llu;", (unsigned long long)p->id);
 
-	/* The same body each time, as a message sent again has. */
-	for (size_t i = 0; i < n; i++)
-		body[head + (int)i] = (char)('a' + (p->id * 31 + i) % 26);
 	d->m = m;
 	d->conn = p->conn;
 	d->op = p->id;
-	d->is_create = p->outcome == STORE_NO_MAILBOX;
-	if (d->is_create) {
-		d->intent = (struct intent){ .op = INTENT_CREATE, .create = { BYTES_LIT(MAILBOX), BYTES_LIT("fred\tlrs\t"),
-			                                                      BYTES_LIT("default") } };
-	} else {
-		d->target = (struct append_target){ .mailbox = BYTES_LIT(MAILBOX), .internaldate = 1000 };
-		d->intent = (struct intent){ .op = INTENT_APPEND,
-			                     .append = { &d->target, 1, bytes_make(body, (size_t)head),
-			                                 bytes_make(body, (size_t)head + n), BYTES_NONE } };
-	}
+	d->kind = (enum write_kind)p->outcome;
+	d->intent = intent_of(d);
 	d->request = (struct driver_request){ .intent = &d->intent, .arena = &d->arena, .done = delivered, .arg = d };
 	driver_submit(m->driver, &d->request);
+}
+
+/* Something that nobody waits for, so that the index sees more than messages that come. */
+static void write_by_the_way(int to)
+{
+	struct packet p = { .kind = PACKET_WRITE, .conn = ++w.conns,
+		            .outcome = WRITE_FLAGS + (int)chance(WRITE_KINDS - WRITE_FLAGS) };
+
+	if (w.mailbox != 0)
+		packet_send(CLIENTS, to, &p);
 }
 
 static void writer_submit(struct writer *r, bool creates)
 {
 	struct packet p = { .kind = PACKET_WRITE, .conn = ++w.conns, .id = r->op,
-		            .outcome = creates ? STORE_NO_MAILBOX : STORE_OK };
+		            .outcome = creates ? WRITE_CREATE : WRITE_APPEND };
 
 	r->to = chance(8) != 0 ? directory_master() : (int)chance(w.count);
 	r->conn = p.conn;
@@ -489,6 +540,8 @@ static void take_result(const struct packet *p)
 			        (unsigned long long)r->op, (unsigned long long)w.lsn_of_op[r->op], (unsigned long long)r->floor);
 		r->op = 0;
 		r->next_at = w.now + chance(40 * MS);
+		if (chance(2) == 0)
+			write_by_the_way(r->to);
 	}
 }
 

@@ -42,8 +42,21 @@ enum packet_kind {
 	PACKET_ANSWER,  /* OUTCOME and text */
 	PACKET_SERVER,  /* strings: server, epoch, master, in-sync */
 	PACKET_PROMOTE, /* strings: server, member */
-	PACKET_WRITE,   /* a client's operation ID */
+	PACKET_WRITE,   /* a client's operation ID; OUTCOME: enum write_kind */
 	PACKET_RESULT,
+};
+
+enum write_kind {
+	WRITE_APPEND,
+	WRITE_CREATE, /* the mailbox that is appended to */
+	/* The rest is done by the way, once, whether or not it is answered: */
+	WRITE_FLAGS,
+	WRITE_EXPUNGE,
+	WRITE_COPY,
+	WRITE_OTHER_CREATE,
+	WRITE_OTHER_DELETE,
+	WRITE_OTHER_RENAME,
+	WRITE_KINDS,
 };
 
 struct packet {
@@ -151,6 +164,8 @@ struct world {
 	uint64_t agreed_cap, agreed_last;
 	uint64_t *lsn_of_op, op_cap;
 	uint64_t acked, acked_last;
+	uint64_t mailbox; /* its id, once a message was delivered */
+	uint32_t uid;     /* the newest known */
 	char problem[512];
 	FILE *trace;
 };
@@ -164,7 +179,6 @@ void tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void problem(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void world_advance(uint64_t limit);
 void packet_send(int from, int to, struct packet *p);
-void check_ack(struct whole_member *m, uint64_t op, uint64_t lsn);
 
 /* net.c */
 void net_take(struct whole_member *m, struct packet *p);

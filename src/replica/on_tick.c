@@ -38,14 +38,15 @@ static int find_lost(const struct replica *r)
 	return -1;
 }
 
-/* A member that follows, has everything committed, and is not in the set. */
+/* A member that follows, has everything committed, and is not in the set. It has heard a beacon lately: one that is dropped because
+ * its lease runs out would else be taken in again at once, and dropped again, as fast as the directory answers. */
 static int find_ready(const struct replica *r)
 {
 	for (size_t i = 0; i < r->o.count; i++) {
 		const struct replica_peer *p = &r->peers[i];
 
 		if (i != r->o.self && ((r->in_sync | r->o.remote) & MEMBER_BIT(i)) == 0 && p->is_welcomed && p->acked >= r->committed &&
-		    r->now_ms < p->lease_until)
+		    r->now_ms + r->o.lease_ms / 2 < p->lease_until)
 			return (int)i;
 	}
 	return -1;

@@ -27,6 +27,8 @@
 #define CLIENTS (SIM_MEMBERS_MAX + 1)
 #define SIM_NODES (SIM_MEMBERS_MAX + 2)
 #define SIM_REQUESTS_MAX 32 /* at one member */
+/* So many changes of the configuration within one lease are too many. */
+#define SIM_GRANTS 12
 #define LEASE_MS 200
 #define MS 1000ull
 #define SECOND 1000000ull
@@ -228,6 +230,8 @@ struct sim {
 		int master;
 		member_set_t in_sync;
 	} claims[SIM_MEMBERS_MAX];
+	uint64_t granted_at[SIM_GRANTS]; /* the newest grants, in a ring */
+	uint64_t grants;
 	int join_order[SIM_MEMBERS_MAX];
 	size_t join_count;
 
@@ -349,6 +353,8 @@ void fault_describe(const struct sim_fault *f, char *to, size_t size);
 void check_commit(struct sim *s, const struct member *m, uint64_t from, uint64_t to);
 /* A client is told that OP is done, by entry LSN. */
 void check_ack(struct sim *s, const struct member *m, uint64_t op, uint64_t lsn);
+/* The arbiter has changed the configuration. */
+void check_grant(struct sim *s);
 void check_ordered(struct sim *s, const struct client *c);
 void check_all(struct sim *s);
 bool check_converged(const struct sim *s);

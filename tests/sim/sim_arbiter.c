@@ -25,6 +25,7 @@ static void set_config(struct sim *s, uint64_t epoch, int master, member_set_t i
 	          (const char *)sim_words(in_sync, words).p);
 	for (int i = 0; i < (int)s->count; i++)
 		tell_config(s, i);
+	check_grant(s);
 }
 
 static void take_ask(struct sim *s, const struct packet *p)

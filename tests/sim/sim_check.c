@@ -5,6 +5,7 @@
  *	the in-sync set     each member that the directory names has on its disk what was acknowledged
  *	one history         whoever commits an entry commits the same as everybody did before
  *	every reign         who begins to act has everything that was ever committed, in its place
+ *	at peace            the configuration does not change more than a dozen times within a lease
  *	exactly once        an operation id is committed at one place; what was begun after another was acknowledged stands
  *	                    behind it
  *
@@ -83,6 +84,16 @@ void check_ack(struct sim *s, const struct member *m, uint64_t op, uint64_t lsn)
 		            (unsigned long long)op, (unsigned long long)lsn);
 	if (lsn > s->acked_last)
 		s->acked_last = lsn;
+}
+
+void check_grant(struct sim *s)
+{
+	uint64_t *oldest = &s->granted_at[s->grants % SIM_GRANTS];
+
+	if (s->grants >= SIM_GRANTS && s->now < *oldest + LEASE_MS * MS)
+		sim_problem(s, "the configuration has changed %d times within a lease", SIM_GRANTS + 1);
+	*oldest = s->now;
+	s->grants++;
 }
 
 void check_ordered(struct sim *s, const struct client *c)

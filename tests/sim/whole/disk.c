@@ -121,7 +121,7 @@ static void undo_renames(struct wdisk *d)
 			continue;
 		if (r->from != NULL)
 			(void)__real_rename(r->to, r->from);
-		else
+		if (r->kept != NULL)
 			(void)__real_rename(r->kept, r->to);
 	}
 }
@@ -179,6 +179,35 @@ static void forget_renames(struct wdisk *d, bool with_kept)
 	d->rename_count = 0;
 }
 
+/* Sectors are known by inode: those of the image are others. */
+static void adopt_sectors(struct wdisk *d, const char *image)
+{
+	char *journal = must_printf("%s/journal", d->dir);
+	DIR *dir = opendir(journal);
+	struct dirent *e;
+
+	while (dir != NULL && (e = readdir(dir)) != NULL) {
+		char *a = must_printf("%s/%s", journal, e->d_name), *b = must_printf("%s/journal/%s", image, e->d_name);
+		struct stat old, new;
+
+		if (e->d_name[0] != '.' && stat(a, &old) == 0 && stat(b, &new) == 0) {
+			for (size_t i = 0; i < d->sector_count; i++) {
+				if (d->sectors[i].inode == old.st_ino && !d->sectors[i].is_adopted) {
+					d->sectors[i].inode = new.st_ino;
+					d->sectors[i].is_adopted = true;
+				}
+			}
+		}
+		free(a);
+		free(b);
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+	for (size_t i = 0; i < d->sector_count; i++)
+		d->sectors[i].is_adopted = false;
+	free(journal);
+}
+
 void disk_crash(struct whole_member *m, bool is_power)
 {
 	struct wdisk *d = &m->disk;
@@ -196,43 +225,23 @@ void disk_crash(struct whole_member *m, bool is_power)
 	}
 	image = must_printf("%s.image", d->dir);
 	copy_dir(d->dir, image);
+	adopt_sectors(d, image);
 	free(image);
 	d->has_image = true;
 	m->wants_end = true;
 	tell("%s: %s", node_names[m->self], is_power ? "power is lost" : "is killed");
 }
 
-/* Sectors are known by inode: those of the image are others. */
 void disk_restore(struct whole_member *m)
 {
 	struct wdisk *d = &m->disk;
-	char *image = must_printf("%s.image", d->dir), *journal = must_printf("%s/journal", d->dir);
-	char *new_journal = must_printf("%s/journal", image);
-	DIR *dir = opendir(journal);
-	struct dirent *e;
+	char *image = must_printf("%s.image", d->dir);
 
 	assert(d->has_image);
-	while (dir != NULL && (e = readdir(dir)) != NULL) {
-		char *a = must_printf("%s/%s", journal, e->d_name), *b = must_printf("%s/%s", new_journal, e->d_name);
-		struct stat old, new;
-
-		if (e->d_name[0] != '.' && stat(a, &old) == 0 && stat(b, &new) == 0) {
-			for (size_t i = 0; i < d->sector_count; i++) {
-				if (d->sectors[i].inode == old.st_ino)
-					d->sectors[i].inode = new.st_ino;
-			}
-		}
-		free(a);
-		free(b);
-	}
-	if (dir != NULL)
-		(void)closedir(dir);
 	remove_dir(d->dir);
 	(void)__real_rename(image, d->dir);
 	d->has_image = false;
 	free(image);
-	free(journal);
-	free(new_journal);
 }
 
 void disk_init(struct whole_member *m)
@@ -399,6 +408,17 @@ static bool is_in_journal(const char *path)
 	return strstr(path, "/journal/") != NULL;
 }
 
+/* Another name for what is at PATH; NULL: nothing. */
+static char *keep_file(struct wdisk *d, const char *path)
+{
+	char *kept = must_printf("%s.gone%u", path, ++d->groups);
+
+	if (link(path, kept) == 0)
+		return kept;
+	free(kept);
+	return NULL;
+}
+
 static void note_rename(struct wdisk *d, const char *from, const char *to, char *kept)
 {
 	if (d->rename_count == sizeof(d->renames) / sizeof(d->renames[0]))
@@ -409,11 +429,14 @@ static void note_rename(struct wdisk *d, const char *from, const char *to, char 
 int __wrap_rename(const char *from, const char *to)
 {
 	struct wdisk *d = disk();
+	char *kept = d != NULL && is_in_journal(to) ? keep_file(d, to) : NULL;
 	int rc = __real_rename(from, to);
 
-	if (d == NULL || rc != 0 || !is_in_journal(to))
+	if (d == NULL || rc != 0 || !is_in_journal(to)) {
+		free(kept);
 		return rc;
-	note_rename(d, from, to, NULL);
+	}
+	note_rename(d, from, to, kept);
 	if (crash_is_due(d))
 		disk_crash(w.current, d->crash_is_power);
 	return rc;
@@ -427,12 +450,9 @@ int __wrap_unlink(const char *path)
 
 	if (d == NULL || !is_in_journal(path) || strstr(path, "/new") != NULL)
 		return __real_unlink(path);
-	kept = must_printf("%s.gone%u", path, ++d->groups);
-	rc = link(path, kept);
-	if (rc == 0)
+	kept = keep_file(d, path);
+	if (kept != NULL)
 		note_rename(d, NULL, path, kept);
-	else
-		free(kept);
 	rc = __real_unlink(path);
 	if (crash_is_due(d))
 		disk_crash(w.current, d->crash_is_power);

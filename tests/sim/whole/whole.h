@@ -74,13 +74,14 @@ struct sector {
 	uint64_t inode, number;
 	uint8_t old[512];
 	bool is_lost;   /* a sync failed: the kernel will not write it, and says no more about it */
+	bool is_adopted; /* while an image is made */
 	unsigned group; /* not 0: all of one operation are there, or none */
 };
 
 /* A change of a directory that was not synced. */
 struct renamed {
-	char *from, *to; /* FROM NULL: TO was removed, and is kept as KEPT */
-	char *kept;
+	char *from, *to; /* FROM NULL: TO was removed */
+	char *kept;      /* what was at TO before; NULL: nothing */
 };
 
 struct wdisk {

@@ -63,7 +63,7 @@ static const struct verb {
 	{ "mailbox", NULL, NULL, verb_mailbox, "list [SERVER] | find NAME | check", "the directory as seen from here" },
 	{ "user", NULL, NULL, verb_user, "add|passwd|del NAME -C FILE", "the credential file" },
 	{ "dump", NULL, NULL, verb_dump, "-C FILE", "print a member's logical content" },
-	{ "verify", NULL, NULL, verb_verify, "-C FILE", "check every checksum and invariant of a member" },
+	{ "verify", NULL, NULL, verb_verify, "-C FILE [--rate OCTETS]", "check every checksum and invariant of a member" },
 	{ "salvage", NULL, NULL, verb_salvage, "list|show|apply|discard|take ... -C FILE", "what a member had and the master has not" },
 	{ "rebuild", NULL, NULL, verb_rebuild, "-C FILE", "make a member's index anew from its journal" },
 };

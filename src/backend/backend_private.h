@@ -134,6 +134,11 @@ void client_submit(struct client *c, struct submission *s, submission_fn *answer
 /* Only for a submission that is not handed in after all. */
 void submission_free(struct submission *s);
 
+/* Have entry LSN, found damaged, mended; then TOLD(client, is_mended) is called on the client's loop, unless the client goes
+ * first. Never from within. */
+typedef void client_told_fn(struct client *c, bool is_mended);
+void client_mend(struct client *c, lsn_t lsn, client_told_fn *told);
+
 /* Have class->changed called after commits that touch MAILBOX; 0: no more. */
 void client_watch(struct client *c, mailbox_id_t mailbox);
 

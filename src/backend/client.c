@@ -173,6 +173,42 @@ void client_submit(struct client *c, struct submission *s, submission_fn *answer
 	backend_submit(c->backend, &s->request);
 }
 
+struct client_mending {
+	struct driver_mend mend;
+	struct shard *shard;
+	uint64_t client;
+	client_told_fn *told;
+};
+
+/* loop_fn on the client's loop. */
+static void mending_back(void *arg)
+{
+	struct client_mending *m = arg;
+	struct client *c = map_get_u64(&m->shard->clients, m->client);
+
+	if (c != NULL) {
+		c->waiting--;
+		m->told(c, m->mend.is_mended);
+	}
+	free(m);
+}
+
+void client_mend(struct client *c, lsn_t lsn, client_told_fn *told)
+{
+	struct client_mending *m = must_calloc(1, sizeof(*m));
+	struct driver *d;
+
+	*m = (struct client_mending){ { .lsn = lsn, .done = mending_back, .arg = m }, c->shard, c->id, told };
+	c->waiting++;
+	(void)pthread_rwlock_rdlock(&c->backend->driver_lock);
+	d = atomic_load(&c->backend->driver);
+	if (d != NULL)
+		driver_mend(d, &m->mend);
+	else
+		loop_post(loop_current(), mending_back, m);
+	(void)pthread_rwlock_unlock(&c->backend->driver_lock);
+}
+
 void shard_init(struct shard *s, struct backend *b, struct loop *loop)
 {
 	s->backend = b;

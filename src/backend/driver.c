@@ -219,6 +219,11 @@ static void refresh_status(struct driver *d)
 	json_key_u64(&s, "checkpoint", st.checkpoint);
 	json_key_u64(&s, "mailboxes", st.mailboxes);
 	json_key_u64(&s, "conflicts", atomic_load(&d->conflicts));
+	json_key_u64(&s, "verified", atomic_load(&d->scrub.lsn));
+	json_key_u64(&s, "verify_passes", atomic_load(&d->scrub.passes));
+	json_key_u64(&s, "damaged", atomic_load(&d->damaged));
+	json_key_u64(&s, "mended", atomic_load(&d->mended));
+	json_key_u64(&s, "not_mended", atomic_load(&d->not_mended));
 	if (store_is_failed(d->o.store)) {
 		store_failure(d->o.store, &why);
 		json_key_string(&s, "failed", bytes_of(why.what));
@@ -247,11 +252,19 @@ static void refresh_status(struct driver *d)
 	            "# TYPE roost_journal_bytes gauge\nroost_journal_bytes %llu\n"
 	            "# TYPE roost_directory_conflicts_total counter\nroost_directory_conflicts_total %llu\n"
 	            "# TYPE roost_salvage_kept gauge\nroost_salvage_kept %llu\n"
-	            "# TYPE roost_salvage_pending gauge\nroost_salvage_pending %llu\n",
+	            "# TYPE roost_salvage_pending gauge\nroost_salvage_pending %llu\n"
+	            "# TYPE roost_verified_octets_total counter\nroost_verified_octets_total %llu\n"
+	            "# TYPE roost_verify_passes_total counter\nroost_verify_passes_total %llu\n"
+	            "# TYPE roost_entries_damaged_total counter\nroost_entries_damaged_total %llu\n"
+	            "# TYPE roost_entries_mended_total counter\nroost_entries_mended_total %llu\n"
+	            "# TYPE roost_entries_not_mended_total counter\nroost_entries_not_mended_total %llu\n",
 	            (unsigned long long)replica_epoch(d->core), (unsigned long long)st.last, (unsigned long long)st.applied,
 	            (unsigned long long)atomic_load(&d->turns), (unsigned long long)atomic_load(&d->turned),
 	            (unsigned long long)st.flushes, (unsigned long long)st.journal_bytes,
-	            (unsigned long long)atomic_load(&d->conflicts), (unsigned long long)kept, (unsigned long long)pending);
+	            (unsigned long long)atomic_load(&d->conflicts), (unsigned long long)kept, (unsigned long long)pending,
+	            (unsigned long long)atomic_load(&d->scrub.octets),
+	            (unsigned long long)atomic_load(&d->scrub.passes), (unsigned long long)atomic_load(&d->damaged),
+	            (unsigned long long)atomic_load(&d->mended), (unsigned long long)atomic_load(&d->not_mended));
 	(void)pthread_mutex_lock(&d->lock);
 	buffer_fini(&d->status);
 	buffer_fini(&d->metrics);
@@ -358,6 +371,7 @@ static void close_all(struct driver *d)
 	driver_fail_waiting(d);
 	publish(d);
 	driver_directory_close(d);
+	driver_mend_close(d);
 	driver_sync_close(d);
 	driver_salvage_close(d);
 	timer_free(&d->ticker);
@@ -391,6 +405,8 @@ static void on_tick(void *arg)
 	refresh_status(d);
 	driver_keeper_tick(d);
 	driver_salvage_tick(d);
+	driver_mend_tick(d);
+	driver_scrub_tick(d);
 	if (d->is_stopping && !d->is_closed)
 		stop_tick(d);
 }
@@ -470,6 +486,7 @@ static void free_driver(struct driver *d)
 	arena_fini(&d->turn_arena);
 	(void)pthread_cond_destroy(&d->no_readers);
 	(void)pthread_mutex_destroy(&d->lock);
+	driver_scrub_fini(d);
 	free(d->queue);
 	free(d->location);
 	for (size_t i = 0; i < sizeof(d->addresses) / sizeof(d->addresses[0]); i++)
@@ -497,6 +514,8 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	list_init(&d->in_turn);
 	list_init(&d->merges);
 	d->is_async = strcmp(config_string(options->config, "sync_mode"), "async") == 0;
+	list_init(&d->mendings);
+	driver_scrub_init(d);
 	(void)pthread_mutex_init(&d->lock, NULL);
 	(void)pthread_cond_init(&d->no_readers, NULL);
 	if (!read_peers(d, why) || (d->loop = loop_start("writer", why)) == NULL) {
@@ -519,7 +538,7 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 		free_driver(d);
 		return NULL;
 	}
-	if (!driver_keeper_start(d, why)) {
+	if (!driver_keeper_start(d, why) ) {
 		listener_close(&d->sync);
 		driver_flusher_stop(d);
 		loop_stop(d->loop);

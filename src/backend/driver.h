@@ -67,6 +67,22 @@ struct driver_request {
 /* Give REQUEST, which the caller keeps until DONE. On a loop's thread. */
 void driver_submit(struct driver *d, struct driver_request *request);
 
+/* Entry LSN, which is applied, is damaged on this member's disk: have it fetched from another member and put back. Logged and
+ * counted. It takes some seconds at most, less where no other member is connected. */
+struct driver_mend {
+	lsn_t lsn;
+	bool is_mended; /* read it again */
+	loop_fn *done;  /* DONE(ARG) is posted to the loop that asked, exactly once, never from within; NULL: nobody waits, and MEND is
+	                   given, to be freed */
+	void *arg;
+
+	/* The driver's. */
+	struct driver *driver;
+	struct list waiting;
+	struct loop *loop;
+};
+void driver_mend(struct driver *d, struct driver_mend *mend);
+
 /* A command to the directory about one of this server's mailboxes: RESERVE and ACTIVATE name this server's location. */
 enum driver_directory_verb { DRIVER_RESERVE, DRIVER_ACTIVATE, DRIVER_DEACTIVATE, DRIVER_DELETE };
 struct driver_directory_request {

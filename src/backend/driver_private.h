@@ -9,6 +9,7 @@
 #include "driver.h"
 #include "listener.h"
 #include "map.h"
+#include "pace.h"
 #include "replica.h"
 #include "sasl.h"
 
@@ -43,6 +44,23 @@ struct keeper {
 	enum keeper_job running; /* begun and not yet ended */
 	bool wants_checkpoint;   /* as soon as may be, for a member that has to take a copy */
 	uint64_t began_ns, not_before_ms;
+};
+
+enum { SCRUB_FOUND_MAX = 64, GIVEN_UP_MAX = 64 };
+
+/* Reading the journal through. While is_running what is above the line is the pool's. */
+struct scrub {
+	lsn_t next;
+	struct buffer raw;
+	uint64_t piece; /* octets of the last piece */
+	lsn_t found[SCRUB_FOUND_MAX];
+	size_t found_count;
+	bool is_over; /* the pass */
+
+	bool is_running;
+	struct pace pace;
+	uint64_t due_ms, began_ms, pass_octets, pass_found;
+	atomic_uint_fast64_t lsn, octets, passes; /* read last; all since the start */
 };
 
 struct driver {
@@ -83,6 +101,14 @@ struct driver {
 
 	struct flusher flusher;
 	struct keeper keeper;
+	struct scrub scrub;
+	struct list mendings; /* struct mending */
+	size_t mending_count, serving_count;
+	struct given_up {
+		lsn_t lsn;
+		uint64_t until_ms;
+	} given_up[GIVEN_UP_MAX]; /* a ring */
+	size_t given_up_next;
 	bool is_flushing;
 	lsn_t apply_to; /* follower: committed by the master */
 	bool is_applying; /* the next piece is posted */
@@ -107,6 +133,7 @@ struct driver {
 	atomic_uint_fast64_t act_until; /* driver_may_serve(): 0: not, UINT64_MAX: while the process lives */
 	atomic_bool is_ready;
 	atomic_uint_fast64_t turns, turned, conflicts;
+	atomic_uint_fast64_t damaged, mended, not_mended; /* entries: once for each time that one is named */
 	pthread_mutex_t lock; /* guards what is below */
 	pthread_cond_t no_readers;
 	unsigned readers; /* pool threads that read the partition */
@@ -150,6 +177,17 @@ void driver_reader_begin(struct driver *d);
 void driver_reader_end(struct driver *d);
 /* Before the journal is cut or closed. */
 void driver_wait_readers(struct driver *d);
+
+/* driver_mend.c */
+/* false: M is none of these. */
+bool driver_mend_message(struct driver *d, size_t peer, const struct peer_message *m);
+void driver_mend_tick(struct driver *d);
+void driver_mend_close(struct driver *d);
+
+/* driver_scrub.c */
+void driver_scrub_init(struct driver *d);
+void driver_scrub_fini(struct driver *d);
+void driver_scrub_tick(struct driver *d);
 
 /* driver_sync.c */
 bool driver_sync_open(struct driver *d, struct fault *why);

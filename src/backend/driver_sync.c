@@ -201,7 +201,7 @@ static void on_message(struct link *l, struct bytes frame)
 		link_drop(l, why.what);
 	} else if (m.type == MESSAGE_SALVAGE || m.type == MESSAGE_SALVAGED) {
 		driver_salvage_heard(l->driver, l->peer, &m);
-	} else {
+	} else if (!driver_mend_message(l->driver, l->peer, &m)) {
 		ev.message = &m;
 		ev.history = history;
 		driver_event(l->driver, &ev);

@@ -69,6 +69,8 @@ const struct config_key config_keys[] = {
 	{ "loops", CONFIG_NUMBER, "0", 0, 256, NULL, "Threads that serve connections; 0: one per core" },
 	{ "journal_checkpoint", CONFIG_NUMBER, "256M", 1u << 16, 1ull << 44, NULL, "Octets of journal after which a checkpoint of the index is made, from which a start or a copy begins" },
 	{ "copy_rate", CONFIG_NUMBER, "64M", 0, 1ull << 40, NULL, "Octets a second that a master reads for all members that are not in sync: copies, and what they lack; 0: without a limit" },
+	{ "verify_rate", CONFIG_NUMBER, "4M", 0, 1ull << 40, NULL, "Octets a second at which a backend reads its journal through and mends what is damaged; 0: not at all" },
+	{ "verify_interval_s", CONFIG_NUMBER, "86400", 1, 1u << 30, NULL, "Seconds from the beginning of one such pass to the next, if it does not take longer" },
 	{ "journal_segment_size", CONFIG_NUMBER, "64M", 64u << 10, 1ull << 40, NULL, "Size at which a new journal segment is begun" },
 
 	/* limits */

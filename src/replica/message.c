@@ -10,17 +10,17 @@ static bool is_of_copy(unsigned type)
 
 static bool is_type(unsigned type)
 {
-	return (type >= MESSAGE_HELLO && type <= MESSAGE_COPY_LAST) || type == MESSAGE_SALVAGE || type == MESSAGE_SALVAGED;
+	return type >= MESSAGE_HELLO && type <= MESSAGE_SALVAGED;
 }
 
 static bool has_raw(unsigned type)
 {
 	return type == MESSAGE_ENTRIES || type == MESSAGE_PIECE || type == MESSAGE_BODIES || type == MESSAGE_SALVAGE ||
-	       type == MESSAGE_SALVAGED;
+	       type == MESSAGE_SALVAGED || type == MESSAGE_ENTRY;
 }
 
 /* u8 type, u64 epoch, u64 lsn, u64 committed, u64 time; then HELLO: u32 count, rows of u64 epoch, u64 first; OFFER to TAKEN:
- * u64 lsn, u64 offset, u64 next, u64 left, u64 total; ENTRIES, PIECE, BODIES, SALVAGE, SALVAGED: raw */
+ * u64 lsn, u64 offset, u64 next, u64 left, u64 total; ENTRIES, PIECE, BODIES, SALVAGE, SALVAGED, ENTRY: raw */
 void message_write(struct buffer *to, const struct peer_message *m)
 {
 	buffer_add_u8(to, (uint8_t)m->type);

@@ -21,6 +21,10 @@ enum message_type {
 	MESSAGE_BODIES,     /* master: raw entries of the copy; go on with COPY.NEXT, 0: that was all, whole once at COMMITTED */
 	MESSAGE_TAKEN,      /* follower: stored up to COPY.OFFSET, and entries below NEXT */
 	MESSAGE_COPY_LAST = MESSAGE_TAKEN,
+	/* Either way, at any time, and nothing of the core's: */
+	MESSAGE_WANTED, /* entry LSN is damaged here */
+	MESSAGE_ENTRY,  /* it is RAW */
+	MESSAGE_NONE,   /* it is not here, or damaged, too */
 	MESSAGE_SALVAGE = 16, /* follower: an item of a suffix that only it had */
 	MESSAGE_SALVAGED,     /* master: what came of it: an outcome, by entry LSN, of epoch COMMITTED */
 };
@@ -37,11 +41,11 @@ struct message_copy {
 struct peer_message {
 	enum message_type type;
 	uint64_t epoch;     /* all: the one the sender acts in (REFUSE: knows of) */
-	uint64_t lsn;       /* HELLO: last durable; WELCOME, OFFER: common; ACK, BEACON_ACK: durable */
+	uint64_t lsn;       /* WANTED, ENTRY, NONE: of the entry; HELLO: last durable; WELCOME, OFFER: common; ACK, BEACON_ACK: durable */
 	uint64_t committed; /* HELLO: applied; ENTRIES, BEACON, WELCOME: committed */
 	uint64_t time_ms;   /* BEACON, BEACON_ACK */
 	struct message_copy copy; /* OFFER to TAKEN */
-	struct bytes raw;   /* ENTRIES, BODIES: the entries; PIECE: the octets; SALVAGE, SALVAGED: which item, and what it is; borrowed */
+	struct bytes raw;   /* ENTRIES, BODIES: the entries; PIECE: the octets; ENTRY: one entry; SALVAGE, SALVAGED: which item, and what it is; borrowed */
 	const struct history *history; /* HELLO, when written */
 };
 

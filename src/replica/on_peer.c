@@ -237,6 +237,9 @@ void replica_on_message(struct replica *r, const struct replica_event *ev)
 	case MESSAGE_PIECE:
 	case MESSAGE_BODIES:
 	case MESSAGE_TAKEN:
+	case MESSAGE_WANTED:
+	case MESSAGE_ENTRY:
+	case MESSAGE_NONE:
 	case MESSAGE_SALVAGE:
 	case MESSAGE_SALVAGED:
 		break; /* the drivers' */

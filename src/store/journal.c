@@ -241,11 +241,10 @@ static bool find_segment(struct journal *j, lsn_t lsn, struct segment **s_r)
 	return true;
 }
 
-/* Where entry LSN is. False with WHY: there is none, or its header is damaged. */
-static bool locate(struct journal *j, lsn_t lsn, struct segment **s_r, uint64_t *off_r, struct fault *why)
+enum journal_place journal_locate(struct journal *j, lsn_t lsn, struct segment **s_r, uint64_t *off_r, struct fault *why)
 {
 	struct segment *s = NULL;
-	bool found;
+	bool found, is_missing = false;
 
 	(void)pthread_mutex_lock(&j->lock);
 	found = lsn > 0 && find_segment(j, lsn, &s);
@@ -256,15 +255,18 @@ static bool locate(struct journal *j, lsn_t lsn, struct segment **s_r, uint64_t 
 			segment_scan(j, s);
 		found = lsn - s->first < s->offset_count;
 		*off_r = found ? s->offsets[lsn - s->first] : 0;
+		is_missing = !found && s != j->segments[j->count - 1];
 	}
 	(void)pthread_mutex_unlock(&j->lock);
 	*s_r = s;
-	if (!found)
-		return fault_set(why, FAULT_OPERATOR, "%s: there is no entry %llu", j->dir, (unsigned long long)lsn);
-	if (*off_r == 0 || *off_r > s->size)
-		return fault_set(why, FAULT_OPERATOR, "%s: the header of entry %llu is damaged; restore this member from the other",
-		                 s->path, (unsigned long long)lsn);
-	return true;
+	if (found && *off_r != 0 && *off_r <= s->size)
+		return JOURNAL_FOUND;
+	if (found)
+		(void)fault_set(why, FAULT_OPERATOR, "%s: the header of entry %llu is damaged; restore this member from the other",
+		                s->path, (unsigned long long)lsn);
+	else
+		(void)fault_set(why, FAULT_OPERATOR, "%s: there is no entry %llu", j->dir, (unsigned long long)lsn);
+	return found || is_missing ? JOURNAL_DAMAGED : JOURNAL_NOWHERE;
 }
 
 static bool read_exactly(const struct segment *s, uint64_t off, size_t n, struct buffer *to, struct fault *why)
@@ -293,7 +295,7 @@ bool journal_read(struct journal *j, lsn_t lsn, enum journal_part part, uint64_t
 	struct entry_header h;
 	struct buffer header = { 0 };
 	uint64_t off, size;
-	bool ok = locate(j, lsn, &s, &off, why) && read_exactly(s, off, ENTRY_HEADER, &header, why);
+	bool ok = journal_locate(j, lsn, &s, &off, why) == JOURNAL_FOUND && read_exactly(s, off, ENTRY_HEADER, &header, why);
 
 	if (ok && (!entry_header_read(buffer_bytes(&header), &h) || h.lsn != lsn || (uint64_t)h.head_size + h.body_size > s->size - off))
 		ok = fault_set(why, FAULT_OPERATOR, "%s: the header of entry %llu at %llu is damaged", s->path, (unsigned long long)lsn,
@@ -315,7 +317,7 @@ bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct byt
 	uint64_t off, size;
 	const uint8_t *map;
 
-	if (!locate(j, lsn, &s, &off, why))
+	if (journal_locate(j, lsn, &s, &off, why) != JOURNAL_FOUND)
 		return false;
 	map = s->map;
 	size = s->size;

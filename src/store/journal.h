@@ -16,6 +16,7 @@
 
 #include "buffer.h"
 #include "entry.h"
+#include "pace.h"
 #include "store.h"
 
 #define SEGMENT_HEADER 16384
@@ -72,6 +73,7 @@ struct journal {
 	bool is_reader;
 	bool has_tail; /* after opening: octets behind the last entry, for journal_settle() */
 	uint64_t last_batch; /* after opening: where the last batch of the last segment begins, for the same; 0: there is none */
+	struct pace *pace; /* for journal_verify_segment(); lent; NULL: at full speed */
 	bool is_flushing, is_failed;
 	struct fault failure;
 	uint64_t flushes, flushed_bytes, flush_ns, entries;
@@ -106,6 +108,17 @@ epoch_t journal_epoch_at(const struct journal *j, lsn_t lsn);
 /* Octets of durable entry LSN, in mapped memory that lives as long as the journal. Any thread. False with WHY: there is
  * none, or its header is damaged. Checksums are entry_read()'s. */
 bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct bytes *body_r, struct fault *why);
+/* Where durable entry LSN is. Any thread. Unless FOUND, WHY says why. */
+enum journal_place {
+	JOURNAL_FOUND,
+	JOURNAL_DAMAGED, /* it should be there, but its header is not */
+	JOURNAL_NOWHERE, /* there is no such entry (any more) */
+};
+enum journal_place journal_locate(struct journal *j, lsn_t lsn, struct segment **s_r, uint64_t *off_r, struct fault *why);
+/* journal_mend.c: where entry LSN of N octets belongs, also if its header is damaged; and writing RAW there, synced. */
+enum journal_place journal_place_for(struct journal *j, lsn_t lsn, uint64_t n, struct segment **s_r, uint64_t *at_r,
+                                     struct fault *why);
+bool journal_put_back(struct journal *j, struct segment *s, lsn_t lsn, uint64_t at, struct bytes raw, struct fault *why);
 /* Append to TO the octets of durable entry LSN's head, or its body, from FROM on, at most N, read from the file: a disk that
  * cannot read them is a fault. Any thread. False with WHY: there is none, or unreadable; TO may have grown room, not octets. */
 enum journal_part { JOURNAL_HEAD, JOURNAL_BODY };

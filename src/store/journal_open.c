@@ -594,7 +594,7 @@ static uint64_t finding(FILE *out, const struct segment *s, uint64_t off, const 
 	return 1;
 }
 
-static uint64_t verify_entry(const struct segment *s, uint64_t at, const struct entry_header *h, FILE *out)
+static uint64_t verify_entry(struct journal *j, const struct segment *s, uint64_t at, const struct entry_header *h, FILE *out)
 {
 	uint64_t n = (uint64_t)h->head_size + h->body_size, problems = 0;
 	struct arena a = { 0 };
@@ -609,6 +609,8 @@ static uint64_t verify_entry(const struct segment *s, uint64_t at, const struct 
 			problems += finding(out, s, at + i, "padding that is not zero: harmless in itself, but the disk has changed it");
 	}
 	arena_fini(&a);
+	if (j->pace != NULL)
+		pace_rest(j->pace, n);
 	return problems;
 }
 
@@ -624,7 +626,7 @@ static bool is_row(const struct segment *s, uint64_t i, lsn_t lsn, uint64_t off)
 	return row_lsn == lsn && row_off == off;
 }
 
-static uint64_t verify_sparse(const struct segment *s, FILE *out)
+static uint64_t verify_sparse(struct journal *j, const struct segment *s, FILE *out)
 {
 	uint64_t off = SEGMENT_HEADER, bytes, problems = 0, row = 0;
 	lsn_t first, next = s->first;
@@ -645,6 +647,8 @@ static uint64_t verify_sparse(const struct segment *s, FILE *out)
 			                &a, &e, &why))
 				problems += finding(out, s, at, why.what);
 			arena_fini(&a);
+			if (j->pace != NULL)
+				pace_rest(j->pace, (uint64_t)h.head_size + h.body_size);
 			next = h.lsn + 1;
 			row++;
 			at += journal_padded((uint64_t)h.head_size + h.body_size);
@@ -662,7 +666,7 @@ uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *o
 	lsn_t first;
 
 	if (s->is_sparse)
-		return verify_sparse(s, out);
+		return verify_sparse(j, s, out);
 	while (next <= stop) {
 		uint64_t at, end, damaged = off;
 
@@ -683,7 +687,7 @@ uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *o
 			}
 			if (at != was)
 				problems += finding(out, s, was, "the entry's header is damaged");
-			problems += verify_entry(s, at, &h, out);
+			problems += verify_entry(j, s, at, &h, out);
 			next = h.lsn + 1;
 			at += journal_padded((uint64_t)h.head_size + h.body_size);
 		}

@@ -126,7 +126,9 @@ static void free_store(struct store *s)
 /* Everything but the lock. */
 static bool open_parts(struct store *s, struct fault *why)
 {
-	const struct store_options o = { s->dir, s->map_size, s->segment_size, s->keywords_max };
+	const struct store_options o = {
+		.dir = s->dir, .map_size = s->map_size, .segment_size = s->segment_size, .keywords_max = s->keywords_max
+	};
 	char *journal = must_printf("%s/journal", s->dir);
 	bool ok = store_take_incoming(s->dir, why) && store_read_floor(s, why) &&
 	          journal_open(&s->journal, journal, s->segment_size == 0 ? SEGMENT_DEFAULT : s->segment_size, false, why) &&

@@ -35,6 +35,7 @@ struct store_options {
 	const char *dir;       /* the partition's directory; made where missing */
 	uint64_t map_size;     /* index_map_size; 0: default */
 	uint64_t segment_size; /* journal_segment_size; 0: 64 MiB */
+	uint64_t verify_rate;  /* octets a second that store_verify() reads; 0: as fast as it can */
 	unsigned keywords_max; /* imap_max_keywords, 1..KEYWORDS_MAX; 0: KEYWORDS_MAX */
 };
 

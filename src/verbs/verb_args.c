@@ -38,6 +38,21 @@ static char *default_path(void)
 	return must_strdup("/etc/roost.conf");
 }
 
+static bool read_rate(const char *text, uint64_t *rate_r)
+{
+	struct bytes b = bytes_of(text);
+	unsigned shift = 0;
+
+	if (b.n > 0 && bytes_find(BYTES_LIT("KMG"), b.p[b.n - 1]) < 3) {
+		shift = 10 * (unsigned)(bytes_find(BYTES_LIT("KMG"), b.p[b.n - 1]) + 1);
+		b.n--;
+	}
+	if (!bytes_to_u64(b, UINT64_MAX >> 31, rate_r))
+		return false;
+	*rate_r <<= shift;
+	return true;
+}
+
 /* Take ARGV apart; false: it is not what the verb takes. */
 static bool take(struct verb_args *a, int argc, char **argv, unsigned takes, size_t most, char **path)
 {
@@ -51,6 +66,10 @@ static bool take(struct verb_args *a, int argc, char **argv, unsigned takes, siz
 			*path = is_config ? must_strdup(argv[i]) : must_printf("%s/cli.conf", argv[i]);
 		} else if ((takes & VERB_JSON) != 0 && strcmp(argv[i], "--json") == 0) {
 			a->is_json = true;
+		} else if ((takes & VERB_RATE) != 0 && strcmp(argv[i], "--rate") == 0) {
+			if (++i == argc || !read_rate(argv[i], &a->rate))
+				return false;
+			a->has_rate = true;
 		} else if (argv[i][0] == '-' || a->count == most) {
 			return false;
 		} else {

@@ -11,6 +11,8 @@ struct verb_args {
 	const char *words[VERB_WORDS_MAX];
 	size_t count;
 	bool is_json;
+	bool has_rate;
+	uint64_t rate; /* octets a second */
 	struct config *config; /* owned */
 };
 
@@ -19,6 +21,7 @@ enum verb_takes {
 	VERB_CONFIG = 1, /* -C FILE */
 	VERB_MURDER = 2, /* --murder DIR: DIR/cli.conf; the default where neither is given is ~/roost-murder, else /etc/roost.conf */
 	VERB_JSON = 4,
+	VERB_RATE = 8, /* --rate OCTETS, with an optional K, M or G */
 };
 
 /* Read ARGV and the configuration it leads to. LEAST..MOST: how many words. Returns 0, or the exit status after printing

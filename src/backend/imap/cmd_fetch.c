@@ -3,8 +3,8 @@
  * If a body is asked for without PEEK, \Seen is set first, for all messages at once, and committed; then the answers go out
  * message by message as fast as the client takes them. ENVELOPE and structures are the texts kept since the message came.
  *
- * A message's answer goes out when all of it could be read. One whose octets are damaged is left out, the others are
- * answered, and the command ends with NO. */
+ * A message's answer goes out when all of it could be read. One whose octets are damaged waits until they are mended from another
+ * member; where they cannot be it is left out, the others are answered, and the command ends with NO. */
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -17,6 +17,7 @@
 
 #define FETCH_LENT 65536   /* bodies of at least so much are handed to the connection without another copy */
 #define FETCH_TURN 500     /* messages in one turn of the loop */
+#define FETCH_MENDS 3      /* messages that could not be mended before one command tries no more */
 
 struct fetching {
 	uint32_t *index;
@@ -25,6 +26,8 @@ struct fetching {
 	const struct uid_range *seen; /* set by this command: their FLAGS are told too */
 	size_t seen_count;
 	bool is_broken; /* a message could not be read */
+	lsn_t tried;    /* the body that was last given to be mended */
+	unsigned not_mended;
 	struct fault why;
 };
 
@@ -53,6 +56,7 @@ struct output {
 	const struct message *msg;
 	struct bytes blob; /* its structure, if asked for */
 	bool has_blob, is_broken;
+	bool is_damaged; /* and it may be mended */
 	struct buffer line;
 	struct fault why;
 };
@@ -102,6 +106,14 @@ static void end_pieces(struct output *o, bool is_sent)
 	free(o->pieces);
 }
 
+static bool read_body(struct output *o, uint64_t off, uint64_t len, struct buffer *to)
+{
+	enum store_result result = store_view_body(o->v, o->msg->body, off, (size_t)len, to, &o->why);
+
+	o->is_damaged = o->is_damaged || result == STORE_DAMAGED;
+	return result == STORE_OK;
+}
+
 /* A literal of LEN octets of the body from OFF on. */
 static void write_body(struct output *o, uint64_t off, uint64_t len)
 {
@@ -110,7 +122,7 @@ static void write_body(struct output *o, uint64_t off, uint64_t len)
 	imap_write_literal_head(&o->line, len, false);
 	if (len == 0)
 		return;
-	if (store_view_body(o->v, o->msg->body, off, (size_t)len, &body, &o->why) != STORE_OK || body.n != len) {
+	if (!read_body(o, off, len, &body) || body.n != len) {
 		o->is_broken = true;
 		buffer_fini(&body);
 		return;
@@ -151,7 +163,7 @@ static void write_fields(struct output *o, const struct fetch_item *item, uint64
 	struct buffer header = { 0 }, picked = { 0 };
 	uint64_t from = 0, n;
 
-	if (len > 0 && store_view_body(o->v, o->msg->body, off, (size_t)len, &header, &o->why) != STORE_OK)
+	if (len > 0 && !read_body(o, off, len, &header))
 		o->is_broken = true;
 	mime_header_fields(&picked, buffer_bytes(&header), item->fields, item->field_count, item->kind == SECTION_FIELDS_NOT);
 	n = picked.n;
@@ -284,6 +296,18 @@ static bool write_message(struct output *o, struct command *cmd, uint32_t number
 	return !o->is_broken;
 }
 
+static enum cmd_step go_on(struct session *s, struct command *cmd);
+
+/* client_told_fn: once more, whatever came of it. */
+static void mended(struct client *c, bool is_mended)
+{
+	struct session *s = (struct session *)c;
+	struct fetching *f = s->cmd->state;
+
+	f->not_mended += !is_mended;
+	session_resume(s, go_on(s, s->cmd));
+}
+
 static enum cmd_step go_on(struct session *s, struct command *cmd)
 {
 	struct fetching *f = cmd->state;
@@ -308,10 +332,17 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 			cmd->missed_one = true;
 			continue;
 		}
-		if (!write_message(&o, cmd, f->index[f->at] + 1) && !f->is_broken) {
-			f->is_broken = true;
-			f->why = o.why;
+		if (write_message(&o, cmd, f->index[f->at] + 1))
+			continue;
+		if (o.is_damaged && f->tried != msg.body && f->not_mended < FETCH_MENDS) {
+			f->tried = msg.body;
+			store_view_close(&v);
+			client_mend(&s->client, msg.body, mended);
+			return CMD_WANT_COMMIT;
 		}
+		if (!f->is_broken)
+			f->why = o.why;
+		f->is_broken = true;
 	}
 	store_view_close(&v);
 	if (f->at < f->count)

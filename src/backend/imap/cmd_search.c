@@ -126,6 +126,8 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 
 	if (state == SEARCH_GOES_ON)
 		return CMD_WANT_TURN;
+	if (state == SEARCH_WAITS)
+		return CMD_WANT_COMMIT;
 	if (state == SEARCH_FAILED) {
 		if (s->state == SESSION_SELECTED && (cmd->c.return_options & SEARCH_RETURN_SAVE) != 0)
 			box_save(s->box, NULL, 0);

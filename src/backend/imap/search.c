@@ -22,8 +22,17 @@ struct candidate {
 	struct buffer body; /* as far as it was read */
 	bool has_header, has_body;
 	bool is_broken; /* it could not be read: whether it matches is not known */
+	bool is_damaged; /* and it may be mended */
 	struct fault why;
 };
+
+static void read_body(struct candidate *c, uint64_t off, uint64_t len)
+{
+	enum store_result result = store_view_body(c->v, c->msg->body, off, (size_t)len, &c->body, &c->why);
+
+	c->is_broken = result != STORE_OK;
+	c->is_damaged = result == STORE_DAMAGED;
+}
 
 static struct bytes header_of(struct candidate *c)
 {
@@ -34,7 +43,7 @@ static struct bytes header_of(struct candidate *c)
 		c->has_header = true;
 		if (store_view_structure(c->v, c->msg->body, &blob, &c->why) == STORE_OK &&
 		    mime_blob_section(blob, NULL, 0, MIME_HEADER, &off, &len))
-			c->is_broken = store_view_body(c->v, c->msg->body, off, (size_t)len, &c->body, &c->why) != STORE_OK;
+			read_body(c, off, len);
 	}
 	return c->has_body ? mime_header_of(buffer_bytes(&c->body)) : buffer_bytes(&c->body);
 }
@@ -44,7 +53,7 @@ static struct bytes body_of(struct candidate *c)
 	if (!c->has_body) {
 		c->has_body = true;
 		buffer_clear(&c->body);
-		c->is_broken = store_view_body(c->v, c->msg->body, 0, c->msg->size, &c->body, &c->why) != STORE_OK;
+		read_body(c, 0, c->msg->size);
 	}
 	return buffer_bytes(&c->body);
 }
@@ -154,6 +163,15 @@ static void note_found(struct search *sr, const struct message *msg, size_t at)
 	sr->found[sr->count++] = (uint32_t)at;
 }
 
+/* client_told_fn: look at it once more, whatever came of it. */
+static void mended(struct client *c, bool is_mended)
+{
+	struct session *s = (struct session *)c;
+
+	(void)is_mended;
+	session_resume(s, s->cmd->resume(s, s->cmd));
+}
+
 /* From sr->at on, until the time is over. */
 static enum search_state walk(struct session *s, struct command *cmd, struct search *sr, struct candidate *c)
 {
@@ -191,6 +209,11 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 		is_over = has_read && clock_mono_ns() > until;
 	}
 	view_messages_end(&it);
+	if (c->is_damaged && sr->tried != msg.body) {
+		sr->tried = msg.body;
+		client_mend(&s->client, msg.body, mended);
+		return SEARCH_WAITS;
+	}
 	if (c->is_broken) {
 		(void)answer_fault(s, cmd, &c->why);
 		return SEARCH_FAILED;

@@ -10,6 +10,7 @@ struct search {
 	size_t at, end;       /* indices into box->uids still to be looked at */
 	bool stops_at_first;  /* set by the caller: one is enough */
 	int64_t now;          /* for OLDER and YOUNGER */
+	lsn_t tried;          /* the body that was last given to be mended */
 
 	uint32_t *found;      /* what matches: indices, ascending; owned, freed with the command */
 	size_t count, cap;
@@ -18,6 +19,7 @@ struct search {
 
 enum search_state {
 	SEARCH_GOES_ON, /* return CMD_WANT_TURN, then search_run() again */
+	SEARCH_WAITS,   /* return CMD_WANT_COMMIT: command->resume is called when a message is mended */
 	SEARCH_ENDED,
 	SEARCH_FAILED,  /* the tagged answer is set, or the session has left the mailbox: return CMD_DONE */
 };

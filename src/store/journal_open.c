@@ -430,13 +430,13 @@ static bool recover_last(struct journal *j, struct segment *s, bool is_reader, s
 			break;
 		}
 	}
-	j->last = j->durable = next - 1;
+	j->durable = j->last = next - 1;
 	s->is_scanned = true;
 	s->used = good;
 	if (has_batch_after(s, behind, next) && is_reader) {
 		/* Who only looks sees what is whole. */
 		note_entries(s, UINT64_MAX);
-		j->last = j->durable = s->first + s->offset_count - 1;
+		j->durable = j->last = s->first + s->offset_count - 1;
 		return true;
 	}
 	if (has_batch_after(s, behind, next))
@@ -580,7 +580,7 @@ bool journal_open(struct journal *j, const char *dir, uint64_t segment_size, boo
 		struct segment *last = j->segments[j->count - 1];
 
 		if (last->is_sparse)
-			j->last = j->durable = last->last;
+			j->durable = j->last = last->last;
 		else
 			ok = recover_last(j, last, is_reader, why);
 	}

@@ -400,6 +400,7 @@ static bool recover_last(struct journal *j, struct segment *s, bool is_reader, s
 {
 	uint64_t off = SEGMENT_HEADER, bytes, good, behind;
 	lsn_t first, next = s->first;
+	bool has_more;
 
 	for (;;) {
 		uint64_t at, end;
@@ -433,13 +434,15 @@ static bool recover_last(struct journal *j, struct segment *s, bool is_reader, s
 	j->durable = j->last = next - 1;
 	s->is_scanned = true;
 	s->used = good;
-	if (has_batch_after(s, behind, next) && is_reader) {
+	/* Looked for once: beside a process that writes the next look may find what it has just written. */
+	has_more = has_batch_after(s, behind, next);
+	if (has_more && is_reader) {
 		/* Who only looks sees what is whole. */
 		note_entries(s, UINT64_MAX);
 		j->durable = j->last = s->first + s->offset_count - 1;
 		return true;
 	}
-	if (has_batch_after(s, behind, next))
+	if (has_more)
 		return fault_set(why, FAULT_OPERATOR,
 		                 "%s: damaged at %llu, though later entries are whole: not torn, corrupt; restore this member from "
 		                 "the other",

@@ -33,6 +33,7 @@ bench: deps-test all
 	@packaging/install-deps bench
 	@bench/run
 	@bench/directory
+	@bench/replication
 
 clean:
 	rm -rf build build-*

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "driver_private.h"
 #include "log.h"
+#include "store_compact.h"
 #include "store_copy.h"
 
 /* After a job that failed; what made it fail (a full disk) may be mended by then. */
@@ -15,6 +16,7 @@ static void *keeper_main(void *arg)
 {
 	struct driver *d = arg;
 	struct keeper *k = &d->keeper;
+	enum keeper_job job;
 
 	(void)pthread_mutex_lock(&k->lock);
 	for (;;) {
@@ -22,8 +24,12 @@ static void *keeper_main(void *arg)
 			(void)pthread_cond_wait(&k->wake, &k->lock);
 		if (k->is_stopping)
 			break;
+		job = k->job;
 		(void)pthread_mutex_unlock(&k->lock);
-		store_checkpoint_run(d->o.store);
+		if (job == KEEPER_CHECKPOINT)
+			store_checkpoint_run(d->o.store);
+		else
+			store_compact_run(d->o.store);
 		(void)pthread_mutex_lock(&k->lock);
 		k->job = KEEPER_IDLE;
 		loop_post(d->loop, job_done, d);
@@ -69,36 +75,82 @@ static void begin_job(struct driver *d, enum keeper_job job)
 	(void)pthread_mutex_unlock(&k->lock);
 }
 
+/* JOB could not be done; not to be tried at once again. */
+static void job_failed(struct driver *d, enum keeper_job job, const struct fault *why)
+{
+	if (d->is_closed)
+		return;
+	if (job == KEEPER_CHECKPOINT)
+		log_event(LOG_WARNING, "driver.checkpoint.failed", LOG_FAULT(why));
+	else
+		log_event(LOG_ERROR, "driver.compaction.failed", LOG_FAULT(why));
+	d->keeper.not_before_ms[job] = clock_mono_ms() + RETRY_MS;
+}
+
+static void checkpoint_done(struct driver *d)
+{
+	struct fault why;
+
+	if (store_checkpoint_done(d->o.store, &why))
+		log_event(LOG_INFO, "driver.checkpoint.made", LOG_U64("lsn", store_checkpoint_lsn(d->o.store)),
+		          LOG_NS("dur", clock_mono_ns() - d->keeper.began_ns));
+	else
+		job_failed(d, KEEPER_CHECKPOINT, &why);
+}
+
+static void compaction_done(struct driver *d)
+{
+	struct store_compacted what;
+	struct fault why;
+
+	if (!store_compact_done(d->o.store, &what, &why))
+		job_failed(d, KEEPER_COMPACTION, &why);
+	else if (what.first != 0)
+		log_event(LOG_INFO, "driver.journal.compacted", LOG_U64("first", what.first), LOG_U64("last", what.last),
+		          LOG_U64("before", what.before), LOG_U64("after", what.after),
+		          LOG_NS("dur", clock_mono_ns() - d->keeper.began_ns));
+}
+
 static void job_done(void *arg)
 {
 	struct driver *d = arg;
-	struct keeper *k = &d->keeper;
+	enum keeper_job job = d->keeper.running;
+
+	d->keeper.running = KEEPER_IDLE;
+	if (job == KEEPER_CHECKPOINT)
+		checkpoint_done(d);
+	else
+		compaction_done(d);
+}
+
+static bool may_try(const struct driver *d, enum keeper_job job)
+{
+	return clock_mono_ms() >= d->keeper.not_before_ms[job];
+}
+
+static void begin_checkpoint(struct driver *d)
+{
 	struct fault why;
 
-	k->running = KEEPER_IDLE;
-	if (store_checkpoint_done(d->o.store, &why)) {
-		log_event(LOG_INFO, "driver.checkpoint.made", LOG_U64("lsn", store_checkpoint_lsn(d->o.store)),
-		          LOG_NS("dur", clock_mono_ns() - k->began_ns));
-	} else if (!d->is_closed) {
-		log_event(LOG_WARNING, "driver.checkpoint.failed", LOG_FAULT(&why));
-		k->not_before_ms = clock_mono_ms() + RETRY_MS;
-	}
+	d->keeper.wants_checkpoint = false;
+	if (store_checkpoint_begin(d->o.store, &why))
+		begin_job(d, KEEPER_CHECKPOINT);
+	else
+		job_failed(d, KEEPER_CHECKPOINT, &why);
 }
 
 void driver_keeper_tick(struct driver *d)
 {
-	struct keeper *k = &d->keeper;
-	struct fault why;
+	const struct store_compact_options o = { .keep = config_number(d->o.config, "journal_keep"),
+		                                 .rate = config_number(d->o.config, "compact_rate") };
+	uint64_t after = d->keeper.wants_checkpoint ? 0 : config_number(d->o.config, "journal_checkpoint");
 
-	if (k->running != KEEPER_IDLE || d->is_stopping || clock_mono_ms() < k->not_before_ms)
+	if (d->keeper.running != KEEPER_IDLE || d->is_stopping)
 		return;
-	if (!store_wants_checkpoint(d->o.store, k->wants_checkpoint ? 0 : config_number(d->o.config, "journal_checkpoint")))
-		return;
-	k->wants_checkpoint = false;
-	if (store_checkpoint_begin(d->o.store, &why)) {
-		begin_job(d, KEEPER_CHECKPOINT);
-	} else {
-		log_event(LOG_WARNING, "driver.checkpoint.failed", LOG_FAULT(&why));
-		k->not_before_ms = clock_mono_ms() + RETRY_MS;
+	if (may_try(d, KEEPER_CHECKPOINT) && store_wants_checkpoint(d->o.store, after)) {
+		begin_checkpoint(d);
+	} else if (may_try(d, KEEPER_COMPACTION) && store_wants_compaction(d->o.store, &o)) {
+		store_compact_begin(d->o.store, &o);
+		begin_job(d, KEEPER_COMPACTION);
 	}
 }

@@ -33,7 +33,7 @@ struct flusher {
 };
 
 /* The thread for what may take long; JOB and IS_STOPPING under its lock, the rest the writer's loop's. */
-enum keeper_job { KEEPER_IDLE, KEEPER_CHECKPOINT };
+enum keeper_job { KEEPER_IDLE, KEEPER_CHECKPOINT, KEEPER_COMPACTION };
 struct keeper {
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -43,7 +43,8 @@ struct keeper {
 
 	enum keeper_job running; /* begun and not yet ended */
 	bool wants_checkpoint;   /* as soon as may be, for a member that has to take a copy */
-	uint64_t began_ns, not_before_ms;
+	uint64_t began_ns;
+	uint64_t not_before_ms[3]; /* of each job, after it failed */
 };
 
 enum { SCRUB_FOUND_MAX = 64, GIVEN_UP_MAX = 64 };

@@ -27,12 +27,6 @@ void changes_note(struct store_changes *c, mailbox_id_t mailbox, uint32_t what)
 	c->n++;
 }
 
-static void note(struct store_changes *c, mailbox_id_t mailbox, uint32_t what)
-{
-	if (c != NULL)
-		changes_note(c, mailbox, what);
-}
-
 /* Take a copy of what is lent by a page that the next change may move. */
 static enum kv_result take_mailbox(struct kv_txn *t, mailbox_id_t id, struct arena *a, struct mailbox *m)
 {
@@ -75,7 +69,8 @@ static enum kv_result put_new(struct kv_txn *t, struct mailbox *m, const struct 
 }
 
 /* Take message UID out, leaving its tombstone at MODSEQ. */
-static enum kv_result remove_message(struct kv_txn *t, struct mailbox *m, uint32_t uid, modseq_t modseq, bool with_tombstone)
+static enum kv_result remove_message(struct kv_txn *t, struct mailbox *m, uint32_t uid, modseq_t modseq, bool with_tombstone,
+                                     struct store_changes *changes)
 {
 	uint8_t key[KEY_MAX];
 	struct message msg;
@@ -89,7 +84,7 @@ static enum kv_result remove_message(struct kv_txn *t, struct mailbox *m, uint32
 	if (r == KV_OK && with_tombstone)
 		r = index_put_modseq(t, m->id, modseq, uid, true);
 	if (r == KV_OK)
-		r = index_ref_body(t, msg.body, -1);
+		r = index_ref_body(t, msg.body, -1, &changes->freed);
 	count_in(m, &msg, -1);
 	if (modseq > m->highestmodseq)
 		m->highestmodseq = modseq;
@@ -164,7 +159,7 @@ static enum kv_result clear_prefix(struct kv_txn *t, size_t table, mailbox_id_t 
 	return r;
 }
 
-static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, struct arena *a)
+static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
 {
 	uint8_t key[KEY_MAX];
 	struct collect c = { .a = a };
@@ -175,7 +170,7 @@ static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, stru
 		return r;
 	index_each(t, e->mailbox, NULL, 0, true, collect_uid, &c);
 	for (size_t i = 0; r == KV_OK && i < c.count; i++)
-		r = remove_message(t, &m, c.uids[i], 0, false);
+		r = remove_message(t, &m, c.uids[i], 0, false, changes);
 	if (r == KV_OK)
 		r = clear_prefix(t, T_MODSEQ, e->mailbox);
 	if (r == KV_OK)
@@ -203,7 +198,7 @@ static enum kv_result apply_rename(struct kv_txn *t, const struct entry *e, stru
 		if (r == KV_OK)
 			r = kv_put(t, T_NAME, m.name, buffer_bytes(&id));
 		buffer_fini(&id);
-		note(changes, e->mailboxes[i], STORE_CHANGE_NAME);
+		changes_note(changes, e->mailboxes[i], STORE_CHANGE_NAME);
 	}
 	return r;
 }
@@ -271,7 +266,7 @@ static enum kv_result apply_append(struct kv_txn *t, const struct entry *e, stru
 			r = index_put_mailbox(t, &m);
 		if (r == KV_OK && e->op_id.n > 0)
 			r = put_op(t, e, d);
-		note(changes, d->mailbox, STORE_CHANGE_MESSAGES);
+		changes_note(changes, d->mailbox, STORE_CHANGE_MESSAGES);
 	}
 	return r == KV_OK ? forget_ops(t, e->lsn) : r;
 }
@@ -312,21 +307,21 @@ static enum kv_result apply_copy(struct kv_txn *t, const struct entry *e, struct
 		const struct entry_copy *k = &e->copies[i];
 		const struct message msg = { k->uid, k->flags, k->keywords, e->modseq, k->internaldate, k->size, k->body };
 
-		r = index_ref_body(t, k->body, 1);
+		r = index_ref_body(t, k->body, 1, &changes->freed);
 		if (r == KV_OK)
 			r = put_new(t, &m, &msg);
 	}
 	if (r == KV_OK)
 		r = index_put_mailbox(t, &m);
-	note(changes, e->mailbox, STORE_CHANGE_MESSAGES);
+	changes_note(changes, e->mailbox, STORE_CHANGE_MESSAGES);
 	if (r != KV_OK || e->source == 0)
 		return r;
 	r = take_mailbox(t, e->source, a, &m);
 	for (size_t i = 0; r == KV_OK && i < e->count; i++)
-		r = remove_message(t, &m, e->copies[i].source, e->source_modseq, true);
+		r = remove_message(t, &m, e->copies[i].source, e->source_modseq, true, changes);
 	if (r == KV_OK)
 		r = index_put_mailbox(t, &m);
-	note(changes, e->source, STORE_CHANGE_MESSAGES);
+	changes_note(changes, e->source, STORE_CHANGE_MESSAGES);
 	return r;
 }
 
@@ -369,19 +364,19 @@ static enum kv_result apply_to_mailbox(struct kv_txn *t, const struct entry *e, 
 		return r;
 	if (e->type == ENTRY_ACL) {
 		m.acl = e->acl;
-		note(changes, m.id, STORE_CHANGE_ACL);
+		changes_note(changes, m.id, STORE_CHANGE_ACL);
 	} else if (e->type == ENTRY_KEYWORDS) {
 		m.keyword_count = (unsigned)e->count;
 		for (size_t i = 0; i < e->count; i++)
 			m.keywords[i] = e->names[i];
-		note(changes, m.id, STORE_CHANGE_MESSAGES);
+		changes_note(changes, m.id, STORE_CHANGE_MESSAGES);
 	} else if (e->type == ENTRY_FLAGS) {
 		r = apply_flags(t, e, &m);
-		note(changes, m.id, STORE_CHANGE_MESSAGES);
+		changes_note(changes, m.id, STORE_CHANGE_MESSAGES);
 	} else {
 		for (size_t i = 0; r == KV_OK && i < e->count; i++)
-			r = remove_message(t, &m, e->uids[i], e->modseq, true);
-		note(changes, m.id, STORE_CHANGE_MESSAGES);
+			r = remove_message(t, &m, e->uids[i], e->modseq, true, changes);
+		changes_note(changes, m.id, STORE_CHANGE_MESSAGES);
 	}
 	return r == KV_OK ? index_put_mailbox(t, &m) : r;
 }
@@ -394,11 +389,11 @@ static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct aren
 	case ENTRY_EPOCH:
 		return index_put_reign(t, &reign);
 	case ENTRY_CREATE:
-		note(changes, e->mailbox, STORE_CHANGE_CREATED);
+		changes_note(changes, e->mailbox, STORE_CHANGE_CREATED);
 		return apply_create(t, e);
 	case ENTRY_DELETE:
-		note(changes, e->mailbox, STORE_CHANGE_DELETED);
-		return apply_delete(t, e, a);
+		changes_note(changes, e->mailbox, STORE_CHANGE_DELETED);
+		return apply_delete(t, e, a, changes);
 	case ENTRY_RENAME:
 		return apply_rename(t, e, a, changes);
 	case ENTRY_APPEND:

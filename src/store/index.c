@@ -256,7 +256,7 @@ enum kv_result index_put_body(struct kv_txn *t, lsn_t body, const struct index_b
 	return r;
 }
 
-enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by)
+enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by, uint64_t *freed)
 {
 	uint8_t key[KEY_MAX];
 	struct index_body b;
@@ -265,6 +265,8 @@ enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by)
 	if (r != KV_OK)
 		return r == KV_NOT_FOUND ? KV_FAILED : r;
 	b.refs = (uint32_t)((int64_t)b.refs + by);
+	if (b.refs == 0)
+		*freed += b.size;
 	if (b.refs == 0)
 		return kv_del(t, T_BODY, bytes_make(key, key_u64(key, body)));
 	return index_put_body(t, body, &b);

@@ -243,16 +243,17 @@ static bool find_segment(struct journal *j, lsn_t lsn, struct segment **s_r)
 
 enum journal_place journal_locate(struct journal *j, lsn_t lsn, struct segment **s_r, uint64_t *off_r, struct fault *why)
 {
-	struct segment *s = NULL;
+	struct segment *current = NULL, *s = NULL;
 	bool found, is_missing = false;
 
 	(void)pthread_mutex_lock(&j->lock);
-	found = lsn > 0 && find_segment(j, lsn, &s);
+	found = lsn > 0 && find_segment(j, lsn, &current);
+	s = current;
 	if (found && s->is_sparse) {
-		found = segment_find_sparse(s, lsn, off_r);
+		found = segment_find_sparse(s, lsn, off_r) || journal_find_retired(j, lsn, &s, off_r);
 	} else if (found) {
 		if (!s->is_scanned)
-			segment_scan(j, s);
+			segment_scan(j, current);
 		found = lsn - s->first < s->offset_count;
 		*off_r = found ? s->offsets[lsn - s->first] : 0;
 		is_missing = !found && s != j->segments[j->count - 1];
@@ -409,13 +410,6 @@ bool journal_cut_tail(struct journal *j, struct fault *why)
 	return file_datasync(s->fd, s->path, why);
 }
 
-/* Readers may still have what they found in S. */
-static void retire(struct journal *j, struct segment *s)
-{
-	j->retired = must_realloc(j->retired, j->retired_count + 1, sizeof(*j->retired));
-	j->retired[j->retired_count++] = s;
-}
-
 /* The segment S without what is at OFF and after, as a file of its own that takes S's name when it is synced. */
 static bool write_cut(struct journal *j, const struct segment *s, uint64_t off, uint64_t partial, lsn_t first, struct fault *why)
 {
@@ -472,7 +466,7 @@ static bool cut_last(struct journal *j, lsn_t lsn, struct fault *why)
 	old->offsets = NULL;
 	j->segments[j->count - 1] = s;
 	(void)pthread_mutex_unlock(&j->lock);
-	retire(j, old);
+	journal_retire_cut(j, old);
 	return true;
 }
 
@@ -509,7 +503,7 @@ enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fa
 		(void)pthread_mutex_lock(&j->lock);
 		j->count--;
 		(void)pthread_mutex_unlock(&j->lock);
-		retire(j, s);
+		journal_retire_cut(j, s);
 	}
 	(void)pthread_mutex_lock(&j->lock);
 	if (!j->segments[j->count - 1]->is_sparse && !j->segments[j->count - 1]->is_scanned)
@@ -530,9 +524,7 @@ void journal_close(struct journal *j)
 {
 	for (size_t i = 0; i < j->count; i++)
 		segment_free(j->segments[i]);
-	for (size_t i = 0; i < j->retired_count; i++)
-		segment_free(j->retired[i]);
-	free(j->retired);
+	journal_free_retired(j);
 	clear_batch(&j->pending);
 	clear_batch(&j->flushing);
 	free(j->pending.entries);
@@ -541,4 +533,5 @@ void journal_close(struct journal *j)
 	free(j->epochs);
 	free(j->dir);
 	(void)pthread_mutex_destroy(&j->lock);
+	(void)pthread_mutex_destroy(&j->pin_lock);
 }

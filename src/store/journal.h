@@ -32,6 +32,8 @@
 #define BATCH_HEADER 32
 #define BATCH_MAGIC 0x31544252u /* "RBT1" */
 
+#define RETIRED_CUT UINT64_MAX
+
 struct segment {
 	char *path;
 	int fd;
@@ -48,6 +50,16 @@ struct segment {
 	bool is_sparse;
 	lsn_t last;
 	uint64_t table, table_count; /* where the rows are, and how many */
+
+	/* Replaced by another: still there for who pinned the journal before. */
+	uint64_t retired_at; /* RETIRED_CUT: not replaced, but cut off */
+	struct segment *next_retired;
+};
+
+/* Held by who reads bodies that an index snapshot of his names. */
+struct journal_pin {
+	struct journal_pin *older, *newer;
+	uint64_t generation;
 };
 
 struct batch {
@@ -62,8 +74,6 @@ struct journal {
 	uint64_t segment_size;
 	struct segment **segments; /* in order; the pointers stay */
 	size_t count, cap;
-	struct segment **retired; /* cut off or replaced; mapped as long as somebody may read there */
-	size_t retired_count;
 	struct store_epoch *epochs;
 	size_t epoch_count, epoch_cap;
 	lsn_t last;
@@ -78,7 +88,11 @@ struct journal {
 	struct fault failure;
 	uint64_t flushes, flushed_bytes, flush_ns, entries;
 	uint64_t flushing_ns; /* of the flush under way, written by the flusher */
-	pthread_mutex_t lock; /* guards segments, count, and the offsets, against views */
+	pthread_mutex_t lock; /* guards segments, count, retired, and the offsets, against views */
+	struct segment *retired; /* cut off or replaced, newest first */
+	pthread_mutex_t pin_lock; /* guards the pins and generation; taken before the other */
+	struct journal_pin *oldest_pin, *newest_pin;
+	uint64_t generation; /* grows with each journal_replace() */
 };
 
 /* Open or create DIR; nothing that is there is changed. False with WHY. */
@@ -105,8 +119,9 @@ enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fa
 bool journal_cut_tail(struct journal *j, struct fault *why);
 epoch_t journal_epoch_at(const struct journal *j, lsn_t lsn);
 
-/* Octets of durable entry LSN, in mapped memory that lives as long as the journal. Any thread. False with WHY: there is
- * none, or its header is damaged. Checksums are entry_read()'s. */
+/* Octets of durable entry LSN, in mapped memory. Any thread that has a pin, which is taken before the index snapshot that
+ * names the entry: the memory lives as long as the pin. The writer's thread needs none, and the memory lives until its next
+ * journal_replace(). False with WHY: there is none, or its header is damaged. Checksums are entry_read()'s. */
 bool journal_find(struct journal *j, lsn_t lsn, struct bytes *head_r, struct bytes *body_r, struct fault *why);
 /* Where durable entry LSN is. Any thread. Unless FOUND, WHY says why. */
 enum journal_place {
@@ -123,6 +138,11 @@ bool journal_put_back(struct journal *j, struct segment *s, lsn_t lsn, uint64_t 
  * cannot read them is a fault. Any thread. False with WHY: there is none, or unreadable; TO may have grown room, not octets. */
 enum journal_part { JOURNAL_HEAD, JOURNAL_BODY };
 bool journal_read(struct journal *j, lsn_t lsn, enum journal_part part, uint64_t from, size_t n, struct buffer *to, struct fault *why);
+/* P is the caller's, until journal_unpin(). Any thread. */
+void journal_pin(struct journal *j, struct journal_pin *p);
+void journal_unpin(struct journal *j, struct journal_pin *p);
+/* Put the sparse segment WITH in the place of those that it covers; none is the last. Writer's thread. */
+void journal_replace(struct journal *j, struct segment *with);
 uint64_t journal_used(struct journal *j);
 /* First LSN from which on no entry is missing. Any thread. */
 lsn_t journal_first_whole(struct journal *j);
@@ -139,6 +159,11 @@ void segment_free(struct segment *s);
 void segment_header_write(struct buffer *b, const struct store_epoch *epochs, size_t epoch_count, lsn_t first, lsn_t last,
                           uint64_t table);
 void journal_add_segment(struct journal *j, struct segment *s);
+/* S was cut off: readers may still have what they found there, so it stays until the journal is closed. */
+void journal_retire_cut(struct journal *j, struct segment *s);
+/* Entry LSN in a segment that was replaced. The journal's lock is held. */
+bool journal_find_retired(struct journal *j, lsn_t lsn, struct segment **s_r, uint64_t *off_r);
+void journal_free_retired(struct journal *j);
 /* Where entry LSN of a sparse segment is. false: it has none. */
 bool segment_find_sparse(const struct segment *s, lsn_t lsn, uint64_t *off_r);
 /* Row I of a sparse segment's table. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -14,35 +15,7 @@
 #include "journal.h"
 #include "log.h"
 
-/* Segment header: magic, u32 major 1, u32 minor 0 (1 if it is sparse), u32 header size, u32 count of epochs, u64 first LSN,
- * rows of u64 epoch and u64 first LSN, zeros, what a sparse one has (journal.h); the last eight octets are the hash of all
- * before. */
-void segment_header_write(struct buffer *b, const struct store_epoch *epochs, size_t epoch_count, lsn_t first, lsn_t last,
-                          uint64_t table)
-{
-	size_t from, start = b->n;
-
-	while (last != 0 && epoch_count > 0 && epochs[epoch_count - 1].first > last)
-		epoch_count--;
-	from = epoch_count > SEGMENT_EPOCHS_MAX ? epoch_count - SEGMENT_EPOCHS_MAX : 0;
-	buffer_add_str(b, SEGMENT_MAGIC);
-	buffer_add_u32le(b, 1);
-	buffer_add_u32le(b, last != 0);
-	buffer_add_u32le(b, SEGMENT_HEADER);
-	buffer_add_u32le(b, (uint32_t)(epoch_count - from));
-	buffer_add_u64le(b, first);
-	for (size_t i = from; i < epoch_count; i++) {
-		buffer_add_u64le(b, epochs[i].epoch);
-		buffer_add_u64le(b, epochs[i].first);
-	}
-	memset(buffer_reserve(b, SEGMENT_HEADER), 0, SEGMENT_HEADER);
-	b->n = start + SEGMENT_SPARSE_AT;
-	buffer_add_u32le(b, last != 0 ? SEGMENT_SPARSE : 0);
-	buffer_add_u32le(b, 0);
-	buffer_add_u64le(b, last);
-	buffer_add_u64le(b, table);
-	buffer_add_u64le(b, entry_hash(bytes_from(buffer_bytes(b), start)));
-}
+#define INDEX_ROOM_MIN (1u << 20)
 
 static void take_epochs(struct journal *j, const struct segment *s)
 {
@@ -59,118 +32,6 @@ static void take_epochs(struct journal *j, const struct segment *s)
 	}
 }
 
-static bool read_table(struct segment *s, uint64_t at, struct fault *why)
-{
-	struct cursor c;
-	uint32_t magic, zero;
-	uint64_t count, hash;
-
-	if (at < SEGMENT_HEADER || at > s->size || s->size - at < TABLE_HEADER)
-		return fault_set(why, FAULT_OPERATOR, "%s: is cut short", s->path);
-	c = cursor_of(bytes_make(s->map + at, TABLE_HEADER));
-	(void)cursor_u32le(&c, &magic);
-	(void)cursor_u32le(&c, &zero);
-	(void)cursor_u64le(&c, &count);
-	(void)cursor_u64le(&c, &hash);
-	if (magic != TABLE_MAGIC || hash != entry_hash(bytes_make(s->map + at, 16)) ||
-	    count > (s->size - at - TABLE_HEADER) / TABLE_ROW)
-		return fault_set(why, FAULT_OPERATOR, "%s: the table is damaged; restore this member from the other", s->path);
-	s->table = at + TABLE_HEADER;
-	s->table_count = count;
-	return true;
-}
-
-static bool header_read(struct segment *s, struct fault *why)
-{
-	struct bytes all = bytes_make(s->map, SEGMENT_HEADER);
-	struct cursor c = cursor_of(all), end = cursor_of(bytes_from(all, SEGMENT_SPARSE_AT));
-	struct bytes magic;
-	uint32_t major, minor, size, count, flags, zero;
-	uint64_t hash, table;
-
-	(void)cursor_bytes(&c, 8, &magic);
-	(void)cursor_u32le(&c, &major);
-	(void)cursor_u32le(&c, &minor);
-	(void)cursor_u32le(&c, &size);
-	(void)cursor_u32le(&c, &count);
-	(void)cursor_u64le(&c, &s->first);
-	(void)cursor_u32le(&end, &flags);
-	(void)cursor_u32le(&end, &zero);
-	(void)cursor_u64le(&end, &s->last);
-	(void)cursor_u64le(&end, &table);
-	(void)cursor_u64le(&end, &hash);
-	if (!bytes_equal_str(magic, SEGMENT_MAGIC))
-		return fault_set(why, FAULT_OPERATOR, "%s: is not a journal segment", s->path);
-	if (major != 1)
-		return fault_set(why, FAULT_OPERATOR, "%s: has format version %u, this program reads 1 (or its header is damaged)",
-		                 s->path, major);
-	if (hash != entry_hash(bytes_sub(all, 0, SEGMENT_HEADER - 8)) || count > SEGMENT_EPOCHS_MAX || s->first == 0)
-		return fault_set(why, FAULT_OPERATOR, "%s: the header is damaged; restore this member from the other", s->path);
-	s->is_sparse = minor >= 1 && (flags & SEGMENT_SPARSE) != 0;
-	if (!s->is_sparse)
-		return true;
-	if (s->last < s->first)
-		return fault_set(why, FAULT_OPERATOR, "%s: the header is damaged; restore this member from the other", s->path);
-	return read_table(s, table, why);
-}
-
-void segment_row(const struct segment *s, uint64_t i, lsn_t *lsn_r, uint64_t *off_r)
-{
-	struct cursor c = cursor_of(bytes_make(s->map + s->table + i * TABLE_ROW, TABLE_ROW));
-
-	(void)cursor_u64le(&c, lsn_r);
-	(void)cursor_u64le(&c, off_r);
-}
-
-bool segment_find_sparse(const struct segment *s, lsn_t lsn, uint64_t *off_r)
-{
-	uint64_t low = 0, high = s->table_count;
-
-	while (low < high) {
-		uint64_t mid = low + (high - low) / 2;
-		lsn_t at;
-
-		segment_row(s, mid, &at, off_r);
-		if (at == lsn)
-			return true;
-		if (at < lsn)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return false;
-}
-
-struct segment *segment_open(const char *path, bool is_reader, struct fault *why)
-{
-	struct segment *s = must_calloc(1, sizeof(*s));
-	struct stat st;
-	void *map;
-
-	s->path = must_strdup(path);
-	s->fd = file_open(path, is_reader ? O_RDONLY : O_RDWR, 0, why);
-	if (s->fd < 0)
-		goto fail;
-	if (fstat(s->fd, &st) != 0 || st.st_size < SEGMENT_HEADER) {
-		(void)fault_set(why, FAULT_OPERATOR, "%s: is too short for a journal segment", path);
-		goto fail;
-	}
-	s->size = (uint64_t)st.st_size;
-	map = mmap(NULL, s->size, PROT_READ, MAP_SHARED, s->fd, 0);
-	if (map == MAP_FAILED) {
-		(void)fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot map", path);
-		goto fail;
-	}
-	s->map = map;
-	s->used = s->size; /* of all but the last segment it is not known exactly, nor needed */
-	if (!header_read(s, why))
-		goto fail;
-	return s;
-fail:
-	segment_free(s);
-	return NULL;
-}
-
 void journal_add_segment(struct journal *j, struct segment *s)
 {
 	(void)pthread_mutex_lock(&j->lock);
@@ -184,6 +45,28 @@ void journal_add_segment(struct journal *j, struct segment *s)
 	else if (j->count == 1)
 		j->first_whole = s->first;
 	(void)pthread_mutex_unlock(&j->lock);
+}
+
+/* A new segment leaves so much for the index, which grows with what comes into it: what it cannot take ends the process. */
+static bool has_index_room(const struct journal *j, uint64_t size, struct fault *why)
+{
+	uint64_t want = size / 8 > INDEX_ROOM_MIN ? size / 8 : INDEX_ROOM_MIN;
+	struct statvfs v;
+
+	if (statvfs(j->dir, &v) != 0 || (uint64_t)v.f_bavail * v.f_frsize >= want)
+		return true;
+	return fault_errno(why, FAULT_OPERATOR, ENOSPC, "%s: no room for a segment of %llu octets, and %llu for the index", j->dir,
+	                   (unsigned long long)size, (unsigned long long)want);
+}
+
+/* Nothing more is written to the last segment: what it has not used is the disk's again. A hint, and no file system must
+ * have it. */
+static void give_back_rest(const struct journal *j)
+{
+	const struct segment *s = j->count > 0 ? j->segments[j->count - 1] : NULL;
+
+	if (s != NULL && !s->is_sparse && s->size > s->used)
+		(void)fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)s->used, (off_t)(s->size - s->used));
 }
 
 bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
@@ -203,6 +86,7 @@ bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
 	if (ok && (rc = posix_fallocate(fd, 0, (off_t)size)) != 0)
 		ok = fault_errno(why, FAULT_OPERATOR, rc, "%s: no room for a segment of %llu octets", j->dir,
 		                 (unsigned long long)size);
+	ok = ok && has_index_room(j, size, why);
 	segment_header_write(&header, j->epochs, j->epoch_count, first, 0, 0);
 	v = (struct iovec){ header.p, header.n };
 	/* Whole and synced under another name first: a segment that is there is a segment. */
@@ -222,6 +106,7 @@ bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
 	if (ok)
 		s = segment_open(path, false, why);
 	if (s != NULL) {
+		give_back_rest(j);
 		s->used = SEGMENT_HEADER;
 		s->is_scanned = true;
 		journal_add_segment(j, s);
@@ -549,36 +434,49 @@ static bool open_one(struct journal *j, const char *name, bool is_reader, struct
 	return ok;
 }
 
-static bool open_segments(struct journal *j, char **names, size_t count, bool is_reader, struct fault *why)
+static bool open_segments(struct journal *j, bool is_reader, struct fault *why)
 {
+	size_t count;
+	char **names = list_segments(j->dir, &count, why);
+	bool ok = names != NULL;
+
 	for (size_t i = 0; i < count; i++) {
-		if (!open_one(j, names[i], is_reader, why))
-			return false;
+		ok = ok && open_one(j, names[i], is_reader, why);
+		free(names[i]);
 	}
-	if (j->count > 0)
+	free(names);
+	if (ok && j->count > 0)
 		take_epochs(j, j->segments[j->count - 1]);
-	if (j->count > 0 && j->segments[0]->first != 1)
+	if (ok && j->count > 0 && j->segments[0]->first != 1)
 		return fault_set(why, FAULT_OPERATOR, "%s: the journal's first segment is missing", j->segments[0]->path);
-	return true;
+	return ok;
 }
+
+static void close_segments(struct journal *j)
+{
+	while (j->count > 0)
+		segment_free(j->segments[--j->count]);
+	j->epoch_count = 0;
+	j->first_whole = 1;
+}
+
+/* Tries of who reads beside a daemon, which may replace segments between the listing and the opening. */
+#define READER_TRIES 5
 
 bool journal_open(struct journal *j, const char *dir, uint64_t segment_size, bool is_reader, struct fault *why)
 {
-	char **names;
-	size_t count;
 	bool ok;
 
 	*j = (struct journal){ .dir = must_strdup(dir), .segment_size = segment_size, .first_whole = 1, .is_reader = is_reader };
 	(void)pthread_mutex_init(&j->lock, NULL);
+	(void)pthread_mutex_init(&j->pin_lock, NULL);
 	if (!is_reader && !file_make_dirs(dir, 0700, why))
 		return false;
-	names = list_segments(dir, &count, why);
-	if (names == NULL)
-		return false;
-	ok = open_segments(j, names, count, is_reader, why);
-	for (size_t i = 0; i < count; i++)
-		free(names[i]);
-	free(names);
+	ok = open_segments(j, is_reader, why);
+	for (int i = 0; !ok && is_reader && i < READER_TRIES; i++) {
+		close_segments(j);
+		ok = open_segments(j, is_reader, why);
+	}
 	if (ok && j->count > 0) {
 		struct segment *last = j->segments[j->count - 1];
 

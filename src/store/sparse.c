@@ -14,7 +14,7 @@
 
 bool sparse_begin(struct sparse_writer *w, const char *path, lsn_t first, struct fault *why)
 {
-	int fd = file_open(path, O_RDWR | O_CREAT | O_TRUNC, 0600, why);
+	int fd = file_open(path, O_RDWR | O_CREAT, 0600, why);
 
 	if (fd < 0)
 		return false;
@@ -83,6 +83,9 @@ static bool finish(struct sparse_writer *w, lsn_t last, const struct store_epoch
 	segment_header_write(&header, epochs, epoch_count, w->first, last, w->used);
 	v = (struct iovec){ header.p, header.n };
 	ok = ok && write_at(w, &v, 1, 0, why);
+	/* What was there before may have been longer. */
+	if (ok && ftruncate(w->fd, (off_t)(w->used + table.n)) != 0)
+		ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot cut", w->path);
 	if (ok && fsync(w->fd) != 0)
 		ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: sync", w->path);
 	buffer_fini(&header);

@@ -20,7 +20,8 @@ struct sparse_writer {
 	struct buffer rows;
 };
 
-/* Begin the file PATH, which is replaced. false with WHY; then there is nothing to free. */
+/* Begin the file PATH; what is there is written over, so that room which it takes is room for this. false with WHY; then
+ * there is nothing to free. */
 bool sparse_begin(struct sparse_writer *w, const char *path, lsn_t first, struct fault *why);
 /* Add an entry as it is, after all before. false with WHY: no room, or an I/O error; good only for sparse_drop(). */
 bool sparse_add(struct sparse_writer *w, lsn_t lsn, struct bytes head, struct bytes body, struct fault *why);

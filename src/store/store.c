@@ -104,6 +104,7 @@ bool store_find_reign(struct store *s, struct fault *why)
 static void close_parts(struct store *s)
 {
 	store_checkpoint_drop(s);
+	store_compaction_drop(s);
 	kv_close(&s->kv);
 	if (s->journal.dir != NULL)
 		journal_close(&s->journal);
@@ -138,6 +139,7 @@ static bool open_parts(struct store *s, struct fault *why)
 	if (!ok)
 		return false;
 	store_note_checkpoints(s);
+	store_compaction_tidy(s);
 	log_event(LOG_INFO, "store.partition.opened", LOG_STR("dir", s->dir), LOG_U64("last", s->journal.last),
 	          LOG_U64("applied", store_applied_lsn(s)));
 	return true;
@@ -178,7 +180,7 @@ bool store_reopen_begin(struct store *s)
 {
 	bool may;
 
-	if (s->checkpoint != NULL)
+	if (s->checkpoint != NULL || store_is_compacting(s))
 		return false;
 	(void)pthread_mutex_lock(&s->gate);
 	may = s->views == 0;

@@ -50,6 +50,7 @@ void store_note_checkpoints(struct store *s)
 		return;
 	checkpoint_prune(s->journal.dir, CHECKPOINTS_KEPT);
 	atomic_store(&s->checkpoint_lsn, count > 0 ? lsns[0] : 0);
+	s->older_checkpoint = count > 1 ? lsns[1] : 0;
 	s->since_checkpoint = journal_used_after(&s->journal, store_checkpoint_lsn(s));
 	s->flushed_before = s->journal.flushed_bytes;
 	free(lsns);
@@ -131,6 +132,8 @@ bool store_checkpoint_done(struct store *s, struct fault *why)
 	if (ok) {
 		s->since_checkpoint = 0;
 		s->flushed_before = job->flushed;
+		if (job->head.lsn != store_checkpoint_lsn(s))
+			s->older_checkpoint = store_checkpoint_lsn(s);
 		atomic_store(&s->checkpoint_lsn, job->head.lsn);
 		checkpoint_prune(s->journal.dir, CHECKPOINTS_KEPT);
 	} else {
@@ -268,14 +271,19 @@ bool store_source_bodies(struct store_source *src, lsn_t from, size_t max_bytes,
 	struct store *s = src->s;
 	uint8_t start[KEY_MAX];
 	struct bytes key, value;
-	struct kv_txn *t = kv_read(s->kv, why);
+	struct journal_pin pin;
+	struct kv_txn *t;
 	struct kv_cursor *c;
 	size_t before = out->n;
 	bool has, ok = true;
 
 	*next_r = 0;
-	if (t == NULL)
+	journal_pin(&s->journal, &pin);
+	t = kv_read(s->kv, why);
+	if (t == NULL) {
+		journal_unpin(&s->journal, &pin);
 		return false;
+	}
 	c = kv_seek(t, T_BODY, bytes_make(start, key_u64(start, from)), &key, &value);
 	for (has = c != NULL; ok && has; has = kv_next(c, &key, &value)) {
 		lsn_t lsn = key_read_u64(key, 0);
@@ -294,5 +302,6 @@ bool store_source_bodies(struct store_source *src, lsn_t from, size_t max_bytes,
 	if (ok && kv_has_failed(t))
 		ok = fault_set(why, FAULT_OPERATOR, "%s/index: damaged; \"roost rebuild\" makes it anew", s->dir);
 	kv_end(&t);
+	journal_unpin(&s->journal, &pin);
 	return ok;
 }

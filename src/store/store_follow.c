@@ -83,13 +83,17 @@ enum store_follow store_follow_append(struct store *s, struct bytes raw, struct 
 
 enum store_result store_apply_to(struct store *s, lsn_t lsn, size_t max_entries, struct store_changes *changes, struct fault *why)
 {
+	struct store_changes own = { 0 };
 	struct kv_txn *t;
 	lsn_t at = store_applied_lsn(s);
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, freed;
 	bool ok = true, is_bad = false;
 
 	if (at >= lsn)
 		return STORE_OK;
+	if (changes == NULL)
+		changes = &own;
+	freed = changes->freed;
 	t = kv_write(s->kv, why);
 	if (t == NULL)
 		return STORE_FAILED;
@@ -107,6 +111,8 @@ enum store_result store_apply_to(struct store *s, lsn_t lsn, size_t max_entries,
 		arena_fini(&a);
 		at += ok;
 	}
+	freed = changes->freed - freed;
+	store_changes_fini(&own);
 	if (!ok) {
 		kv_end(&t);
 		return is_bad ? STORE_BAD : STORE_FAILED;
@@ -114,6 +120,7 @@ enum store_result store_apply_to(struct store *s, lsn_t lsn, size_t max_entries,
 	if (!kv_commit(&t, why))
 		return STORE_FAILED;
 	atomic_store(&s->applied, at);
+	s->freed += freed;
 	return STORE_OK;
 }
 
@@ -152,8 +159,8 @@ enum store_result store_truncate_after(struct store *s, lsn_t lsn, struct fault 
 	return result;
 }
 
-enum store_result store_read_entries(struct store *s, lsn_t from, size_t max_bytes, struct buffer *out, lsn_t *last_r,
-                                     struct fault *why)
+static enum store_result read_entries(struct store *s, lsn_t from, size_t max_bytes, struct buffer *out, lsn_t *last_r,
+                                      struct fault *why)
 {
 	lsn_t first = journal_first_whole(&s->journal);
 
@@ -187,4 +194,16 @@ enum store_result store_read_entries(struct store *s, lsn_t from, size_t max_byt
 		*last_r = lsn;
 	}
 	return STORE_OK;
+}
+
+enum store_result store_read_entries(struct store *s, lsn_t from, size_t max_bytes, struct buffer *out, lsn_t *last_r,
+                                     struct fault *why)
+{
+	struct journal_pin pin;
+	enum store_result result;
+
+	journal_pin(&s->journal, &pin);
+	result = read_entries(s, from, max_bytes, out, last_r, why);
+	journal_unpin(&s->journal, &pin);
+	return result;
 }

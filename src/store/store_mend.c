@@ -38,7 +38,7 @@ static bool is_entry(struct store *s, lsn_t lsn, struct bytes raw, epoch_t *epoc
 	return ok || fault_context(why, "%s", s->dir);
 }
 
-enum store_result store_entry_read(struct store *s, lsn_t lsn, struct buffer *raw, struct fault *why)
+static enum store_result read_pinned(struct store *s, lsn_t lsn, struct buffer *raw, struct fault *why)
 {
 	struct segment *segment;
 	uint64_t at;
@@ -56,6 +56,17 @@ enum store_result store_entry_read(struct store *s, lsn_t lsn, struct buffer *ra
 		return STORE_OK;
 	raw->n = start;
 	return STORE_DAMAGED;
+}
+
+enum store_result store_entry_read(struct store *s, lsn_t lsn, struct buffer *raw, struct fault *why)
+{
+	struct journal_pin pin;
+	enum store_result result;
+
+	journal_pin(&s->journal, &pin);
+	result = read_pinned(s, lsn, raw, why);
+	journal_unpin(&s->journal, &pin);
+	return result;
 }
 
 /* The epoch of a neighbour that is whole; 0 where there is none. */
@@ -82,14 +93,14 @@ static bool is_ours(struct store *s, lsn_t lsn, struct bytes raw, epoch_t epoch)
 	return (before == 0 || epoch >= before) && (after == 0 || epoch <= after);
 }
 
-enum store_result store_entry_mend(struct store *s, lsn_t lsn, struct bytes raw, struct fault *why)
+static enum store_result mend_pinned(struct store *s, lsn_t lsn, struct bytes raw, struct fault *why)
 {
 	struct segment *segment = NULL;
 	struct buffer now = { 0 };
 	enum journal_place place;
 	uint64_t at;
 	epoch_t epoch;
-	enum store_result result = store_entry_read(s, lsn, &now, why);
+	enum store_result result = read_pinned(s, lsn, &now, why);
 
 	buffer_fini(&now);
 	if (result != STORE_DAMAGED)
@@ -105,7 +116,18 @@ enum store_result store_entry_mend(struct store *s, lsn_t lsn, struct bytes raw,
 		return place == JOURNAL_DAMAGED ? STORE_DAMAGED : STORE_GONE;
 	if (!journal_put_back(&s->journal, segment, lsn, at, raw, why))
 		return STORE_FAILED;
-	result = store_entry_read(s, lsn, &now, why);
+	result = read_pinned(s, lsn, &now, why);
 	buffer_fini(&now);
 	return result == STORE_OK ? STORE_OK : STORE_FAILED;
+}
+
+enum store_result store_entry_mend(struct store *s, lsn_t lsn, struct bytes raw, struct fault *why)
+{
+	struct journal_pin pin;
+	enum store_result result;
+
+	journal_pin(&s->journal, &pin);
+	result = mend_pinned(s, lsn, raw, why);
+	journal_unpin(&s->journal, &pin);
+	return result;
 }

@@ -52,6 +52,9 @@ struct store {
 	atomic_uint_fast64_t checkpoint_lsn; /* the newest; 0: none */
 	uint64_t since_checkpoint;           /* octets journaled after it before the flushes counted from FLUSHED_BEFORE on */
 	uint64_t flushed_before;
+	lsn_t older_checkpoint;              /* the one kept beside it; 0: none */
+	uint64_t freed;                      /* octets of bodies that nothing refers to any more, since the opening */
+	struct compaction *compaction;       /* NULL: never was any */
 	atomic_bool is_stopping; /* what runs in the background is to end */
 	struct checkpoint_job *checkpoint; /* being made; NULL: none */
 };
@@ -80,9 +83,10 @@ struct index_body {
 };
 bool index_decode_body(struct bytes value, struct index_body *b_r);
 enum kv_result index_body(struct kv_txn *t, lsn_t body, struct index_body *b_r);
+bool index_decode_body(struct bytes value, struct index_body *b_r);
 enum kv_result index_put_body(struct kv_txn *t, lsn_t body, const struct index_body *b);
-/* One reference more or less; the last takes the record away. */
-enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by);
+/* One reference more or less; the last takes the record away and adds the body's size to *freed. */
+enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by, uint64_t *freed);
 enum kv_result index_meta(struct kv_txn *t, const char *key, uint64_t *v_r); /* 0 where not set */
 enum kv_result index_put_meta(struct kv_txn *t, const char *key, uint64_t v);
 /* The newest EPOCH entry that was applied. NOT_FOUND: none. */
@@ -145,6 +149,11 @@ bool store_mark_index(const char *dir, bool is_clean, struct fault *why);
 /* store_checkpoint.c: what is there already, at the store's opening. */
 void store_note_checkpoints(struct store *s);
 void store_checkpoint_drop(struct store *s);
+/* store_compact.c */
+void store_compaction_drop(struct store *s);
+bool store_is_compacting(const struct store *s);
+/* Remove what one that was broken off has left. */
+void store_compaction_tidy(const struct store *s);
 /* store_incoming.c: take a finished copy in the old partition's place, and remove what is left over of one. */
 bool store_take_incoming(const char *dir, struct fault *why);
 /* Set store_floor(). */

@@ -248,6 +248,7 @@ enum store_result store_turn_commit(struct store *s, lsn_t lsn, struct store_cha
 		return STORE_FAILED;
 	}
 	atomic_store(&s->applied, last);
+	s->freed += s->changes.freed;
 	if (changes_r != NULL) {
 		*changes_r = s->changes;
 		s->changes = (struct store_changes){ 0 };

@@ -67,6 +67,7 @@ struct store_changes {
 	struct store_change *of; /* owned, sorted by mailbox; NULL where n is 0 */
 	size_t n;
 	size_t cap;
+	uint64_t freed; /* octets of bodies that nothing refers to any more */
 };
 /* Free and leave empty. Zero-initialise to start. */
 void store_changes_fini(struct store_changes *c);

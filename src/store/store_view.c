@@ -11,6 +11,7 @@
 struct store_view {
 	struct store *store;
 	struct kv_txn *txn;
+	struct journal_pin pin;
 	lsn_t lsn;
 };
 
@@ -40,8 +41,10 @@ struct store_view *store_view_open(struct store *s, struct fault *why)
 		return NULL;
 	v = must_calloc(1, sizeof(*v));
 	v->store = s;
+	journal_pin(&s->journal, &v->pin);
 	v->txn = kv_read(s->kv, why);
 	if (v->txn == NULL) {
+		journal_unpin(&s->journal, &v->pin);
 		leave(s);
 		free(v);
 		return NULL;
@@ -55,6 +58,7 @@ void store_view_close(struct store_view **v)
 	if (*v == NULL)
 		return;
 	kv_end(&(*v)->txn);
+	journal_unpin(&(*v)->store->journal, &(*v)->pin);
 	leave((*v)->store);
 	free(*v);
 	*v = NULL;

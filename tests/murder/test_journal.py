@@ -80,3 +80,87 @@ def test_members_make_checkpoints_and_start_from_them():
     finally:
         if m:
             end(m)
+
+
+def expunge_all_but(member_imap, keep):
+    """Expunge fred's INBOX but for the newest KEEP messages."""
+    typ, data = member_imap.uid("SEARCH", "ALL")
+    uids = data[0].split()
+    member_imap.uid("STORE", f"{int(uids[0])}:{int(uids[-keep - 1])}", "+FLAGS.SILENT", r"(\Deleted)")
+    assert member_imap.expunge()[0] == "OK"
+
+
+CHURN = {"journal_checkpoint": "1M", "journal_keep": "3M"}
+
+
+def churn(m, one, rounds, keep=20):
+    c = m.imap("fred", mailbox="INBOX")
+    for _ in range(rounds):
+        deliver(one, 60)
+        c.noop()
+        expunge_all_but(c, keep)
+    c.logout()
+
+
+def journal_size(member):
+    d = os.path.join(member.values["partition-default"], "journal")
+    return sum(os.stat(os.path.join(d, n)).st_blocks * 512 for n in os.listdir(d) if n.endswith(".seg"))
+
+
+def test_journal_does_not_grow_for_ever_and_members_stay_the_same():
+    m, one, two = pair(CHURN)
+    try:
+        churn(m, one, 6)
+        for member in (one, two):
+            wait_for(lambda: status(member)["journal_first"] > 1, "old segments were compacted")
+        two.kill()
+        churn(m, one, 1)
+        two.start()
+        churn(m, one, 6)
+        wait_same(one, two)
+        for member in (one, two):
+            wait_for(lambda: journal_size(member) < 10 << 20, "what was expunged is given back", 30)
+        dumps = [roost("dump", "-C", d.config) for d in (one, two)]
+        assert dumps[0] == dumps[1]
+        for d in (one, two):
+            roost("verify", "-C", d.config)
+        c = m.imap("fred", mailbox="INBOX")
+        typ, data = c.fetch("1:*", "(BODY.PEEK[])")
+        assert typ == "OK" and sum(1 for d in data if isinstance(d, tuple) and len(d[1]) > 19000) == 20
+        c.logout()
+        m.stop()
+        m = None
+    finally:
+        if m:
+            end(m)
+
+
+def test_full_disk_has_room_for_compaction(small_disk):
+    small = small_disk("12m")
+    m = Murder(users=["fred"], limits={"journal_segment_size": "256K", "log_level": "info", "journal_checkpoint": "1M",
+                                       "journal_keep": "512K", "compact_rate": "64K"})
+    one = m.first
+    one.values["partition-default"] = f"{small}/mail"
+    try:
+        m.start()
+        m.create_user("fred")
+        deliver(one, 250)
+        i = m.imap("fred", mailbox="INBOX")
+        expunge_all_but(i, 5)
+        i.logout()
+        c = Lmtp(f"127.0.0.1:{one.lmtp}")
+        message = b"Subject: x\r\n\r\n" + (b"x" * 76 + b"\r\n") * 250
+        for refused in range(2000):
+            if c.deliver("s@example.org", ["fred"], message)[0][0] != 250:
+                break
+        assert 100 < refused < 2000
+        c.close()
+        m.expect_event("driver.turn.refused")
+        c = Lmtp(f"127.0.0.1:{one.lmtp}")
+        wait_for(lambda: c.deliver("s@example.org", ["fred"], message)[0][0] == 250, "there is room again", 90)
+        c.close()
+        m.stop()
+        m = None
+    finally:
+        if m:
+            end(m)

@@ -17,6 +17,12 @@ void replica_beacon(struct replica *r)
 	}
 }
 
+/* It lives, and gets nowhere. */
+static bool is_stalled(const struct replica *r, const struct replica_peer *p)
+{
+	return p->acked < r->last && r->now_ms >= p->progress_ms + STALL_LEASES * r->o.lease_ms;
+}
+
 /* A member of the in-sync set that keeps us from acting: its lease is lost, or its connection for a while. -1: none. */
 static int find_lost(const struct replica *r)
 {
@@ -29,7 +35,7 @@ static int find_lost(const struct replica *r)
 			return (int)i;
 		if (!p->is_welcomed && r->now_ms >= p->lost_ms + r->o.lease_ms / 4 && p->lease_until != 0)
 			return (int)i;
-		if (p->acked < r->last && r->now_ms >= p->progress_ms + STALL_LEASES * r->o.lease_ms)
+		if (is_stalled(r, p))
 			return (int)i;
 		/* Asked before the lease is over, so that a slow member costs the others no pause. */
 		if (r->now_ms + r->o.lease_ms / 4 >= p->lease_until && r->now_ms >= p->lost_ms + r->o.lease_ms)
@@ -38,15 +44,15 @@ static int find_lost(const struct replica *r)
 	return -1;
 }
 
-/* A member that follows, has everything committed, and is not in the set. It has heard a beacon lately: one that is dropped because
- * its lease runs out would else be taken in again at once, and dropped again, as fast as the directory answers. */
+/* A member that follows, has everything committed, and is not in the set. It has heard a beacon lately and is getting on: one that
+ * is dropped because it does not would else be taken in again at once, and dropped again, as fast as the directory answers. */
 static int find_ready(const struct replica *r)
 {
 	for (size_t i = 0; i < r->o.count; i++) {
 		const struct replica_peer *p = &r->peers[i];
 
 		if (i != r->o.self && ((r->in_sync | r->o.remote) & MEMBER_BIT(i)) == 0 && p->is_welcomed && p->acked >= r->committed &&
-		    r->now_ms + r->o.lease_ms / 2 < p->lease_until)
+		    r->now_ms + r->o.lease_ms / 2 < p->lease_until && !is_stalled(r, p))
 			return (int)i;
 	}
 	return -1;

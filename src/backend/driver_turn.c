@@ -207,6 +207,13 @@ void driver_turn(struct driver *d)
 	 * now had better wait here, where it has had no effect yet. */
 	if (!d->wants_epoch && !replica_may_act(d->core, clock_mono_ms()))
 		return;
+	if (store_is_failed(d->o.store))
+		return;
+	/* What was followed until now, and is not on the disk yet, becomes part of the turn, which reads it from there. */
+	if (store_last_lsn(d->o.store) > store_durable_lsn(d->o.store)) {
+		start_flush(d);
+		return;
+	}
 	cost = gather(d);
 	result = store_reserve_space(d->o.store, cost, &why);
 	if (result == STORE_OK)
@@ -214,6 +221,11 @@ void driver_turn(struct driver *d)
 	if (result != STORE_OK) {
 		log_event(LOG_ERROR, "driver.turn.refused", LOG_FAULT(&why));
 		refuse_turn(d, result, result == STORE_NO_SPACE);
+		/* A store that has failed stays so: whoever starts us anew recovers, and an in-sync member takes over meanwhile. */
+		if (result == STORE_FAILED) {
+			driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
+			(void)kill(getpid(), SIGTERM);
+		}
 		return;
 	}
 	d->is_turn_open = true;

@@ -77,7 +77,7 @@ static void send_command(struct fe_imap *s)
 	if (selects && s->selected != NULL && s->selected != s->op_link) {
 		imap_link_unselect(s->selected);
 		s->selected = NULL;
-		if ((s->features & IMAP_F_QRESYNC) != 0)
+		if ((s->features & (IMAP_F_QRESYNC | IMAP_F_REV2)) != 0)
 			fe_imap_say(s, "* OK [CLOSED] the former mailbox is closed");
 	}
 	imap_link_enable(s->op_link);

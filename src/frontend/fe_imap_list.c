@@ -127,7 +127,7 @@ static void row(void *arg, struct bytes row, struct bytes external, struct bytes
 
 		if ((options & LIST_RETURN_MYRIGHTS) != 0) {
 			buffer_add_str(&j->out, "* MYRIGHTS ");
-			imap_write_astring(&j->out, external, false);
+			imap_write_mailbox(&j->out, external, s->names.is_utf8);
 			buffer_add_u8(&j->out, ' ');
 			acl_rights_write(&j->out, rights, true);
 			buffer_add_str(&j->out, "\r\n");

@@ -76,7 +76,7 @@ static bool may_send_plain(const struct fe_imap *s)
 
 static void write_capability(struct fe_imap *s, struct buffer *out)
 {
-	buffer_add_str(out, "CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE SASL-IR");
+	buffer_add_str(out, "CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE SASL-IR");
 	if (s->user == NULL) {
 		struct bytes rest = bytes_of(auth_mechanisms(may_send_plain(s)));
 
@@ -276,6 +276,12 @@ static unsigned features_of(const struct imap_command *c)
 	return features;
 }
 
+static void enable(struct fe_imap *s, unsigned features)
+{
+	s->features |= features;
+	s->names.is_utf8 = (s->features & (IMAP_F_REV2 | IMAP_F_UTF8)) != 0;
+}
+
 /* The backends are told with the next command that goes there. */
 static void cmd_enable(struct fe_imap *s)
 {
@@ -287,7 +293,7 @@ static void cmd_enable(struct fe_imap *s)
 	buffer_add_str(&out, "\r\n");
 	conn_write(s->conn, buffer_bytes(&out));
 	buffer_fini(&out);
-	s->features |= features;
+	enable(s, features);
 	fe_imap_tagged(s, "OK", "done");
 }
 
@@ -330,7 +336,7 @@ static bool dispatch(struct fe_imap *s)
 		}
 		/* The mailbox's server has to say more than that. */
 		imap_link_enable(s->selected);
-		s->features |= features_of(c);
+		enable(s, features_of(c));
 		s->selected->features |= features_of(c);
 		fe_imap_forward_selected(s);
 		return false;

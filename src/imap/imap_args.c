@@ -94,6 +94,7 @@ static bool parse_append(struct imap_parser *p)
 {
 	struct imap_command *cmd = p->cmd;
 	struct bytes date;
+	bool is_utf8;
 
 	if (!astring(p, &cmd->mailbox) || !space(p))
 		return false;
@@ -114,9 +115,13 @@ static bool parse_append(struct imap_parser *p)
 		if (!space(p))
 			return false;
 	}
-	if (cursor_peek(&p->c) != '{')
+	is_utf8 = cursor_take_nocase(&p->c, BYTES_LIT("UTF8 (")); /* RFC 6855 section 4 */
+	cmd->is_binary = cursor_take(&p->c, '~');                  /* literal8 (RFC 3516) */
+	if (cursor_peek(&p->c) != '{' || (is_utf8 && !cmd->is_binary))
 		return imap_expected(&p->c, "the message as a literal", p->why);
-	return imap_take_string(&p->c, p->a, &cmd->message, p->why);
+	if (!imap_take_string(&p->c, p->a, &cmd->message, p->why))
+		return false;
+	return !is_utf8 || cursor_take(&p->c, ')') || imap_expected(&p->c, "')'", p->why);
 }
 
 static bool parse_create(struct imap_parser *p)

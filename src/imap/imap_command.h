@@ -89,6 +89,8 @@ enum fetch_type {
 	FETCH_RFC822_HEADER, /* as BODY.PEEK[HEADER] */
 	FETCH_RFC822_TEXT,   /* as BODY[TEXT] */
 	FETCH_MODSEQ,
+	FETCH_BINARY,      /* BINARY[...], BINARY.PEEK[...] (RFC 3516): PARTS, decoded */
+	FETCH_BINARY_SIZE, /* BINARY.SIZE[...] */
 };
 enum section_kind {
 	SECTION_ALL, /* the message, or the part's body */
@@ -108,7 +110,7 @@ struct fetch_item {
 	size_t field_count;
 	bool has_partial;
 	uint32_t offset, length; /* of <offset.length> */
-	struct bytes text;       /* the section as it stands in the answer, "BODY[...]" without PEEK and partial */
+	struct bytes text;       /* the section as it stands in the answer, "BODY[...]" or "BINARY[...]" without PEEK and partial */
 };
 
 /* SEARCH: a tree. */
@@ -231,6 +233,7 @@ struct imap_command {
 	bool has_date; /* APPEND */
 	int64_t internaldate;
 	struct bytes message;
+	bool is_binary; /* it came as literal8: may hold NUL */
 
 	unsigned status_items;
 	unsigned list_options;

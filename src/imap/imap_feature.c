@@ -7,6 +7,8 @@ static const struct {
 } features[] = {
 	{ "CONDSTORE", IMAP_F_CONDSTORE, 0 },
 	{ "QRESYNC", IMAP_F_QRESYNC, IMAP_F_CONDSTORE },
+	{ "IMAP4rev2", IMAP_F_REV2, 0 },
+	{ "UTF8=ACCEPT", IMAP_F_UTF8, 0 },
 };
 
 unsigned imap_feature_of(struct bytes name)

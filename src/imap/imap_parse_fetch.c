@@ -134,6 +134,20 @@ static bool take_section(struct imap_parser *p, struct fetch_item *item)
 	return take_partial(p, item);
 }
 
+/* Behind "BINARY[", "BINARY.PEEK[" or "BINARY.SIZE[". */
+static bool take_binary(struct imap_parser *p, struct fetch_item *item)
+{
+	const uint8_t *start = p->c.p;
+
+	if (!take_parts(p, item))
+		return false;
+	if ((p->c.p > start && p->c.p[-1] == '.') || !cursor_take(&p->c, ']'))
+		return imap_expected(&p->c, "part numbers and ']'", p->why);
+	item->text = bytes_of(arena_printf(p->a, "%s[%.*s", item->type == FETCH_BINARY ? "BINARY" : "BINARY.SIZE",
+	                                   BYTES_FMT(bytes_make(start, (size_t)(p->c.p - start)))));
+	return item->type == FETCH_BINARY_SIZE || take_partial(p, item);
+}
+
 static bool take_item(struct imap_parser *p, struct item_list *l)
 {
 	static const struct {
@@ -151,6 +165,9 @@ static bool take_item(struct imap_parser *p, struct item_list *l)
 		{ "RFC822.TEXT", FETCH_RFC822_TEXT },
 		{ "RFC822", FETCH_RFC822 },
 		{ "BODYSTRUCTURE", FETCH_BODYSTRUCTURE },
+		{ "BINARY.PEEK[", FETCH_BINARY },
+		{ "BINARY.SIZE[", FETCH_BINARY_SIZE },
+		{ "BINARY[", FETCH_BINARY },
 		{ "BODY.PEEK[", FETCH_SECTION },
 		{ "BODY[", FETCH_SECTION },
 		{ "BODY", FETCH_BODY },
@@ -161,7 +178,10 @@ static bool take_item(struct imap_parser *p, struct item_list *l)
 
 		if (!cursor_take_nocase(&p->c, bytes_of(names[i].name)))
 			continue;
-		item.is_peek = strcmp(names[i].name, "BODY.PEEK[") == 0 || item.type == FETCH_RFC822_HEADER;
+		item.is_peek = strcmp(names[i].name, "BODY.PEEK[") == 0 || strcmp(names[i].name, "BINARY.PEEK[") == 0 ||
+		               item.type == FETCH_RFC822_HEADER || item.type == FETCH_BINARY_SIZE;
+		if ((item.type == FETCH_BINARY || item.type == FETCH_BINARY_SIZE) && !take_binary(p, &item))
+			return false;
 		if (item.type == FETCH_SECTION && !take_section(p, &item))
 			return false;
 		return add(p, l, &item);

@@ -45,6 +45,23 @@ void imap_write_astring(struct buffer *to, struct bytes s, bool non_sync)
 		imap_write_string(to, s, non_sync);
 }
 
+void imap_write_mailbox(struct buffer *to, struct bytes name, bool is_utf8)
+{
+	bool is_plain = is_utf8 && name.n <= 1000, has_8bit = false;
+
+	for (size_t i = 0; is_plain && i < name.n; i++) {
+		is_plain = name.p[i] >= ' ' && name.p[i] != 0x7f && name.p[i] != '"' && name.p[i] != '\\';
+		has_8bit = has_8bit || name.p[i] >= 0x80;
+	}
+	if (!is_plain || !has_8bit) {
+		imap_write_astring(to, name, false);
+		return;
+	}
+	buffer_add_u8(to, '"');
+	buffer_add(to, name);
+	buffer_add_u8(to, '"');
+}
+
 void imap_write_nstring(struct buffer *to, struct bytes s)
 {
 	if (s.p == NULL)

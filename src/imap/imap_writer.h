@@ -7,6 +7,8 @@
 
 /* An atom if it can be one, else quoted, else a literal ({n}, or {n+} where NON_SYNC: towards a server). */
 void imap_write_astring(struct buffer *to, struct bytes s, bool non_sync);
+/* The same for a mailbox name, which may be quoted UTF-8 where the client has enabled that. */
+void imap_write_mailbox(struct buffer *to, struct bytes name, bool is_utf8);
 /* Quoted or literal. */
 void imap_write_string(struct buffer *to, struct bytes s, bool non_sync);
 /* NIL where S.p is NULL, else a string. */

@@ -119,7 +119,7 @@ static void write_row(struct lister *l, struct bytes external, struct bytes inte
 	if (use != NULL)
 		add_attribute(&l->line, &blank, use);
 	buffer_addf(&l->line, ") \"%c\" ", l->names->sep);
-	imap_write_astring(&l->line, external, false);
+	imap_write_mailbox(&l->line, external, l->names->is_utf8);
 	if (has_below)
 		buffer_add_str(&l->line, " (\"CHILDINFO\" (\"SUBSCRIBED\"))");
 	else if ((kind & ROW_USE_BELOW) != 0)

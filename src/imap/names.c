@@ -257,6 +257,8 @@ static bool has_false_owner(const struct names *n, struct bytes internal)
 	return bytes_find(bytes_sub(local, 0, bytes_find(local, '.')), '@') < bytes_find(local, '.');
 }
 
+static void to_external(const struct names *n, struct bytes internal, struct buffer *to);
+
 /* Whether what INTERNAL is shown as leads back to it: "Other Users/fred/INBOX" does not, as Fred has it as INBOX. */
 static bool leads_back(const struct names *n, struct bytes internal)
 {
@@ -264,14 +266,14 @@ static bool leads_back(const struct names *n, struct bytes internal)
 	struct fault why;
 	bool ok;
 
-	names_to_external(n, internal, &shown);
+	to_external(n, internal, &shown);
 	ok = personal(n, buffer_bytes(&shown), &again, &why) && bytes_equal(buffer_bytes(&again), internal);
 	buffer_fini(&shown);
 	buffer_fini(&again);
 	return ok;
 }
 
-bool names_to_internal(const struct names *n, struct bytes external, struct buffer *to, struct fault *why)
+static bool to_internal(const struct names *n, struct bytes external, struct buffer *to, struct fault *why)
 {
 	size_t start = to->n;
 	struct bytes made;
@@ -294,6 +296,34 @@ bool names_to_internal(const struct names *n, struct bytes external, struct buff
 	if (!ok)
 		to->n = start;
 	return ok;
+}
+
+bool names_to_internal(const struct names *n, struct bytes external, struct buffer *to, struct fault *why)
+{
+	struct buffer mutf7 = { 0 };
+	bool ok;
+
+	if (!n->is_utf8)
+		return to_internal(n, external, to, why);
+	if (external.n > 2 * (NAMES_MAX + PREFIX_MAX)) /* some scripts take more octets in UTF-8 */
+		return fault_set(why, FAULT_CLIENT, "a mailbox name has 1 to %d octets", NAMES_MAX);
+	ok = names_utf8_to_mutf7(external, &mutf7) ? to_internal(n, buffer_bytes(&mutf7), to, why) :
+	                                             fault_set(why, FAULT_CLIENT, "the mailbox name is not UTF-8, or holds a control");
+	buffer_fini(&mutf7);
+	return ok;
+}
+
+void names_to_external(const struct names *n, struct bytes internal, struct buffer *to)
+{
+	struct buffer mutf7 = { 0 };
+
+	if (!n->is_utf8) {
+		to_external(n, internal, to);
+		return;
+	}
+	to_external(n, internal, &mutf7);
+	names_mutf7_to_utf8(buffer_bytes(&mutf7), to);
+	buffer_fini(&mutf7);
 }
 
 bool names_is_below(struct bytes child, struct bytes parent)
@@ -359,7 +389,7 @@ bool names_owner(const struct names *n, struct bytes internal, struct buffer *to
 	return true;
 }
 
-void names_to_external(const struct names *n, struct bytes internal, struct buffer *to)
+static void to_external(const struct names *n, struct bytes internal, struct buffer *to)
 {
 	struct buffer inbox = { 0 };
 	struct bytes domain, local = split_domain(internal, &domain);

@@ -18,6 +18,7 @@
 
 struct names {
 	bool alt, unix_sep, virt, is_admin;
+	bool is_utf8; /* external names are UTF-8 (RFC 6855, 9051), not modified UTF-7 */
 	char sep;
 	struct bytes user;          /* as authenticated; borrowed */
 	const struct config *config; /* for the names of special use; borrowed */
@@ -56,6 +57,10 @@ void names_write_namespace(const struct names *n, struct buffer *to);
 const char *names_others_prefix(const struct names *n);
 const char *names_shared_prefix(const struct names *n);
 
+/* Append the one as the other. To modified UTF-7 false, TO in part: not UTF-8, or a control. To UTF-8 what is no modified UTF-7 is
+ * left as it is. */
+bool names_utf8_to_mutf7(struct bytes utf8, struct buffer *to);
+void names_mutf7_to_utf8(struct bytes mutf7, struct buffer *to);
 /* Modified UTF-7 with nothing that should have been plain ASCII. */
 bool names_is_mutf7(struct bytes text);
 

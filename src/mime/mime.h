@@ -71,6 +71,9 @@ struct bytes mime_field(struct bytes header, const char *name);
  * sender's clock had it. False: not a date. */
 bool mime_date(struct bytes body, int64_t *seconds_r, int64_t *local_days_r);
 
+/* Append BODY, a part's, without its Content-Transfer-Encoding: HEADER is the part's. False: the encoding is not known. */
+bool mime_decode_part(struct bytes header, struct bytes body, struct buffer *to);
+
 /* SEARCH. A key in its folded form: whether texts contain it does not depend on case (Unicode) or on encodings. */
 bool mime_fold_key(struct bytes key, struct bytes charset, struct buffer *to); /* false: the charset is not known */
 /* Whether a header field NAME of MESSAGE, decoded (RFC 2047), contains the folded KEY; an empty key: whether it is there. */

@@ -15,6 +15,23 @@ bool mime_fold_key(struct bytes key, struct bytes charset, struct buffer *to)
 	return true;
 }
 
+bool mime_decode_part(struct bytes header, struct bytes body, struct buffer *to)
+{
+	struct bytes encoding = bytes_trim(mime_field(header, "Content-Transfer-Encoding"));
+
+	encoding = bytes_trim(bytes_sub(encoding, 0, bytes_find(encoding, ';')));
+	if (bytes_equal_nocase_str(encoding, "base64"))
+		mime_decode_base64(body, to);
+	else if (bytes_equal_nocase_str(encoding, "quoted-printable"))
+		mime_decode_qp(body, false, to);
+	else if (encoding.n == 0 || bytes_equal_nocase_str(encoding, "7bit") || bytes_equal_nocase_str(encoding, "8bit") ||
+	         bytes_equal_nocase_str(encoding, "binary"))
+		buffer_add(to, body);
+	else
+		return false;
+	return true;
+}
+
 static bool folded_contains(struct bytes utf8, struct bytes key)
 {
 	struct buffer folded = { 0 };

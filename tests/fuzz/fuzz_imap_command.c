@@ -88,7 +88,7 @@ static void check_item(const struct fetch_item *item)
 	struct imap_command c;
 	struct fault why;
 
-	if (item->type != FETCH_SECTION)
+	if (item->type != FETCH_SECTION && item->type != FETCH_BINARY && item->type != FETCH_BINARY_SIZE)
 		return;
 	/* The section is echoed in answers: it must be one that means the same, and in which no line end stands but that
 	 * of a literal. */

@@ -38,6 +38,22 @@ static bool is_plain_user(struct bytes user)
 	return at > 0 && at + 1 != user.n && user.n > 0 && user.n < 64 && user.p[user.n - 1] != '.';
 }
 
+/* What is UTF-8 becomes modified UTF-7 that is good and leads back. */
+static void check_utf8(struct bytes name)
+{
+	struct buffer there = { 0 }, back = { 0 };
+
+	if (names_utf8_to_mutf7(name, &there)) {
+		FUZZ_CHECK(names_is_mutf7(buffer_bytes(&there)));
+		names_mutf7_to_utf8(buffer_bytes(&there), &back);
+		FUZZ_CHECK(bytes_equal(buffer_bytes(&back), name));
+	}
+	buffer_clear(&back);
+	names_mutf7_to_utf8(name, &back);
+	buffer_fini(&there);
+	buffer_fini(&back);
+}
+
 static void check_internal(const struct names *n, struct bytes internal)
 {
 	size_t mark = bytes_find(internal, '!');
@@ -100,7 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct names n = names_of(config_of(switches), user, (switches & 8) != 0);
 	struct buffer any = { 0 };
 
-	(void)names_is_mutf7(in);
+	n.is_utf8 = (switches & 16) != 0;
+	check_utf8(in);
 	/* Whatever stands in a directory must be shown without harm. */
 	names_to_external(&n, in, &any);
 	(void)names_owner(&n, in, &any);

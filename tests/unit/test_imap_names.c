@@ -156,12 +156,49 @@ static void rights_come_from_entries_negatives_and_ownership(void **state)
 	buffer_fini(&b);
 }
 
+static void utf8_and_modified_utf7_are_each_others_inverse(void **state)
+{
+	static const struct {
+		const char *utf8, *mutf7;
+	} rows[] = {
+		{ "plain", "plain" },
+		{ "a & b", "a &- b" },
+		{ "Gr\xc3\xbc\xc3\x9f" "e", "Gr&APwA3w-e" },
+		{ "\xe5\x8f\xb0\xe5\x8c\x97", "&U,BTFw-" },
+		{ "\xf0\x9f\x99\x82", "&2D3eQg-" },
+		{ "\xc3\xa9/\xc3\xa0", "&AOk-/&AOA-" },
+		{ "\xff", NULL },
+		{ "\xc3", NULL },
+		{ "\xc0\xaf", NULL },
+		{ "\xed\xa0\x80", NULL },
+		{ "\xf4\x90\x80\x80", NULL },
+		{ "a\tb", NULL },
+		{ "\x7f", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buffer there = { 0 }, back = { 0 };
+		bool ok = names_utf8_to_mutf7(bytes_of(rows[i].utf8), &there);
+
+		if (ok != (rows[i].mutf7 != NULL) || (ok && !bytes_equal_str(buffer_bytes(&there), rows[i].mutf7)))
+			fail_msg("row %zu: %.*s", i, BYTES_FMT(buffer_bytes(&there)));
+		if (ok) {
+			names_mutf7_to_utf8(buffer_bytes(&there), &back);
+			assert_true(bytes_equal_str(buffer_bytes(&back), rows[i].utf8));
+		}
+		buffer_fini(&there);
+		buffer_fini(&back);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_go_both_ways_as_the_table_says),
 		cmocka_unit_test(a_domain_that_begins_like_a_user_is_not_his),
 		cmocka_unit_test(patterns_match_as_the_table_says),
+		cmocka_unit_test(utf8_and_modified_utf7_are_each_others_inverse),
 		cmocka_unit_test(rights_come_from_entries_negatives_and_ownership),
 	};
 

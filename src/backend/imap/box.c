@@ -71,6 +71,7 @@ bool box_is_saved(const struct box *box, uint32_t uid)
 	return at < box->saved_count && box->saved[at] == uid;
 }
 
+/* In IMAP4rev2 nothing is recent, and so nothing is claimed. */
 bool box_is_recent(const struct box *box, uint32_t uid)
 {
 	for (size_t i = 0; i < box->recent_count; i++) {
@@ -93,9 +94,10 @@ size_t box_recent_count(const struct box *box)
 /* Messages up to LAST are known now: which of them are this session's recent ones? */
 static void claim(struct session *s, struct box *box, uint32_t last)
 {
-	uint32_t above = recent_claim(&s->client.backend->recent, box->id, last, !box->is_readonly);
+	bool is_rev2 = (s->features & IMAP_F_REV2) != 0;
+	uint32_t above = recent_claim(&s->client.backend->recent, box->id, last, !box->is_readonly && !is_rev2);
 
-	if (above >= last)
+	if (above >= last || is_rev2)
 		return;
 	if (box->recent_count > 0 && box->recents[box->recent_count - 1].last >= above) {
 		box->recents[box->recent_count - 1].last = last;
@@ -484,7 +486,9 @@ static void tell_count(struct session *s)
 {
 	struct buffer out = { 0 };
 
-	buffer_addf(&out, "* %zu EXISTS\r\n* %zu RECENT\r\n", s->box->count, box_recent_count(s->box));
+	buffer_addf(&out, "* %zu EXISTS\r\n", s->box->count);
+	if ((s->features & IMAP_F_REV2) == 0)
+		buffer_addf(&out, "* %zu RECENT\r\n", box_recent_count(s->box));
 	session_write(s, buffer_bytes(&out));
 	buffer_fini(&out);
 }

@@ -40,7 +40,7 @@ enum cmd_step cmd_getacl(struct session *s, struct command *cmd)
 	if (!find(s, cmd, ACL_ADMIN, &internal, &acl, &rights))
 		return CMD_DONE;
 	buffer_add_str(&line, "* ACL ");
-	imap_write_astring(&line, cmd->c.mailbox, false);
+	imap_write_mailbox(&line, cmd->c.mailbox, s->names.is_utf8);
 	while (acl_next(&acl, &who, &rights)) {
 		buffer_add_u8(&line, ' ');
 		imap_write_astring(&line, who, false);
@@ -63,7 +63,7 @@ enum cmd_step cmd_myrights(struct session *s, struct command *cmd)
 	          &rights))
 		return CMD_DONE;
 	buffer_add_str(&line, "* MYRIGHTS ");
-	imap_write_astring(&line, cmd->c.mailbox, false);
+	imap_write_mailbox(&line, cmd->c.mailbox, s->names.is_utf8);
 	buffer_add_u8(&line, ' ');
 	acl_rights_write(&line, rights, true);
 	buffer_add_str(&line, "\r\n");
@@ -83,7 +83,7 @@ enum cmd_step cmd_listrights(struct session *s, struct command *cmd)
 		return CMD_DONE;
 	is_owner = names_is_owner(&s->names, internal, cmd->c.identifier);
 	buffer_add_str(&line, "* LISTRIGHTS ");
-	imap_write_astring(&line, cmd->c.mailbox, false);
+	imap_write_mailbox(&line, cmd->c.mailbox, s->names.is_utf8);
 	buffer_add_u8(&line, ' ');
 	imap_write_astring(&line, cmd->c.identifier, false);
 	buffer_add_u8(&line, ' ');

@@ -69,7 +69,8 @@ enum cmd_step cmd_append(struct session *s, struct command *cmd)
 	if (cmd->c.message.n == 0)
 		return answer_no(cmd, "CANNOT", "a message of no octets");
 	if (bytes_find(cmd->c.message, '\0') < cmd->c.message.n)
-		return answer_no(cmd, "CANNOT", "the message holds NUL octets");
+		return cmd->c.is_binary ? answer_no(cmd, "UNKNOWN-CTE", "NUL octets are not kept: encode the part") :
+		                          answer_no(cmd, "CANNOT", "the message holds NUL octets");
 	sub = submission_new(&s->client);
 	if (!inflight_set(&b->inflight, &sub->share, cmd->c.message.n)) {
 		submission_free(sub);

@@ -28,6 +28,7 @@ struct fetching {
 	bool is_broken; /* a message could not be read */
 	lsn_t tried;    /* the body that was last given to be mended */
 	unsigned not_mended;
+	bool has_unknown_encoding; /* a part was not to be decoded */
 	struct fault why;
 };
 
@@ -55,7 +56,7 @@ struct output {
 	const struct mailbox *m;
 	const struct message *msg;
 	struct bytes blob; /* its structure, if asked for */
-	bool has_blob, is_broken;
+	bool has_blob, is_broken, has_unknown_encoding;
 	bool is_damaged; /* and it may be mended */
 	struct buffer line;
 	struct fault why;
@@ -196,6 +197,41 @@ static void write_section(struct output *o, const struct fetch_item *item)
 	write_body(o, off, len);
 }
 
+/* BINARY: the part without its encoding (RFC 3516 section 4). The message as a whole has none. */
+static void write_binary(struct output *o, const struct fetch_item *item)
+{
+	struct buffer header = { 0 }, body = { 0 }, decoded = { 0 };
+	uint64_t off = 0, len = o->msg->size, head_off = 0, head_len = 0, from = 0, n;
+	bool is_there = item->part_count == 0 ||
+	                (mime_blob_section(blob_of(o), item->parts, item->part_count, MIME_ALL, &off, &len) &&
+	                 mime_blob_section(blob_of(o), item->parts, item->part_count, MIME_MIME, &head_off, &head_len));
+
+	if (item->type == FETCH_BINARY)
+		write_label(o, item);
+	if (is_there && ((head_len > 0 && !read_body(o, head_off, head_len, &header)) || (len > 0 && !read_body(o, off, len, &body))))
+		o->is_broken = true;
+	else if (is_there && !mime_decode_part(buffer_bytes(&header), buffer_bytes(&body), &decoded))
+		o->has_unknown_encoding = true;
+	n = decoded.n;
+	clamp(item, &from, &n);
+	if (item->type == FETCH_BINARY_SIZE) {
+		buffer_add(&o->line, item->text);
+		buffer_addf(&o->line, " %zu", decoded.n);
+	} else if (!is_there || o->has_unknown_encoding) {
+		buffer_add_str(&o->line, "NIL");
+	} else {
+		struct bytes piece = bytes_sub(buffer_bytes(&decoded), (size_t)from, (size_t)n);
+
+		if (bytes_find(piece, '\0') < piece.n)
+			buffer_add_u8(&o->line, '~'); /* literal8 */
+		imap_write_literal_head(&o->line, n, false);
+		buffer_add(&o->line, piece);
+	}
+	buffer_fini(&header);
+	buffer_fini(&body);
+	buffer_fini(&decoded);
+}
+
 static void write_rfc822(struct output *o, enum fetch_type type)
 {
 	uint64_t off = 0, len = o->msg->size;
@@ -248,6 +284,10 @@ static void write_item(struct output *o, const struct fetch_item *item)
 		break;
 	case FETCH_BODYSTRUCTURE:
 		write_kept(o, "BODYSTRUCTURE ", mime_blob_bodystructure(blob_of(o)));
+		break;
+	case FETCH_BINARY:
+	case FETCH_BINARY_SIZE:
+		write_binary(o, item);
 		break;
 	case FETCH_SECTION:
 		write_section(o, item);
@@ -327,12 +367,15 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	for (; f->at < f->count && !session_is_full(s) && done < FETCH_TURN; f->at++, done++) {
 		struct output o = { .s = s, .v = v, .m = &m, .msg = &msg };
 		uint32_t uid = s->box->uids[f->index[f->at]];
+		bool is_whole;
 
 		if (store_view_message(v, s->box->id, uid, &msg, &why) != STORE_OK) {
 			cmd->missed_one = true;
 			continue;
 		}
-		if (write_message(&o, cmd, f->index[f->at] + 1))
+		is_whole = write_message(&o, cmd, f->index[f->at] + 1);
+		f->has_unknown_encoding = f->has_unknown_encoding || o.has_unknown_encoding;
+		if (is_whole)
 			continue;
 		if (o.is_damaged && f->tried != msg.body && f->not_mended < FETCH_MENDS) {
 			f->tried = msg.body;
@@ -347,7 +390,10 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	store_view_close(&v);
 	if (f->at < f->count)
 		return session_is_full(s) ? CMD_WANT_OUTPUT : CMD_WANT_TURN;
-	return f->is_broken ? answer_fault(s, cmd, &f->why) : answer_ok(cmd, "done");
+	if (f->is_broken)
+		return answer_fault(s, cmd, &f->why);
+	return f->has_unknown_encoding ? answer_no(cmd, "UNKNOWN-CTE", "a part has an encoding that is not known") :
+	                                 answer_ok(cmd, "done");
 }
 
 static void set_seen(struct client *c, struct submission *sub)
@@ -449,7 +495,8 @@ enum cmd_step cmd_fetch(struct session *s, struct command *cmd)
 		f->wants_flags = f->wants_flags || item->type == FETCH_FLAGS;
 		f->wants_modseq = f->wants_modseq || item->type == FETCH_MODSEQ;
 		sets_seen = sets_seen || ((item->type == FETCH_SECTION || item->type == FETCH_RFC822 ||
-		                           item->type == FETCH_RFC822_TEXT) && !item->is_peek);
+		                           item->type == FETCH_RFC822_TEXT || item->type == FETCH_BINARY) &&
+		                          !item->is_peek);
 	}
 	if (cmd->c.has_modseq && !keep_changed(s, cmd, &named))
 		return CMD_DONE;

@@ -69,7 +69,7 @@ static void add_more(struct listing *l, struct bytes external, struct bytes inte
 	rights = session_rights(l->s, internal, m.acl);
 	if ((options & LIST_RETURN_MYRIGHTS) != 0) {
 		buffer_add_str(&l->out, "* MYRIGHTS ");
-		imap_write_astring(&l->out, external, false);
+		imap_write_mailbox(&l->out, external, l->s->names.is_utf8);
 		buffer_add_u8(&l->out, ' ');
 		acl_rights_write(&l->out, rights, true);
 		buffer_add_str(&l->out, "\r\n");

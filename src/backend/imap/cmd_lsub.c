@@ -16,7 +16,7 @@ struct listing {
 static void write_row(struct listing *l, const char *attributes, struct bytes external)
 {
 	buffer_addf(&l->out, "* LSUB (%s) \"%c\" ", attributes, l->s->names.sep);
-	imap_write_astring(&l->out, external, false);
+	imap_write_mailbox(&l->out, external, l->s->names.is_utf8);
 	buffer_add_str(&l->out, "\r\n");
 	if (l->out.n > 32 * 1024) {
 		session_write(l->s, buffer_bytes(&l->out));

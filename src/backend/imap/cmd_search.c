@@ -153,6 +153,12 @@ enum cmd_step cmd_search(struct session *s, struct command *cmd)
 {
 	struct searching *st = arena_zalloc(&cmd->arena, sizeof(*st));
 
+	if ((s->features & IMAP_F_UTF8) != 0 && cmd->c.charset.n > 0)
+		return answer_bad(cmd, "no CHARSET once UTF8=ACCEPT is enabled"); /* RFC 6855 section 3 */
+	if ((s->features & IMAP_F_REV2) != 0 && !cmd->c.has_return) { /* RFC 9051 section 6.4.4: always ESEARCH */
+		cmd->c.has_return = true;
+		cmd->c.return_options = SEARCH_RETURN_ALL;
+	}
 	if (!search_begin(s, cmd, &st->search)) {
 		if ((cmd->c.return_options & SEARCH_RETURN_SAVE) != 0)
 			box_save(s->box, NULL, 0);

@@ -5,6 +5,7 @@
 #include "answer.h"
 #include "box.h"
 #include "dispatch.h"
+#include "imap_writer.h"
 
 #define RESYNC_TURN 500 /* messages told in one turn of the loop */
 
@@ -16,12 +17,23 @@ struct resync {
 static void tell(struct session *s, const struct mailbox *m, uint32_t first_unseen)
 {
 	struct buffer out = { 0 };
+	bool is_rev2 = (s->features & IMAP_F_REV2) != 0;
 
-	buffer_addf(&out, "* %zu EXISTS\r\n* %zu RECENT\r\n", s->box->count, box_recent_count(s->box));
+	buffer_addf(&out, "* %zu EXISTS\r\n", s->box->count);
+	if (!is_rev2)
+		buffer_addf(&out, "* %zu RECENT\r\n", box_recent_count(s->box));
 	session_write(s, buffer_bytes(&out));
 	box_write_flags(s, m);
 	buffer_clear(&out);
-	if (first_unseen != 0)
+	if (is_rev2) { /* RFC 9051 section 6.3.2: the mailbox as LIST would have it */
+		struct buffer name = { 0 };
+
+		names_to_external(&s->names, m->name, &name);
+		buffer_addf(&out, "* LIST () \"%c\" ", s->names.sep);
+		imap_write_mailbox(&out, buffer_bytes(&name), true);
+		buffer_add_str(&out, "\r\n");
+		buffer_fini(&name);
+	} else if (first_unseen != 0)
 		buffer_addf(&out, "* OK [UNSEEN %u] first unseen\r\n", first_unseen);
 	buffer_addf(&out, "* OK [UIDVALIDITY %u] valid\r\n* OK [UIDNEXT %u] next\r\n* OK [HIGHESTMODSEQ %llu] highest\r\n",
 	            m->uidvalidity, m->uidnext, (unsigned long long)m->highestmodseq);
@@ -99,7 +111,7 @@ enum cmd_step cmd_select(struct session *s, struct command *cmd)
 		return answer_bad(cmd, "QRESYNC needs ENABLE QRESYNC");
 	if (s->state == SESSION_SELECTED) {
 		session_enter(s, SESSION_AUTHED);
-		if ((s->features & IMAP_F_QRESYNC) != 0)
+		if ((s->features & (IMAP_F_QRESYNC | IMAP_F_REV2)) != 0)
 			session_write_str(s, "* OK [CLOSED] the former mailbox is closed\r\n");
 	}
 	if (!session_name(s, cmd, cmd->c.mailbox, &internal) || (v = session_view(s, cmd)) == NULL)

@@ -23,7 +23,7 @@ void status_write(struct session *s, struct store_view *v, const struct mailbox 
                   struct buffer *to)
 {
 	buffer_add_str(to, "* STATUS ");
-	imap_write_astring(to, name, false);
+	imap_write_mailbox(to, name, s->names.is_utf8);
 	buffer_add_str(to, " (");
 	if ((items & STATUS_MESSAGES) != 0)
 		buffer_addf(to, "MESSAGES %u ", m->exists);

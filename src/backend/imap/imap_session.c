@@ -97,7 +97,7 @@ void session_capabilities(struct session *s, struct buffer *to)
 	const struct backend *b = s->client.backend;
 	struct bytes directory;
 
-	buffer_add_str(to, "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE");
+	buffer_add_str(to, "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE");
 	if (s->state == SESSION_NOT_AUTHED) {
 		const char *m = session_mechanisms(s);
 
@@ -141,6 +141,7 @@ void session_enable(struct session *s, unsigned features)
 		buffer_fini(&line);
 	}
 	s->features |= features;
+	s->names.is_utf8 = (s->features & (IMAP_F_REV2 | IMAP_F_UTF8)) != 0;
 }
 
 acl_rights_t session_rights(struct session *s, struct bytes internal, struct bytes acl)

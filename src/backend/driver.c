@@ -74,7 +74,10 @@ static void do_action(struct driver *d, const struct replica_action *a)
 		driver_save(d, a->lsn);
 		break;
 	case ACTION_GIVE:
+		driver_give(d, a->peer, a->lsn);
+		break;
 	case ACTION_TAKE:
+		driver_take(d, a->peer, &a->message);
 		break;
 	case ACTION_CONNECT:
 		driver_sync_connect(d, (int)a->peer);
@@ -187,6 +190,53 @@ void driver_tell(struct driver *d, enum replica_event_type type, uint64_t lsn, u
 
 /* Figures. */
 
+/* How far behind it is, and when it will not be. */
+static void lag_json(struct driver *d, size_t i, uint64_t last, struct buffer *to)
+{
+	struct peer *p = &d->peers[i];
+	uint64_t acked = replica_acked(d->core, i);
+	uint64_t lag = replica_role(d->core) == REPLICA_MASTER && last > acked ? last - acked : 0;
+
+	json_key_u64(to, "lag", lag);
+	if (lag == 0 || p->link == NULL || !p->lag.has_rate)
+		p->lag_total = lag;
+	progress_note(&p->lag, clock_mono_ms(), lag);
+	if (lag > p->lag_total)
+		p->lag_total = lag;
+	/* In sync it is never more than a turn behind, and nobody waits for it. */
+	if (lag == 0 || p->link == NULL || (replica_in_sync(d->core) >> i & 1) != 0)
+		return;
+	json_key(to, "catching_up");
+	buffer_add_u8(to, '{');
+	progress_json(to, &p->lag, p->lag_total);
+	buffer_add_u8(to, '}');
+}
+
+static void peer_json(struct driver *d, size_t i, uint64_t last, struct buffer *to)
+{
+	json_key(to, d->peers[i].name);
+	buffer_add_u8(to, '{');
+	json_key_bool(to, "connected", d->peers[i].link != NULL);
+	json_key_u64(to, "acked", replica_acked(d->core, i));
+	lag_json(d, i, last, to);
+	driver_give_status(d, i, to);
+	buffer_add_u8(to, '}');
+}
+
+static void metrics_of_peers(struct driver *d, uint64_t last, struct buffer *to)
+{
+	if (replica_role(d->core) != REPLICA_MASTER || d->count < 2)
+		return;
+	buffer_add_str(to, "# TYPE roost_peer_lag gauge\n");
+	for (size_t i = 0; i < d->count; i++) {
+		uint64_t acked = replica_acked(d->core, i);
+
+		if (i != d->self)
+			buffer_addf(to, "roost_peer_lag{member=\"%s\"} %llu\n", d->peers[i].name,
+			            (unsigned long long)(last > acked ? last - acked : 0));
+	}
+}
+
 static void refresh_status(struct driver *d)
 {
 	struct buffer s = { 0 }, m = { 0 };
@@ -196,7 +246,11 @@ static void refresh_status(struct driver *d)
 	int master = replica_master(d->core);
 	uint64_t kept, pending;
 
-	store_get_stats(d->o.store, &st);
+	if (d->is_replacing)
+		st = d->stats;
+	else
+		store_get_stats(d->o.store, &st);
+	d->stats = st;
 	driver_salvage_counts(d, &kept, &pending);
 	driver_words(d, replica_in_sync(d->core), words, sizeof(words));
 	buffer_add_u8(&s, '{');
@@ -232,18 +286,12 @@ static void refresh_status(struct driver *d)
 	json_key(&s, "peers");
 	buffer_add_u8(&s, '{');
 	for (size_t i = 0; i < d->count; i++) {
-		uint64_t acked = replica_acked(d->core, i);
-
-		if (i == d->self)
-			continue;
-		json_key(&s, d->peers[i].name);
-		buffer_add_u8(&s, '{');
-		json_key_bool(&s, "connected", d->peers[i].link != NULL);
-		json_key_u64(&s, "acked", acked);
-		json_key_u64(&s, "lag", replica_role(d->core) == REPLICA_MASTER && st.last > acked ? st.last - acked : 0);
-		buffer_add_u8(&s, '}');
+		if (i != d->self)
+			peer_json(d, i, st.last, &s);
 	}
-	buffer_add_str(&s, "}}");
+	buffer_add_u8(&s, '}');
+	driver_take_status(d, &s);
+	buffer_add_u8(&s, '}');
 	buffer_addf(&m,
 	            "# TYPE roost_epoch gauge\nroost_epoch %llu\n# TYPE roost_lsn gauge\nroost_lsn %llu\n"
 	            "# TYPE roost_applied_lsn gauge\nroost_applied_lsn %llu\n# TYPE roost_turns_total counter\n"
@@ -257,14 +305,18 @@ static void refresh_status(struct driver *d)
 	            "# TYPE roost_verify_passes_total counter\nroost_verify_passes_total %llu\n"
 	            "# TYPE roost_entries_damaged_total counter\nroost_entries_damaged_total %llu\n"
 	            "# TYPE roost_entries_mended_total counter\nroost_entries_mended_total %llu\n"
-	            "# TYPE roost_entries_not_mended_total counter\nroost_entries_not_mended_total %llu\n",
+	            "# TYPE roost_entries_not_mended_total counter\nroost_entries_not_mended_total %llu\n"
+	            "# TYPE roost_copy_octets_total counter\nroost_copy_octets_total %llu\n"
+	            "# TYPE roost_copy_left_octets gauge\nroost_copy_left_octets %llu\n",
 	            (unsigned long long)replica_epoch(d->core), (unsigned long long)st.last, (unsigned long long)st.applied,
 	            (unsigned long long)atomic_load(&d->turns), (unsigned long long)atomic_load(&d->turned),
 	            (unsigned long long)st.flushes, (unsigned long long)st.journal_bytes,
 	            (unsigned long long)atomic_load(&d->conflicts), (unsigned long long)kept, (unsigned long long)pending,
 	            (unsigned long long)atomic_load(&d->scrub.octets),
 	            (unsigned long long)atomic_load(&d->scrub.passes), (unsigned long long)atomic_load(&d->damaged),
-	            (unsigned long long)atomic_load(&d->mended), (unsigned long long)atomic_load(&d->not_mended));
+	            (unsigned long long)atomic_load(&d->mended), (unsigned long long)atomic_load(&d->not_mended),
+	            (unsigned long long)atomic_load(&d->copied), (unsigned long long)driver_take_left(d));
+	metrics_of_peers(d, st.last, &m);
 	(void)pthread_mutex_lock(&d->lock);
 	buffer_fini(&d->status);
 	buffer_fini(&d->metrics);
@@ -402,11 +454,16 @@ static void on_tick(void *arg)
 
 	driver_tell(d, EVENT_TICK, 0, 0);
 	driver_sync_pump(d); /* what copy_rate kept back */
+	driver_give_tick(d);
+	driver_take_tick(d);
 	refresh_status(d);
-	driver_keeper_tick(d);
-	driver_salvage_tick(d);
-	driver_mend_tick(d);
-	driver_scrub_tick(d);
+	if (!d->is_replacing) {
+		store_pass_floor(d->o.store);
+		driver_keeper_tick(d);
+		driver_salvage_tick(d);
+		driver_mend_tick(d);
+		driver_scrub_tick(d);
+	}
 	if (d->is_stopping && !d->is_closed)
 		stop_tick(d);
 }
@@ -420,23 +477,30 @@ static void begin_stop(void *arg)
 	stop_tick(d);
 }
 
-static void start_here(void *arg)
+void driver_journal_is(struct driver *d, enum replica_event_type type)
 {
-	struct driver *d = arg;
 	size_t count;
 	const struct store_epoch *epochs = store_epochs(d->o.store, &count);
 	struct history *history = must_calloc(1, sizeof(*history));
-	struct replica_event ev = { .type = EVENT_START };
-	uint64_t tick_ms = config_number(d->o.config, "lease_ms") / 20;
+	struct replica_event ev = { .type = type };
 
 	for (size_t i = count > HISTORY_MAX ? count - HISTORY_MAX : 0; i < count; i++)
 		history_append(history, epochs[i].epoch, epochs[i].first);
 	ev.start.last = store_last_lsn(d->o.store);
 	ev.start.durable = store_durable_lsn(d->o.store);
 	ev.start.applied = store_applied_lsn(d->o.store);
+	ev.start.floor = store_floor(d->o.store);
 	ev.start.history = history;
 	driver_event(d, &ev);
 	free(history);
+}
+
+static void start_here(void *arg)
+{
+	struct driver *d = arg;
+	uint64_t tick_ms = config_number(d->o.config, "lease_ms") / 20;
+
+	driver_journal_is(d, EVENT_START);
 	driver_salvage_open(d);
 	driver_directory_open(d);
 	d->ticker = timer_new(d->loop, on_tick, d);
@@ -473,9 +537,30 @@ static bool read_peers(struct driver *d, struct fault *why)
 	return has_self || config_fault(c, "sync_peers", why, "does not name this member, \"%s\"", d->member);
 }
 
+/* sync_remote: members that only follow. */
+static bool read_remote(const struct driver *d, member_set_t *set_r, struct fault *why)
+{
+	const struct config *c = d->o.config;
+	struct bytes word;
+
+	*set_r = 0;
+	for (size_t i = 0; config_word(c, "sync_remote", i, &word); i++) {
+		size_t k = 0;
+
+		while (k < d->count && !bytes_equal_str(word, d->peers[k].name))
+			k++;
+		if (k == d->count)
+			return config_fault(c, "sync_remote", why, "\"%.*s\" is not one of sync_peers", BYTES_FMT(word));
+		*set_r |= (member_set_t)1 << k;
+	}
+	return *set_r != ((member_set_t)1 << d->count) - 1 ||
+	       config_fault(c, "sync_remote", why, "names all of sync_peers: one at least has to be able to reign");
+}
+
 static void free_driver(struct driver *d)
 {
 	driver_merges_drop(d);
+	driver_take_free(d);
 	replica_free(&d->core);
 	for (size_t i = 0; i < d->count; i++)
 		free(d->peers[i].address);
@@ -510,6 +595,7 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	d->location = must_printf("%s!%s", d->server, d->partition);
 	d->queue = must_calloc(DRIVER_EVENTS_MAX, sizeof(*d->queue));
 	d->connect_to = -1;
+	driver_take_open(d);
 	list_init(&d->waiting);
 	list_init(&d->in_turn);
 	list_init(&d->merges);
@@ -518,7 +604,7 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	driver_scrub_init(d);
 	(void)pthread_mutex_init(&d->lock, NULL);
 	(void)pthread_cond_init(&d->no_readers, NULL);
-	if (!read_peers(d, why) || (d->loop = loop_start("writer", why)) == NULL) {
+	if (!read_peers(d, why) || !read_remote(d, &ro.remote, why) || (d->loop = loop_start("writer", why)) == NULL) {
 		free_driver(d);
 		return NULL;
 	}

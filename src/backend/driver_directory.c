@@ -51,6 +51,10 @@ static void on_up(void *arg, bool is_roost)
 	const char *sync = d->sync != NULL ? listener_address(d->sync) : "";
 	struct bytes args[9];
 
+	if (d->is_replacing) {
+		d->wants_join = true;
+		return;
+	}
 	if (!is_roost) {
 		log_event(LOG_ERROR, "driver.directory.foreign",
 		          LOG_STR("why", "this mupdate server grants no reigns: a backend needs roost mupdate"));
@@ -73,11 +77,18 @@ static void on_up(void *arg, bool is_roost)
 	buffer_fini(&epoch);
 }
 
+void driver_directory_join(struct driver *d)
+{
+	if (d->wants_join)
+		on_up(d, true);
+	d->wants_join = false;
+}
+
 static void on_down(void *arg)
 {
 	struct driver *d = arg;
 
-	d->is_joined = false;
+	d->is_joined = d->wants_join = false;
 	if (!d->is_closed)
 		driver_tell(d, EVENT_DIRECTORY_DOWN, 0, 0);
 }
@@ -89,6 +100,10 @@ static void on_server(void *arg, struct bytes server, uint64_t epoch, struct byt
 
 	if (d->is_closed || !bytes_equal_nocase_str(server, d->server))
 		return;
+	if (d->is_replacing) {
+		driver_take_keep_reign(d, epoch, master, in_sync);
+		return;
+	}
 	ev.reign.epoch = epoch;
 	ev.reign.master = master;
 	ev.reign.in_sync = in_sync;

@@ -21,6 +21,9 @@ struct link {
 	/* driver_stream.c */
 	lsn_t next; /* to be sent */
 	struct reading *reading; /* on a pool thread; NULL: none */
+
+	struct give *give; /* driver_give.c; NULL: none */
+	bool is_taking;    /* driver_take.c */
 };
 
 /* driver_sync.c */
@@ -34,5 +37,14 @@ void link_drop(struct link *l, const char *why);
 void link_pump(struct link *l);
 /* L ends. */
 void link_forget_reading(struct link *l);
+
+/* driver_give.c: TAKE and TAKEN; send what can be sent; L ends, or its follower needs no copy. */
+void driver_give_hear(struct link *l, const struct peer_message *m);
+void driver_give_pump(struct link *l);
+void driver_give_end(struct link *l);
+
+/* driver_take.c: PIECE and BODIES; L ends. */
+void driver_take_hear(struct link *l, const struct peer_message *m);
+void driver_take_end(struct link *l);
 
 #endif

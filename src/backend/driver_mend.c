@@ -236,7 +236,7 @@ static void serve(struct driver *d, size_t peer, lsn_t lsn)
 	const struct peer_message none = { .type = MESSAGE_NONE, .epoch = replica_epoch(d->core), .lsn = lsn };
 	struct serving *s;
 
-	if (d->serving_count >= SERVINGS_MAX) {
+	if (d->serving_count >= SERVINGS_MAX || d->is_replacing) {
 		driver_sync_send(d, peer, &none);
 		return;
 	}

@@ -10,8 +10,10 @@
 #include "listener.h"
 #include "map.h"
 #include "pace.h"
+#include "progress.h"
 #include "replica.h"
 #include "sasl.h"
+#include "store_copy.h"
 
 struct link;
 struct salvager;
@@ -22,6 +24,12 @@ struct peer {
 	char name[REPLICA_NAME_MAX + 1];
 	char *address; /* of its sync port */
 	struct link *link; /* authenticated; NULL: none */
+	/* A copy that was broken off, and until when it may be gone on with. */
+	struct store_source *kept;
+	uint64_t kept_until_ms;
+	uint64_t give_not_before_ms;
+	struct progress lag; /* as entries; since it was none LAG_TOTAL at most */
+	uint64_t lag_total;
 };
 
 /* Commands and queries for the flusher thread, under its lock. */
@@ -118,13 +126,17 @@ struct driver {
 	struct salvager *salvager; /* NULL before the start and after the end */
 	struct list merges; /* of others' items, and of our own */
 	uint64_t merging;   /* their octets */
+	struct take *take;
+	unsigned gives;    /* jobs of driver_give.c under way */
+	bool is_replacing; /* the partition is closed and opened anew: nothing of it may be touched */
 
 	struct mupdate_client *directory;
-	bool is_joined;
+	bool is_joined, wants_join; /* to join when it is open again */
 	uint64_t ask_epoch;
 	struct map listed; /* name -> struct listed: the directory's list while it comes */
 	bool is_comparing;
 	bool was_serving;
+	struct store_stats stats; /* of the last look */
 	uint64_t paced_until_ms; /* copy_rate is used up until then */
 
 	bool is_stopping, is_closed;
@@ -135,6 +147,7 @@ struct driver {
 	atomic_bool is_ready;
 	atomic_uint_fast64_t turns, turned, conflicts;
 	atomic_uint_fast64_t damaged, mended, not_mended; /* entries: once for each time that one is named */
+	atomic_uint_fast64_t copied; /* octets given in copies */
 	pthread_mutex_t lock; /* guards what is below */
 	pthread_cond_t no_readers;
 	unsigned readers; /* pool threads that read the partition */
@@ -145,6 +158,8 @@ struct driver {
 void driver_event(struct driver *d, const struct replica_event *ev);
 /* An event of TYPE with LSN and EPOCH. */
 void driver_tell(struct driver *d, enum replica_event_type type, uint64_t lsn, uint64_t epoch);
+/* An event of TYPE, START or COPIED, with what the journal holds. */
+void driver_journal_is(struct driver *d, enum replica_event_type type);
 void driver_answer(struct driver_request *r);
 void driver_words(const struct driver *d, member_set_t set, char *to, size_t size);
 
@@ -178,6 +193,36 @@ void driver_reader_begin(struct driver *d);
 void driver_reader_end(struct driver *d);
 /* Before the journal is cut or closed. */
 void driver_wait_readers(struct driver *d);
+bool driver_has_readers(struct driver *d);
+
+/* driver_give.c */
+/* ACTION_GIVE: offer PEER, whose journal is ours up to COMMON, a copy. */
+void driver_give(struct driver *d, size_t peer, lsn_t common);
+void driver_give_tick(struct driver *d);
+/* What is kept for PEER, who goes on with the copy or needs none, is let go. */
+void driver_give_forget(struct driver *d, size_t peer);
+bool driver_give_is_idle(const struct driver *d);
+/* Entries after this LSN are wanted by who takes a copy or follows now; UINT64_MAX: none are. */
+lsn_t driver_give_hold(const struct driver *d);
+/* "copy" of a peer's JSON object, if one is given. */
+void driver_give_status(const struct driver *d, size_t peer, struct buffer *to);
+
+/* driver_take.c */
+void driver_take_open(struct driver *d);
+void driver_take_free(struct driver *d);
+/* ACTION_TAKE: take the copy that PEER's OFFER names. */
+void driver_take(struct driver *d, size_t peer, const struct peer_message *offer);
+/* See whether one that is here can be put in place. */
+void driver_take_tick(struct driver *d);
+/* One is here and not in place: nobody is dialled. */
+bool driver_take_is_waiting(const struct driver *d);
+/* After one that did not fit: whether there is as much room as is lacking. */
+bool driver_take_has_room(const struct driver *d);
+/* The directory's word while one is put in place, for later. */
+void driver_take_keep_reign(struct driver *d, uint64_t epoch, struct bytes master, struct bytes in_sync);
+/* "copy" of the status, if one is taken; octets that are to come. */
+void driver_take_status(const struct driver *d, struct buffer *to);
+uint64_t driver_take_left(const struct driver *d);
 
 /* driver_mend.c */
 /* false: M is none of these. */
@@ -206,6 +251,8 @@ void driver_sync_pump(struct driver *d);
 void driver_directory_open(struct driver *d);
 void driver_directory_close(struct driver *d);
 void driver_directory_ask(struct driver *d, const struct replica_action *a);
+/* Join, if that had to wait. */
+void driver_directory_join(struct driver *d);
 /* Serving began, or the directory came (back): see whether its list is ours. */
 void driver_compare(struct driver *d);
 /* A mailbox is here, with that ACL; is here no more. */

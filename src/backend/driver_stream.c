@@ -61,6 +61,16 @@ void driver_wait_readers(struct driver *d)
 	(void)pthread_mutex_unlock(&d->lock);
 }
 
+bool driver_has_readers(struct driver *d)
+{
+	bool has;
+
+	(void)pthread_mutex_lock(&d->lock);
+	has = d->readers > 0;
+	(void)pthread_mutex_unlock(&d->lock);
+	return has;
+}
+
 static void send_entries(struct link *l, struct bytes raw)
 {
 	struct driver *d = l->driver;
@@ -161,6 +171,8 @@ void driver_sync_stream(struct driver *d, size_t peer, lsn_t from)
 
 	if (l == NULL)
 		return;
+	driver_give_end(l);
+	driver_give_forget(d, peer);
 	l->is_streaming = true;
 	l->next = from;
 	link_pump(l);

@@ -64,6 +64,12 @@ static void await_login(struct link *l)
 	timer_start(l->login, config_number(l->driver->o.config, "sync_login_timeout_s") * 1000, 0);
 }
 
+static void end_copies(struct link *l)
+{
+	driver_give_end(l);
+	driver_take_end(l);
+}
+
 /* The link is the peer's from now on. */
 static void authed(struct link *l)
 {
@@ -80,6 +86,7 @@ static void authed(struct link *l)
 		struct link *old = p->link;
 
 		old->is_dead = true;
+		end_copies(old);
 		p->link = NULL;
 		conn_abort(old->conn);
 		driver_event(d, &down);
@@ -189,6 +196,15 @@ static void dialler_auth(struct link *l, struct bytes frame)
 	buffer_fini(&out);
 }
 
+/* What a follower can be given. A checkpoint that has most of the journal is quicker to take than all that led to it. */
+static void note_kept(const struct driver *d, struct replica_event *ev)
+{
+	if (replica_role(d->core) != REPLICA_MASTER)
+		return;
+	ev->kept.first = store_first_lsn(d->o.store);
+	ev->kept.prefers_copy = store_checkpoint_lsn(d->o.store) > store_last_lsn(d->o.store) / 2;
+}
+
 static void on_message(struct link *l, struct bytes frame)
 {
 	struct history *history = NULL;
@@ -201,9 +217,15 @@ static void on_message(struct link *l, struct bytes frame)
 		link_drop(l, why.what);
 	} else if (m.type == MESSAGE_SALVAGE || m.type == MESSAGE_SALVAGED) {
 		driver_salvage_heard(l->driver, l->peer, &m);
+	} else if (m.type == MESSAGE_TAKE || m.type == MESSAGE_TAKEN) {
+		driver_give_hear(l, &m);
+	} else if (m.type == MESSAGE_PIECE || m.type == MESSAGE_BODIES) {
+		driver_take_hear(l, &m);
 	} else if (!driver_mend_message(l->driver, l->peer, &m)) {
 		ev.message = &m;
 		ev.history = history;
+		if (m.type == MESSAGE_HELLO)
+			note_kept(l->driver, &ev);
 		driver_event(l->driver, &ev);
 	}
 	free(history);
@@ -292,6 +314,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	sasl_server_free(&l->server);
 	sasl_client_free(&l->client);
 	link_forget_reading(l);
+	end_copies(l);
 	free(l);
 	if (!d->is_closed && d->connect_to >= 0 && d->dialled == NULL && d->peers[d->connect_to].link == NULL)
 		timer_start(d->redial, redial_pause(d), 0);
@@ -301,6 +324,7 @@ static void on_drained(struct conn *c, void *arg)
 {
 	(void)c;
 	link_pump(arg);
+	driver_give_pump(arg);
 }
 
 static void on_ready(struct conn *c, void *arg)
@@ -348,10 +372,12 @@ static void redial(void *arg)
 	struct fault why;
 	struct link *l;
 
-	if (d->connect_to < 0 || d->dialled != NULL || d->peers[d->connect_to].link != NULL || d->is_closed)
+	if (d->connect_to < 0 || d->dialled != NULL || d->peers[d->connect_to].link != NULL || d->is_closed ||
+	    driver_take_is_waiting(d))
 		return;
 	/* While it stays away its lease at the master runs out, and the master goes on without it. */
-	if (d->has_refused && (d->is_flushing || store_reserve_space(d->o.store, REFUSED_ROOM, &why) != STORE_OK)) {
+	if (d->has_refused && (d->is_flushing || !driver_take_has_room(d) ||
+	                       store_reserve_space(d->o.store, REFUSED_ROOM, &why) != STORE_OK)) {
 		timer_start(d->redial, REFUSED_MS, 0);
 		return;
 	}
@@ -388,6 +414,7 @@ void driver_sync_disconnect(struct driver *d, size_t peer)
 		return;
 	l->is_dead = true; /* its end is no news to the core */
 	l->is_streaming = false;
+	end_copies(l);
 	d->peers[peer].link = NULL;
 	conn_abort(l->conn);
 	{
@@ -477,8 +504,10 @@ void driver_sync_close(struct driver *d)
 	if (d->dialled != NULL)
 		conn_abort(d->dialled->conn);
 	for (size_t i = 0; i < d->count; i++) {
+		driver_give_forget(d, i);
 		if (d->peers[i].link != NULL) {
 			d->peers[i].link->is_dead = true;
+			end_copies(d->peers[i].link);
 			conn_close(d->peers[i].link->conn);
 			d->peers[i].link = NULL;
 		}

@@ -418,6 +418,7 @@ void driver_save(struct driver *d, lsn_t lsn)
 	enum store_result result;
 
 	driver_flush_wait(d);
+	driver_wait_readers(d);
 	/* A checkpoint under way may be one of what goes. */
 	if (d->keeper.running != KEEPER_IDLE) {
 		d->has_refused = true;

@@ -41,6 +41,7 @@ const struct config_key config_keys[] = {
 
 	/* pairs */
 	{ "sync_peers", CONFIG_WORDS, NULL, 0, 0, NULL, "Every member of the server, MEMBER=HOST:PORT of its sync_listen; the same on both members" },
+	{ "sync_remote", CONFIG_WORDS, NULL, 0, 0, NULL, "Members that only follow: nobody waits for them, and they do not become master; the same on all members" },
 	{ "sync_mode", CONFIG_CHOICE, "sync", 0, 0, "sync async", "When a write is acknowledged: sync waits for every in-sync member, async only for the master's own disk; the same on all members" },
 	{ "lease_ms", CONFIG_NUMBER, "1000", 100, MS_MAX, NULL, "How long a master may act without hearing from an in-sync member" },
 	{ "servers", CONFIG_WORDS, NULL, 0, 0, NULL, "On the mupdate server: accounts whose members may join as the server of the same name" },

@@ -1,0 +1,186 @@
+"""A member that needs more than the journal has takes a whole copy while the master serves, and goes on where it broke off.
+
+ROOST_SEED replays a seed.
+"""
+import os
+import random
+import re
+
+import pytest
+
+from load import USERS, Load, check
+from relay import Relay
+from roost import wait_for
+from server import Server
+
+SEED = int(os.environ.get("ROOST_SEED", random.SystemRandom().randrange(1 << 30)))
+LIMITS = {"journal_segment_size": "1M", "journal_checkpoint": "1M"}
+MESSAGE = b"Subject: x\r\n\r\n" + (b"x" * 76 + b"\r\n") * 2000
+
+
+def fill(s, count=100):
+    """So many messages of 156 kB, and a checkpoint that has most of them."""
+    c = s.lmtp()
+    for i in range(count):
+        assert c.deliver("s@example.org", [USERS[i % 4]], MESSAGE)[0][0] == 250
+    c.close()
+    wait_for(lambda: s.status(s.master())["checkpoint"] > count * 3 // 4, "a checkpoint is made")
+
+
+def begun(member):
+    """Where each try began: (LSN of the checkpoint, octets of it, next entry)."""
+    return [tuple(map(int, m)) for m in re.findall(r"driver.copy.begun .* lsn=(\d+) offset=(\d+) next=(\d+)", member.text())]
+
+
+def test_a_new_member_joins_at_full_speed():
+    print("ROOST_SEED", SEED)
+    with Server(2, LIMITS) as s:
+        one, two = s.members.values()
+        s.begin()
+        fill(s)
+        load = Load(s, SEED)
+        load.wait_for_more(100, "deliveries")
+        two.start()
+        wait_for(lambda: "driver.copy.taken" in two.text(), "it takes a copy")
+        s.wait_in_sync(2)
+        load.wait_for_more(100, "deliveries with both")
+        load.stop()
+        s.dumps_equal()
+        assert s.status(two)["journal_first"] > 1, "it was streamed all"
+        assert "floor" not in os.listdir(two.values["partition-default"])
+        check(s, [load], SEED)
+        two.stop()
+        s.verify(two)
+        # It can be all there is.
+        two.start()
+        s.wait_in_sync(2)
+        one.kill()
+        wait_for(lambda: s.master() is two, "the new one takes over")
+        check(s, [load], SEED)
+
+
+@pytest.mark.parametrize("what", ["taker", "giver", "connection"])
+def test_a_copy_that_is_broken_off_goes_on(what):
+    seed = SEED + 1
+    print("ROOST_SEED", SEED)
+    rng = random.Random(seed)
+    with Server(2, {**LIMITS, "copy_rate": "12M"}) as s:
+        one, two = s.members.values()
+        relay = Relay()
+        s.relay(two, one, relay)
+        s.begin()
+        fill(s, 150)
+        two.start()
+        for i in range(3):
+            wait_for(lambda: s.status(two).get("copy", {}).get("percent", 0) > rng.randrange(25 * i + 5, 25 * i + 25), "it goes on", 30)
+            assert "driver.copy.taken" not in two.text()
+            if what == "connection":
+                relay.cut()
+            else:
+                victim = two if what == "taker" else one
+                victim.kill()
+                victim.start()
+            wait_for(lambda: len(begun(two)) == i + 2, "it begins again", 30)
+        s.wait_in_sync(2)
+        s.dumps_equal()
+        tries = begun(two)
+        assert len(tries) == 4 and len({t[0] for t in tries}) == 1, tries
+        # Of what was stored a segment at most is sent again.
+        assert [t[1] for t in tries] == sorted(t[1] for t in tries) and [t[2] for t in tries] == sorted(t[2] for t in tries), tries
+        assert tries[-1][2] > tries[-1][0] // 3, tries
+        octets = int(re.search(r"driver.copy.taken .* octets=(\d+)", two.text()).group(1))
+        assert octets < 0.7 * 150 * len(MESSAGE), (octets, tries)
+        relay.close()
+
+
+def test_a_copy_that_is_away_is_begun_anew():
+    with Server(2, {**LIMITS, "copy_rate": "8M"}) as s:
+        one, two = s.members.values()
+        s.begin()
+        fill(s)
+        two.start()
+        wait_for(lambda: s.status(two).get("copy", {}).get("percent", 0) > 30, "it goes on", 30)
+        two.kill()
+        first = begun(two)[0][0]
+        # Removed, but still open where it was being given.
+        for _ in range(20):
+            if os.path.exists(f"{one.values['partition-default']}/journal/{first:016x}.ckp"):
+                fill(s, 10)
+        assert not os.path.exists(f"{one.values['partition-default']}/journal/{first:016x}.ckp")
+        two.start()
+        wait_for(lambda: len(begun(two)) == 2, "it begins again")
+        assert begun(two)[1][0] == first and begun(two)[1][2] > 1
+        two.kill()
+        one.kill()
+        one.start()
+        two.start()
+        s.wait_in_sync(2)
+        assert begun(two)[-1][0] > first and begun(two)[-1][1:] == (0, 1), begun(two)
+        s.dumps_equal()
+
+
+def test_a_full_disk_of_the_taker_is_told_and_waits_for_room(small_disk):
+    small = small_disk("10m")
+    with Server(2, LIMITS) as s:
+        one, two = s.members.values()
+        two.values["partition-default"] = f"{small}/mail"
+        s.begin()
+        fill(s)
+        s.expect_event("driver.copy.failed")
+        two.start()
+        wait_for(lambda: "driver.copy.failed" in two.text(), "it says so")
+        assert re.search(r"driver.copy.failed .*No space left", two.text())
+        fill(s, 120)  # nobody at the master notices
+        tries = len(begun(two))
+        assert tries <= 3 and not s.status(two).get("failed")
+        small.resize("200m")
+        s.wait_in_sync(2)
+        s.dumps_equal()
+
+
+class Flipping(Relay):
+    """Changes one octet of what the master sends on a connection, as far into it as AT says; each once."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = list(at)
+
+    def pump(self, source, to, heard):
+        from_master = source.getpeername()[1] == self.target
+        n, is_done = 0, False
+        try:
+            while data := source.recv(65536):
+                if from_master and not is_done and self.at and n <= self.at[0] < n + len(data):
+                    data = bytearray(data)
+                    data[self.at.pop(0) - n] ^= 0x20
+                    is_done = True
+                n += len(data)
+                to.sendall(data)
+        except OSError:
+            pass
+        for x in (source, to):
+            try:
+                x.shutdown(2)
+            except OSError:
+                pass
+
+
+def test_what_comes_damaged_is_noticed():
+    rng = random.Random(SEED + 2)
+    print("ROOST_SEED", SEED)
+    with Server(2, LIMITS) as s:
+        one, two = s.members.values()
+        # In the checkpoint, which comes first, and in the bodies.
+        relay = Flipping([rng.randrange(1000, 8000), rng.randrange(1000000, 8000000)])
+        s.relay(two, one, relay)
+        s.begin()
+        fill(s)
+        s.expect_event("driver.copy.failed")
+        two.start()
+        s.wait_in_sync(2)
+        assert not relay.at and len(begun(two)) == 3, begun(two)
+        s.dumps_equal()
+        two.stop()
+        s.verify(two)
+        two.start()
+        relay.close()

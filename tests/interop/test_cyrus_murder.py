@@ -107,6 +107,7 @@ def test_a_backend_that_starts_mends_its_part_of_the_list(directory, murder):
     wait_for(lambda: state(c, "user.u3") == ("MAILBOX", "backendb!default"), "what it has is in the list again")
     assert state(c, "user.ghost") is None and state(c, "user.other")
     c.ok("DELETE", "user.other")
+    # The list is mended before the backend listens.
     wait_for(lambda: ok(murder.imap("u3").select("INBOX")), "and served")
 
 

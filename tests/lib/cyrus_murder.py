@@ -426,8 +426,10 @@ class Directory:
 
 
 def ok(answer):
+    """The answer's data. Anything but OK is IMAP4.error, which wait_for() takes for "not yet"."""
     typ, data = answer
-    assert typ == "OK", data
+    if typ != "OK":
+        raise imaplib.IMAP4.error(f"{typ}: {data}")
     return data
 
 

@@ -273,6 +273,10 @@ static void refresh_status(struct driver *d)
 	json_key_u64(&s, "checkpoint", st.checkpoint);
 	json_key_u64(&s, "mailboxes", st.mailboxes);
 	json_key_u64(&s, "conflicts", atomic_load(&d->conflicts));
+	json_key_u64(&s, "digest", st.digest);
+	json_key_u64(&s, "differences", st.differences);
+	if (st.differs || st.differs_in != NULL)
+		json_key_string(&s, "differs_in", bytes_of(st.differs_in == NULL ? "?" : st.differs_in));
 	json_key_u64(&s, "verified", atomic_load(&d->scrub.lsn));
 	json_key_u64(&s, "verify_passes", atomic_load(&d->scrub.passes));
 	json_key_u64(&s, "damaged", atomic_load(&d->damaged));
@@ -301,6 +305,7 @@ static void refresh_status(struct driver *d)
 	            "# TYPE roost_directory_conflicts_total counter\nroost_directory_conflicts_total %llu\n"
 	            "# TYPE roost_salvage_kept gauge\nroost_salvage_kept %llu\n"
 	            "# TYPE roost_salvage_pending gauge\nroost_salvage_pending %llu\n"
+	            "# TYPE roost_digest_differences_total counter\nroost_digest_differences_total %llu\n"
 	            "# TYPE roost_verified_octets_total counter\nroost_verified_octets_total %llu\n"
 	            "# TYPE roost_verify_passes_total counter\nroost_verify_passes_total %llu\n"
 	            "# TYPE roost_entries_damaged_total counter\nroost_entries_damaged_total %llu\n"
@@ -312,6 +317,7 @@ static void refresh_status(struct driver *d)
 	            (unsigned long long)atomic_load(&d->turns), (unsigned long long)atomic_load(&d->turned),
 	            (unsigned long long)st.flushes, (unsigned long long)st.journal_bytes,
 	            (unsigned long long)atomic_load(&d->conflicts), (unsigned long long)kept, (unsigned long long)pending,
+	            (unsigned long long)st.differences,
 	            (unsigned long long)atomic_load(&d->scrub.octets),
 	            (unsigned long long)atomic_load(&d->scrub.passes), (unsigned long long)atomic_load(&d->damaged),
 	            (unsigned long long)atomic_load(&d->mended), (unsigned long long)atomic_load(&d->not_mended),
@@ -602,6 +608,9 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	d->is_async = strcmp(config_string(options->config, "sync_mode"), "async") == 0;
 	list_init(&d->mendings);
 	driver_scrub_init(d);
+	d->digest_intent.op = INTENT_DIGEST;
+	if (config_number(options->config, "digest_interval_s") > 0)
+		d->digest_due_ms = clock_mono_ms() + config_number(options->config, "digest_interval_s") * 1000;
 	(void)pthread_mutex_init(&d->lock, NULL);
 	(void)pthread_cond_init(&d->no_readers, NULL);
 	if (!read_peers(d, why) || !read_remote(d, &ro.remote, why) || (d->loop = loop_start("writer", why)) == NULL) {

@@ -101,6 +101,8 @@ struct driver {
 	struct list waiting; /* struct driver_request */
 	bool is_gate_open;
 	bool wants_epoch;
+	uint64_t digest_due_ms;
+	struct intent digest_intent;
 	struct intent epoch_intent;
 	char epoch_master[REPLICA_NAME_MAX + 1], epoch_in_sync[REPLICA_MEMBERS_MAX * (REPLICA_NAME_MAX + 1)];
 	bool is_turn_open;

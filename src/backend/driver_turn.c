@@ -189,6 +189,35 @@ static void turn_over(struct driver *d)
 	arena_fini(&d->turn_arena);
 }
 
+/* There were changes since the last one, and some time has passed. */
+static bool digest_is_due(const struct driver *d)
+{
+	return d->is_gate_open && d->digest_due_ms != 0 && clock_mono_ms() >= d->digest_due_ms &&
+	       store_last_lsn(d->o.store) > store_digest_lsn(d->o.store);
+}
+
+static void put_off_digest(struct driver *d)
+{
+	if (d->digest_due_ms != 0)
+		d->digest_due_ms = clock_mono_ms() + config_number(d->o.config, "digest_interval_s") * 1000;
+}
+
+static enum store_result add_digest(struct driver *d)
+{
+	struct intent_answer answer;
+
+	store_turn_add(d->o.store, &d->digest_intent, &d->turn_arena, &answer);
+	put_off_digest(d);
+	return answer.result;
+}
+
+static void turn_failed(struct driver *d)
+{
+	store_turn_abort(d->o.store);
+	refuse_turn(d, STORE_FAILED, false);
+	turn_over(d);
+}
+
 void driver_turn(struct driver *d)
 {
 	uint64_t epoch = replica_epoch(d->core);
@@ -198,10 +227,12 @@ void driver_turn(struct driver *d)
 	struct fault why;
 	uint64_t cost;
 	size_t count;
+	bool with_digest;
 
 	if (d->is_turn_open || d->is_flushing || d->is_stepping || d->is_closed || replica_role(d->core) != REPLICA_MASTER)
 		return;
-	if (!d->wants_epoch && (!d->is_gate_open || list_is_empty(&d->waiting)))
+	with_digest = digest_is_due(d);
+	if (!d->wants_epoch && !with_digest && (!d->is_gate_open || list_is_empty(&d->waiting)))
 		return;
 	/* What changes nothing is answered without a commit: not from what may be out of date. And what cannot be committed
 	 * now had better wait here, where it has had no effect yet. */
@@ -214,11 +245,12 @@ void driver_turn(struct driver *d)
 		start_flush(d);
 		return;
 	}
-	cost = gather(d);
+	cost = gather(d) + (with_digest ? intent_cost(&d->digest_intent) : 0);
 	result = store_reserve_space(d->o.store, cost, &why);
 	if (result == STORE_OK)
 		result = store_turn_begin(d->o.store, epoch, &why);
 	if (result != STORE_OK) {
+		put_off_digest(d);
 		log_event(LOG_ERROR, "driver.turn.refused", LOG_FAULT(&why));
 		refuse_turn(d, result, result == STORE_NO_SPACE);
 		/* A store that has failed stays so: whoever starts us anew recovers, and an in-sync member takes over meanwhile. */
@@ -238,12 +270,14 @@ void driver_turn(struct driver *d)
 
 		store_turn_add(d->o.store, r->intent, r->arena, &r->answer);
 		if (r->answer.result == STORE_FAILED) {
-			store_turn_abort(d->o.store);
-			refuse_turn(d, STORE_FAILED, false);
-			turn_over(d);
+			turn_failed(d);
 			return;
 		}
 		(void)atomic_fetch_add(&d->turned, 1);
+	}
+	if (with_digest && add_digest(d) == STORE_FAILED) {
+		turn_failed(d);
+		return;
 	}
 	(void)atomic_fetch_add(&d->turns, 1);
 	(void)store_turn_entries(d->o.store, &count);

@@ -70,6 +70,7 @@ const struct config_key config_keys[] = {
 	{ "loops", CONFIG_NUMBER, "0", 0, 256, NULL, "Threads that serve connections; 0: one per core" },
 	{ "journal_checkpoint", CONFIG_NUMBER, "256M", 1u << 16, 1ull << 44, NULL, "Octets of journal after which a checkpoint of the index is made, from which a start or a copy begins" },
 	{ "copy_rate", CONFIG_NUMBER, "64M", 0, 1ull << 40, NULL, "Octets a second that a master reads for all members that are not in sync: copies, and what they lack; 0: without a limit" },
+	{ "digest_interval_s", CONFIG_NUMBER, "60", 0, 1u << 20, NULL, "Seconds after which a master journals digests of what it has, if there were changes, for the other members to compare; 0: never" },
 	{ "verify_rate", CONFIG_NUMBER, "4M", 0, 1ull << 40, NULL, "Octets a second at which a backend reads its journal through and mends what is damaged; 0: not at all" },
 	{ "verify_interval_s", CONFIG_NUMBER, "86400", 1, 1u << 30, NULL, "Seconds from the beginning of one such pass to the next, if it does not take longer" },
 	{ "journal_keep", CONFIG_NUMBER, "2G", 0, 1ull << 50, NULL, "Newest octets of the journal that stay whole, for members that were away" },

@@ -48,6 +48,7 @@ static void count_in(struct mailbox *m, const struct message *msg, int by)
 
 	m->exists += one;
 	m->bytes += by > 0 ? msg->size : (uint64_t)0 - msg->size;
+	m->digest += by > 0 ? index_message_digest(m->id, msg) : (uint64_t)0 - index_message_digest(m->id, msg);
 	if ((msg->flags & IMAP_FLAG_SEEN) == 0)
 		m->unseen += one;
 	if ((msg->flags & IMAP_FLAG_DELETED) != 0)
@@ -161,7 +162,6 @@ static enum kv_result clear_prefix(struct kv_txn *t, size_t table, mailbox_id_t 
 
 static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
 {
-	uint8_t key[KEY_MAX];
 	struct collect c = { .a = a };
 	struct mailbox m;
 	enum kv_result r = take_mailbox(t, e->mailbox, a, &m);
@@ -176,7 +176,7 @@ static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, stru
 	if (r == KV_OK)
 		r = kv_del(t, T_NAME, m.name);
 	if (r == KV_OK)
-		r = kv_del(t, T_MAILBOX, bytes_make(key, key_u64(key, e->mailbox)));
+		r = index_del_mailbox(t, e->mailbox);
 	return r;
 }
 
@@ -333,14 +333,9 @@ static enum kv_result apply_subscribe(struct kv_txn *t, const struct entry *e)
 	buffer_add(&key, e->user);
 	buffer_add_u8(&key, '\0');
 	buffer_add(&key, e->name);
-	if (key.n > KV_KEY_MAX)
-		r = KV_FAILED;
-	else if (e->is_on)
-		r = kv_put(t, T_SUBSCRIPTION, buffer_bytes(&key), BYTES_NONE);
-	else
-		r = kv_del(t, T_SUBSCRIPTION, buffer_bytes(&key));
+	r = key.n > KV_KEY_MAX ? KV_FAILED : index_subscribe(t, buffer_bytes(&key), e->is_on);
 	buffer_fini(&key);
-	return r == KV_NOT_FOUND ? KV_OK : r;
+	return r;
 }
 
 /* "salvaged": what names an item -> u64: of a mailbox, its id here. */
@@ -407,6 +402,8 @@ static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct aren
 		return apply_copy(t, e, a, changes);
 	case ENTRY_SUBSCRIBE:
 		return apply_subscribe(t, e);
+	case ENTRY_DIGEST:
+		return KV_OK;
 	case ENTRY_SALVAGED:
 		return apply_salvaged(t, e);
 	}

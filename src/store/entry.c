@@ -77,6 +77,13 @@ static void write_list(struct buffer *b, const struct entry *e)
 		case ENTRY_KEYWORDS:
 			buffer_add_bytes32(b, e->names[i]);
 			break;
+		case ENTRY_DIGEST:
+			buffer_add_u64le(b, e->digests[i].mailbox);
+			buffer_add_u64le(b, e->digests[i].record);
+			buffer_add_u32le(b, e->digests[i].first);
+			buffer_add_u32le(b, e->digests[i].last);
+			buffer_add_u64le(b, e->digests[i].rows);
+			break;
 		default:
 			break;
 		}
@@ -137,6 +144,10 @@ static void write_data(struct buffer *b, const struct entry *e)
 		buffer_add_bytes32(b, e->user);
 		buffer_add_bytes32(b, e->name);
 		break;
+	case ENTRY_DIGEST:
+		buffer_add_u64le(b, e->value);
+		write_list(b, e);
+		break;
 	case ENTRY_SALVAGED:
 		buffer_add_bytes32(b, e->key);
 		buffer_add_u64le(b, e->value);
@@ -183,7 +194,7 @@ bool entry_header_read(struct bytes raw, struct entry_header *h_r)
 	if ((flags != 0 && !h_r->has_sums) || zero != 0)
 		return false;
 	return h_r->head_size >= ENTRY_HEADER && h_r->head_size <= ENTRY_HEAD_MAX && h_r->body_size <= ENTRY_BODY_MAX &&
-	       ((type >= ENTRY_EPOCH && type <= ENTRY_SUBSCRIBE) || type == ENTRY_SALVAGED) && h_r->lsn > 0;
+	       ((type >= ENTRY_EPOCH && type <= ENTRY_SUBSCRIBE) || type == ENTRY_DIGEST || type == ENTRY_SALVAGED) && h_r->lsn > 0;
 }
 
 bool entry_head_is_whole(struct bytes head)
@@ -228,6 +239,12 @@ static bool read_one(struct cursor *c, struct entry *e, size_t i)
 		return cursor_u64le(c, &e->mailboxes[i]) && cursor_bytes32(c, MAILBOX_NAME_MAX, &e->names[i]);
 	case ENTRY_KEYWORDS:
 		return cursor_bytes32(c, KEYWORD_NAME_MAX, &e->names[i]);
+	case ENTRY_DIGEST: {
+		struct entry_digest *g = &e->digests[i];
+
+		return cursor_u64le(c, &g->mailbox) && cursor_u64le(c, &g->record) && cursor_u32le(c, &g->first) &&
+		       cursor_u32le(c, &g->last) && cursor_u64le(c, &g->rows);
+	}
 	default:
 		return false;
 	}
@@ -245,6 +262,8 @@ static size_t least_size(enum entry_type type)
 		return 4 + 4 + 8 + 4 + 8 + 1 + 8;
 	case ENTRY_RENAME:
 		return 8 + 4;
+	case ENTRY_DIGEST:
+		return 8 + 8 + 4 + 4 + 8;
 	default:
 		return 4;
 	}
@@ -262,6 +281,7 @@ static bool read_list(struct cursor *c, struct arena *a, struct entry *e)
 	e->flags = e->type == ENTRY_FLAGS ? arena_array(a, count, sizeof(*e->flags)) : NULL;
 	e->uids = e->type == ENTRY_EXPUNGE ? arena_array(a, count, sizeof(*e->uids)) : NULL;
 	e->copies = e->type == ENTRY_COPY ? arena_array(a, count, sizeof(*e->copies)) : NULL;
+	e->digests = e->type == ENTRY_DIGEST ? arena_array(a, count, sizeof(*e->digests)) : NULL;
 	e->mailboxes = e->type == ENTRY_RENAME ? arena_array(a, count, sizeof(*e->mailboxes)) : NULL;
 	e->names = e->type == ENTRY_RENAME || e->type == ENTRY_KEYWORDS ? arena_array(a, count, sizeof(*e->names)) : NULL;
 	for (size_t i = 0; i < count; i++) {
@@ -311,6 +331,8 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const 
 			return false;
 		e->is_on = on != 0;
 		return cursor_bytes32(c, MAILBOX_NAME_MAX, &e->user) && cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name);
+	case ENTRY_DIGEST:
+		return cursor_u64le(c, &e->value) && read_list(c, a, e);
 	case ENTRY_SALVAGED:
 		return cursor_bytes32(c, SALVAGED_KEY_MAX, &e->key) && e->key.n > 0 && cursor_u64le(c, &e->value);
 	}

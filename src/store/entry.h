@@ -21,6 +21,7 @@ enum entry_type {
 	ENTRY_EXPUNGE,
 	ENTRY_COPY, /* and move */
 	ENTRY_SUBSCRIBE,
+	ENTRY_DIGEST = 14,   /* what the index is, in hashes: store_digest.c */
 	ENTRY_SALVAGED = 15, /* an item of a lost suffix was done: salvage.h */
 };
 
@@ -58,6 +59,14 @@ struct entry_copy {
 	uint64_t keywords;
 };
 
+/* Of a mailbox: its record, and its messages from UID FIRST to LAST. */
+struct entry_digest {
+	mailbox_id_t mailbox;
+	uint64_t record;
+	uint32_t first, last;
+	uint64_t rows;
+};
+
 /* Which fields a type uses stands behind them; the rest is zero. */
 struct entry {
 	enum entry_type type;
@@ -77,7 +86,7 @@ struct entry {
 	struct bytes master, in_sync; /* EPOCH */
 	struct bytes op_id, structure; /* APPEND */
 	struct bytes key;     /* SALVAGED */
-	uint64_t value;       /* SALVAGED */
+	uint64_t value;       /* SALVAGED; DIGEST: all records */
 	mailbox_id_t source;  /* COPY: where from, if it is a move; else 0 */
 	modseq_t source_modseq;
 
@@ -86,6 +95,7 @@ struct entry {
 	struct entry_flag *flags;          /* FLAGS */
 	uint32_t *uids;                    /* EXPUNGE */
 	struct entry_copy *copies;         /* COPY */
+	struct entry_digest *digests;      /* DIGEST */
 	struct bytes *names;               /* KEYWORDS: all of the mailbox; RENAME: the new names */
 	mailbox_id_t *mailboxes;           /* RENAME */
 };

@@ -129,7 +129,7 @@ enum kv_result index_mailbox(struct kv_txn *t, mailbox_id_t id, struct mailbox *
 	m->id = id;
 	if (!cursor_u32le(&c, &m->uidvalidity) || !cursor_u32le(&c, &m->uidnext) || !cursor_u64le(&c, &m->highestmodseq) ||
 	    !cursor_u32le(&c, &m->exists) || !cursor_u32le(&c, &m->unseen) || !cursor_u32le(&c, &m->deleted) ||
-	    !cursor_u64le(&c, &m->bytes) || !cursor_bytes32(&c, MAILBOX_NAME_MAX, &m->name) ||
+	    !cursor_u64le(&c, &m->bytes) || !cursor_u64le(&c, &m->digest) || !cursor_bytes32(&c, MAILBOX_NAME_MAX, &m->name) ||
 	    !cursor_bytes32(&c, MAILBOX_ACL_MAX, &m->acl) || !cursor_bytes32(&c, 255, &m->partition) || !cursor_u8(&c, &count) ||
 	    count > KEYWORDS_MAX)
 		return KV_FAILED;
@@ -139,6 +139,39 @@ enum kv_result index_mailbox(struct kv_txn *t, mailbox_id_t id, struct mailbox *
 			return KV_FAILED;
 	}
 	return KV_OK;
+}
+
+/* "digest" in meta is the sum over all records of some tables. */
+static enum kv_result count_out(struct kv_txn *t, size_t table, struct bytes key, uint64_t *sum_r)
+{
+	struct bytes old;
+	enum kv_result r = index_meta(t, "digest", sum_r);
+
+	if (r == KV_OK)
+		r = kv_get(t, table, key, &old);
+	if (r == KV_OK)
+		*sum_r -= digest_of(key, old);
+	return r;
+}
+
+static enum kv_result put_counted(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
+{
+	uint64_t sum;
+	enum kv_result r = count_out(t, table, key, &sum);
+
+	if (r == KV_NOT_FOUND || r == KV_OK)
+		r = kv_put(t, table, key, value);
+	return r == KV_OK ? index_put_meta(t, "digest", sum + digest_of(key, value)) : r;
+}
+
+static enum kv_result del_counted(struct kv_txn *t, size_t table, struct bytes key)
+{
+	uint64_t sum;
+	enum kv_result r = count_out(t, table, key, &sum);
+
+	if (r == KV_OK)
+		r = kv_del(t, table, key);
+	return r == KV_OK ? index_put_meta(t, "digest", sum) : r;
 }
 
 enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m)
@@ -154,15 +187,30 @@ enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m)
 	buffer_add_u32le(&b, m->unseen);
 	buffer_add_u32le(&b, m->deleted);
 	buffer_add_u64le(&b, m->bytes);
+	buffer_add_u64le(&b, m->digest);
 	buffer_add_bytes32(&b, m->name);
 	buffer_add_bytes32(&b, m->acl);
 	buffer_add_bytes32(&b, m->partition);
 	buffer_add_u8(&b, (uint8_t)m->keyword_count);
 	for (unsigned i = 0; i < m->keyword_count; i++)
 		buffer_add_bytes32(&b, m->keywords[i]);
-	r = kv_put(t, T_MAILBOX, bytes_make(key, key_u64(key, m->id)), buffer_bytes(&b));
+	r = put_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, m->id)), buffer_bytes(&b));
 	buffer_fini(&b);
 	return r;
+}
+
+enum kv_result index_del_mailbox(struct kv_txn *t, mailbox_id_t id)
+{
+	uint8_t key[KEY_MAX];
+
+	return del_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, id)));
+}
+
+enum kv_result index_subscribe(struct kv_txn *t, struct bytes key, bool is_on)
+{
+	enum kv_result r = is_on ? put_counted(t, T_SUBSCRIPTION, key, BYTES_NONE) : del_counted(t, T_SUBSCRIPTION, key);
+
+	return r == KV_NOT_FOUND ? KV_OK : r;
 }
 
 /* A message: u64 modseq, u64 body, i64 internaldate, u32 size, u8 flags, u64 keywords. */
@@ -192,17 +240,33 @@ enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t ui
 	return r;
 }
 
-enum kv_result index_put_message(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m)
+#define MESSAGE_RECORD 37
+
+static void encode_message(struct buffer *b, const struct message *m)
 {
-	uint8_t key[KEY_MAX], value[37];
+	buffer_add_u64le(b, m->modseq);
+	buffer_add_u64le(b, m->body);
+	buffer_add_u64le(b, (uint64_t)m->internaldate);
+	buffer_add_u32le(b, m->size);
+	buffer_add_u8(b, (uint8_t)m->flags);
+	buffer_add_u64le(b, m->keywords);
+}
+
+uint64_t index_message_digest(mailbox_id_t mailbox, const struct message *m)
+{
+	uint8_t key[KEY_MAX], value[MESSAGE_RECORD];
 	struct buffer b = { value, 0, sizeof(value) };
 
-	buffer_add_u64le(&b, m->modseq);
-	buffer_add_u64le(&b, m->body);
-	buffer_add_u64le(&b, (uint64_t)m->internaldate);
-	buffer_add_u32le(&b, m->size);
-	buffer_add_u8(&b, (uint8_t)m->flags);
-	buffer_add_u64le(&b, m->keywords);
+	encode_message(&b, m);
+	return digest_of(bytes_make(key, key_message(key, mailbox, m->uid)), buffer_bytes(&b));
+}
+
+enum kv_result index_put_message(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m)
+{
+	uint8_t key[KEY_MAX], value[MESSAGE_RECORD];
+	struct buffer b = { value, 0, sizeof(value) };
+
+	encode_message(&b, m);
 	return kv_put(t, T_MESSAGE, bytes_make(key, key_message(key, mailbox, m->uid)), buffer_bytes(&b));
 }
 

@@ -28,6 +28,7 @@ enum intent_op {
 	INTENT_SUBSCRIBE,
 	INTENT_UNSUBSCRIBE,
 	INTENT_SALVAGE,
+	INTENT_DIGEST, /* no fields */
 };
 
 /* A new reign: the first entry of a master. Answers: OK, BAD (epoch below the journal's last). */

@@ -298,6 +298,7 @@ bool salvage_add(struct salvage *s, const struct entry *e, struct fault *why)
 {
 	switch (e->type) {
 	case ENTRY_EPOCH:
+	case ENTRY_DIGEST:
 	case ENTRY_SALVAGED: /* what it names has been done at a master whose entry is lost, as this one is: it is done anew */
 		return true;
 	case ENTRY_CREATE:

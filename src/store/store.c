@@ -119,6 +119,7 @@ static void free_store(struct store *s)
 	close_parts(s);
 	file_close(&s->lock_fd);
 	(void)pthread_mutex_destroy(&s->gate);
+	free(s->digest.mailbox);
 	free(s->salvage_dir);
 	free(s->dir);
 	free(s);
@@ -267,6 +268,10 @@ void store_get_stats(struct store *s, struct store_stats *st)
 		                    .flushed_bytes = s->journal.flushed_bytes,
 		                    .entries = s->journal.entries,
 		                    .flush_ns = s->journal.flush_ns,
+		                    .digest = s->digest.lsn,
+		                    .differences = s->digest.differences,
+		                    .differs = s->digest.differs,
+		                    .differs_in = s->digest.mailbox,
 		                    .mailboxes = t == NULL ? 0 : kv_count(t, T_MAILBOX) };
 	kv_end(&t);
 }

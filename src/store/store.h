@@ -151,6 +151,9 @@ bool store_entry_peek(struct bytes raw, lsn_t *lsn_r, epoch_t *epoch_r, uint64_t
 /* Largest entry there can be; a longer frame from a peer is broken. */
 uint64_t store_entry_max(void);
 
+/* LSN of the newest digest; 0: none since the store was opened. INTENT_DIGEST makes one. */
+lsn_t store_digest_lsn(const struct store *s);
+
 /* ---- figures, for status and metrics; any thread ---- */
 struct store_stats {
 	lsn_t last, durable, applied;
@@ -162,6 +165,10 @@ struct store_stats {
 	uint64_t mailboxes;        /* in the index */
 	uint64_t flushes, flushed_bytes, entries; /* since the store was opened */
 	uint64_t flush_ns;         /* spent in write and sync, in all */
+	lsn_t digest;              /* the newest digest compared or made */
+	uint64_t differences;      /* between the index and digests, since the store was opened */
+	bool differs;              /* the newest: in all records together */
+	const char *differs_in;    /* the mailbox in which one was found last; NULL: none. Lent until the next; writer thread */
 };
 void store_get_stats(struct store *s, struct store_stats *stats_r);
 

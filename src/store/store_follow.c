@@ -107,6 +107,8 @@ enum store_result store_apply_to(struct store *s, lsn_t lsn, size_t max_entries,
 			ok = fault_set(why, FAULT_OPERATOR, "%s: the index cannot take entry %llu; restore this member from the other",
 			               s->dir, (unsigned long long)at + 1);
 		}
+		if (ok && e.type == ENTRY_DIGEST)
+			digest_check(s, t, &e);
 		bytes += e.structure.n + e.count * 32;
 		arena_fini(&a);
 		at += ok;

@@ -15,13 +15,24 @@ enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T
 extern const char *const store_tables[T_COUNT];
 
 /* Of the records' form, in "meta": an index or a checkpoint of another one is not read. */
-#define INDEX_FORMAT 1
+#define INDEX_FORMAT 2
 
 #define KEY_MAX 64
 /* Deliveries of so many LSNs past are remembered by their operation ids. */
 #define OP_KEEP_LSNS 100000
 
+/* Of the digests seen, and where the next slice begins. */
+struct store_digest {
+	lsn_t lsn;
+	bool differs; /* the newest, in all records */
+	uint64_t differences;
+	char *mailbox; /* in which one was found last; owned */
+	mailbox_id_t next_mailbox;
+	uint32_t next_uid;
+};
+
 struct store {
+	struct store_digest digest;
 	char *dir, *salvage_dir;
 	int lock_fd;
 	unsigned keywords_max;
@@ -69,6 +80,11 @@ uint32_t key_read_u32(struct bytes key, size_t at);
 /* index.c: records of the tables. NOT_FOUND where there is none. Bytes are lent as long as the transaction's page. */
 enum kv_result index_mailbox(struct kv_txn *t, mailbox_id_t id, struct mailbox *m_r);
 enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m);
+enum kv_result index_del_mailbox(struct kv_txn *t, mailbox_id_t id);
+/* KEY is user, NUL, name. */
+enum kv_result index_subscribe(struct kv_txn *t, struct bytes key, bool is_on);
+/* What a message adds to its mailbox's digest. */
+uint64_t index_message_digest(mailbox_id_t mailbox, const struct message *m);
 enum kv_result index_name(struct kv_txn *t, struct bytes name, mailbox_id_t *id_r);
 enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r);
 bool index_decode_message(struct bytes key, struct bytes value, struct message *m_r);
@@ -100,6 +116,11 @@ void index_each(struct kv_txn *t, mailbox_id_t mailbox, const struct uid_range *
 /* apply.c: the only writer of the index. False: the transaction can only be aborted. */
 bool apply_entry(struct kv_txn *t, const struct entry *e, struct store_changes *changes);
 void changes_note(struct store_changes *c, mailbox_id_t mailbox, uint32_t what);
+
+/* store_digest.c: of a record; and what an entry says against what T has. */
+uint64_t digest_of(struct bytes key, struct bytes value);
+void digest_check(struct store *s, struct kv_txn *t, const struct entry *e);
+enum store_result op_digest(struct store *s, struct intent_answer *out);
 
 /* store_turn.c: journal and apply E (its lsn, epoch and committed are filled in) in the present turn. */
 enum store_result turn_entry(struct store *s, struct entry *e);

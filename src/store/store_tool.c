@@ -194,6 +194,7 @@ struct verify {
 	struct kv_txn *t;
 	FILE *out;
 	uint64_t problems, mailboxes, messages, bodies;
+	uint64_t digest; /* of the records seen */
 };
 
 static void problem(struct verify *v, const struct mailbox *m, const char *what)
@@ -223,6 +224,7 @@ static void verify_mailbox(struct verify *v, const struct mailbox *m)
 		v->messages++;
 		sum.exists++;
 		sum.bytes += msg.size;
+		sum.digest += digest_of(key, value);
 		sum.unseen += (msg.flags & IMAP_FLAG_SEEN) == 0;
 		sum.deleted += (msg.flags & IMAP_FLAG_DELETED) != 0;
 		if (msg.uid >= m->uidnext || msg.modseq > m->highestmodseq)
@@ -232,8 +234,8 @@ static void verify_mailbox(struct verify *v, const struct mailbox *m)
 	}
 	kv_cursor_end(&c);
 	v->mailboxes++;
-	if (sum.exists != m->exists || sum.bytes != m->bytes || sum.unseen != m->unseen || sum.deleted != m->deleted)
-		problem(v, m, "the counters differ from the messages");
+	if (sum.exists != m->exists || sum.bytes != m->bytes || sum.unseen != m->unseen || sum.deleted != m->deleted || sum.digest != m->digest)
+		problem(v, m, "the counters or the digest differ from the messages");
 }
 
 /* The octets themselves were checked with the journal: what is left is that the index speaks of the same. */
@@ -310,6 +312,22 @@ static void verify_checkpoints(struct verify *v)
 	free(lsns);
 }
 
+/* The records of mailboxes, summed up already, and of subscriptions against their sum. */
+static void verify_digest(struct verify *v)
+{
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(v->t, T_SUBSCRIPTION, BYTES_NONE, &key, &value);
+	uint64_t all;
+
+	for (bool has = c != NULL; has; has = kv_next(c, &key, &value))
+		v->digest += digest_of(key, value);
+	kv_cursor_end(&c);
+	if (index_meta(v->t, "digest", &all) == KV_OK && all == v->digest)
+		return;
+	v->problems++;
+	(void)fprintf(v->out, "the digest of all mailboxes and subscriptions is not that of their records\n");
+}
+
 bool store_verify(const struct store_options *options, FILE *out, uint64_t *problems_r, struct fault *why)
 {
 	struct kv_txn *t = NULL;
@@ -326,6 +344,7 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 	for (has = c != NULL; has; has = kv_next(c, &key, &value)) {
 		struct mailbox m;
 
+		v.digest += digest_of(key, value);
 		if (index_mailbox(v.t, key_read_u64(key, 0), &m) == KV_OK) {
 			verify_mailbox(&v, &m);
 		} else {
@@ -334,6 +353,7 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 		}
 	}
 	kv_cursor_end(&c);
+	verify_digest(&v);
 	verify_bodies(&v);
 	verify_checkpoints(&v);
 	if (kv_has_failed(v.t)) {

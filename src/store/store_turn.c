@@ -55,6 +55,9 @@ uint64_t intent_cost(const struct intent *in)
 		cost += in->salvage.item->body.n + in->salvage.item->structure.n + in->salvage.item->acl.n + 4096 +
 		        KEYWORDS_MAX * KEYWORD_NAME_MAX;
 		break;
+	case INTENT_DIGEST:
+		cost += 4096;
+		break;
 	case INTENT_EPOCH:
 	case INTENT_DELETE:
 	case INTENT_SUBSCRIBE:
@@ -145,6 +148,8 @@ enum store_result turn_entry(struct store *s, struct entry *e)
 static enum store_result do_intent(struct store *s, struct intent *in, struct arena *a, struct intent_answer *out)
 {
 	switch (in->op) {
+	case INTENT_DIGEST:
+		return op_digest(s, out);
 	case INTENT_EPOCH:
 		return op_epoch(s, &in->epoch, out);
 	case INTENT_CREATE:

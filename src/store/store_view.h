@@ -32,6 +32,7 @@ struct mailbox {
 	uint32_t unseen;  /* messages without \Seen */
 	uint32_t deleted; /* messages with \Deleted */
 	uint64_t bytes;   /* sum of the sizes */
+	uint64_t digest;  /* over the messages' records */
 	unsigned keyword_count;
 	struct bytes keywords[KEYWORDS_MAX]; /* names, lent; index I is bit I */
 };

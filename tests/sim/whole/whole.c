@@ -440,7 +440,8 @@ static struct intent intent_of(struct delivery *d)
 		return (struct intent){ .op = INTENT_CREATE, .create = { BYTES_LIT(MAILBOX), acl, BYTES_LIT("default") } };
 	case WRITE_FLAGS:
 		return (struct intent){ .op = INTENT_STORE,
-			                .store = { w.mailbox, &d->uids, 1, INTENT_FLAGS_REPLACE, (uint32_t)chance(16), NULL, 0 } };
+			                .store = { .mailbox = w.mailbox, .uids = &d->uids, .uid_count = 1, .how = INTENT_FLAGS_REPLACE,
+			                           .flags = (uint32_t)chance(16) } };
 	case WRITE_EXPUNGE:
 		return (struct intent){ .op = INTENT_EXPUNGE, .expunge = { w.mailbox, &d->uids, 1, false, false } };
 	case WRITE_COPY:

@@ -3,6 +3,8 @@ import json
 import os
 import random
 import re
+import shutil
+import signal
 import subprocess
 import threading
 
@@ -279,6 +281,66 @@ def test_salvage_goes_on_after_kills_of_both():
             twice = {k: len(v) for k, v in found.items() if len(v) != 1}
             missing = [a for a in acked if a not in found]
             assert not twice and not missing, (box, twice, missing[:5], SEED)
+        p.settle()
+
+
+def test_a_master_that_was_only_stopped_salvages_while_it_runs():
+    """SIGSTOP: it wakes as no master any more, with sessions open, and brings its index back under them."""
+    with Pair() as p:
+        p.m.create_user("fred")
+        c = p.lmtp(p.one)
+        assert c.deliver("s@example.org", ["fred"], message("both"))[0][0] == 250
+        p.wait_in_sync(p.one, p.two)
+        sessions = [p.imap(p.one, "fred") for _ in range(4)]
+        p.cut()
+        for i in range(30):
+            assert c.deliver("s@example.org", ["fred"], message(f"alone-{i}", 20000))[0][0] == 250
+        for s in sessions:
+            assert s.noop()[0] == "OK"
+        os.kill(p.one.process.pid, signal.SIGSTOP)
+        p.heal()
+        wait_for(lambda: p.status(p.two).get("role") == "master", "the other takes over", 30)
+        d = p.lmtp(p.two)
+        assert d.deliver("s@example.org", ["fred"], message("meanwhile"))[0][0] == 250
+        os.kill(p.one.process.pid, signal.SIGCONT)
+        p.wait_in_sync(p.one, p.two)
+        p.wait_salvaged(p.one, 0)
+        wait_for(lambda: held_files(p.one) == [], "the files are gone")
+        found = marks(p.imap(p.two, "fred"))
+        assert set(found) == {"both", "meanwhile"} | {f"alone-{i}" for i in range(30)} and all(len(v) == 1 for v in found.values())
+        p.settle()
+
+
+def test_a_deposed_member_follows_where_an_operator_wants_it():
+    """Synchronous. The directory was lost and made anew by hand, naming the wrong member: the other refuses to follow, until
+    `roost salvage take`."""
+    with Pair(mode="sync") as p:
+        p.m.create_user("fred")
+        p.wait_in_sync(p.one, p.two)
+        p.two.stop()
+        wait_for(lambda: p.status(p.one)["in_sync"] == "backenda1", "the first goes on alone", 30)
+        c = p.lmtp(p.one)
+        for i in range(5):
+            assert c.deliver("s@example.org", ["fred"], message(f"alone-{i}"))[0][0] == 250
+        p.one.stop()
+        p.m.mupdate.stop()
+        shutil.rmtree(p.m.dir + "/mupdate")
+        os.mkdir(p.m.dir + "/mupdate")
+        r = subprocess.run([ROOST, "mupdate", "import", "-C", p.m.mupdate.config], capture_output=True, text=True, timeout=20,
+                           input="roost-directory\t1\nserver\tbackenda\t10\tbackenda2\tbackenda2\nend\t1\n")
+        assert r.returncode == 0, r.stderr
+        for d in (p.m.mupdate, p.two, p.one):
+            d.start()
+        wait_for(lambda: "lacks entries that are committed here" in p.one.text(), "it says so", 30)
+        wait_for(lambda: p.status(p.two)["role"] == "master", "the second serves", 20)
+        assert held_files(p.one) == []
+        assert "when backenda1 is started next" in p.roost(p.one, "salvage", "take")
+        p.one.stop()
+        p.one.start()
+        p.wait_in_sync(p.one, p.two)
+        wait_for(lambda: held_files(p.one) == [], "all is merged, the mark is gone", 20)
+        found = marks(p.imap(p.two, "fred"))
+        assert all(len(found[f"alone-{i}"]) == 1 for i in range(5)) and len(found) == 5
         p.settle()
 
 

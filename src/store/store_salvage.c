@@ -155,7 +155,8 @@ enum store_result store_save_after(struct store *s, lsn_t lsn, struct fault *why
 		return STORE_FAILED;
 	}
 	if (lsn < s->journal.last) {
-		if (!salvage_suffix_write(s->salvage_dir, name, &s->journal, s->journal.last, why))
+		/* What was appended and is not on the disk yet nobody was told of by this member. */
+		if (lsn < s->journal.durable && !salvage_suffix_write(s->salvage_dir, name, &s->journal, s->journal.durable, why))
 			return STORE_NO_SPACE;
 		result = store_roll_back(s, lsn, why);
 		if (result != STORE_OK)

@@ -170,7 +170,7 @@ void driver_turn(struct driver *d);
 void driver_turn_commit(struct driver *d, lsn_t lsn);
 void driver_turn_abort(struct driver *d);
 void driver_fail_waiting(struct driver *d);
-/* Let a running flush end before the journal is changed otherwise, or the flusher stopped. */
+/* Have everything that was appended flushed before the journal is changed or read otherwise, or the flusher stopped. */
 void driver_flush_wait(struct driver *d);
 void driver_follow(struct driver *d);
 void driver_apply(struct driver *d, lsn_t lsn);

@@ -121,14 +121,17 @@ void driver_flush_wait(struct driver *d)
 {
 	struct flusher *f = &d->flusher;
 
-	if (!d->is_flushing)
-		return;
-	(void)pthread_mutex_lock(&f->lock);
-	while (!f->is_done)
-		(void)pthread_cond_wait(&f->done, &f->lock);
-	f->is_done = false;
-	(void)pthread_mutex_unlock(&f->lock);
-	finish_flush(d);
+	for (;;) {
+		start_flush(d);
+		if (!d->is_flushing)
+			return;
+		(void)pthread_mutex_lock(&f->lock);
+		while (!f->is_done)
+			(void)pthread_cond_wait(&f->done, &f->lock);
+		f->is_done = false;
+		(void)pthread_mutex_unlock(&f->lock);
+		finish_flush(d);
+	}
 }
 
 /* A master's turn. */

@@ -1,8 +1,10 @@
 /* whole.c - runs schedules of faults over whole members by seed, and checks the promises after every step.
  *
+ * With --async first: in asynchronous mode.
  * usage: whole [--seeds A..B | --random COUNT]  run these; tell of the first three that fail, with their traces
  *        whole --seed N                         the trace of one
  *        whole --lies                           what the world itself does wrong must be found */
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include "alloc.h"
 #include "driver_private.h"
 #include "entry.h"
+#include "file.h"
 #include "store_tool.h"
 #include "whole.h"
 
@@ -124,7 +127,8 @@ static struct config *make_config(const struct whole_member *m)
 	struct config *c;
 
 	buffer_addf(&text, "servername: backenda\nmember: %s\nlease_ms: %d\nsync_listen: x\nmupdate_authname: backenda\n"
-	                   "mupdate_password: x\nmupdate_server: x\njournal_checkpoint: 64K\nsync_peers:", node_names[m->self], LEASE_MS);
+	                   "mupdate_password: x\nmupdate_server: x\njournal_checkpoint: 64K\nsync_mode: %s\nsync_peers:",
+	            node_names[m->self], LEASE_MS, w.is_async ? "async" : "sync");
 	for (size_t i = 0; i < w.count; i++)
 		buffer_addf(&text, " %s=%s:1", node_names[i], node_names[i]);
 	buffer_addf(&text, "\n");
@@ -169,7 +173,7 @@ static void member_start(struct whole_member *m)
 	}
 	tell("%s: starts with %llu entries, %llu applied", node_names[m->self], (unsigned long long)store_last_lsn(m->store),
 	     (unsigned long long)store_applied_lsn(m->store));
-	if (!m->disk.has_image && directory_in_sync(m->self) && store_last_lsn(m->store) < w.acked_last)
+	if (!w.is_async && !m->disk.has_image && directory_in_sync(m->self) && store_last_lsn(m->store) < w.acked_last)
 		problem("%s is in the in-sync set and starts with %llu entries, %llu were acknowledged", node_names[m->self],
 		        (unsigned long long)store_last_lsn(m->store), (unsigned long long)w.acked_last);
 	m->checked = 0;
@@ -254,6 +258,19 @@ static void settle_end(struct whole_member *m)
 
 /* Checks. */
 
+static void know_op(uint64_t op)
+{
+	uint64_t cap = op * 2 + 64;
+
+	if (op < w.op_cap)
+		return;
+	w.lsn_of_op = must_realloc(w.lsn_of_op, cap, sizeof(*w.lsn_of_op));
+	w.is_acked = must_realloc(w.is_acked, cap, sizeof(*w.is_acked));
+	memset(w.lsn_of_op + w.op_cap, 0, (cap - w.op_cap) * sizeof(*w.lsn_of_op));
+	memset(w.is_acked + w.op_cap, 0, (cap - w.op_cap) * sizeof(*w.is_acked));
+	w.op_cap = cap;
+}
+
 static void note_op(const struct whole_member *m, struct bytes raw, uint64_t lsn)
 {
 	const char *at = memmem(raw.p, raw.n, "operation-", 10);
@@ -262,14 +279,8 @@ static void note_op(const struct whole_member *m, struct bytes raw, uint64_t lsn
 	if (at == NULL)
 		return;
 	op = strtoull(at + 10, NULL, 10);
-	if (op >= w.op_cap) {
-		uint64_t cap = op * 2 + 64;
-
-		w.lsn_of_op = must_realloc(w.lsn_of_op, cap, sizeof(uint64_t));
-		memset(w.lsn_of_op + w.op_cap, 0, (cap - w.op_cap) * sizeof(uint64_t));
-		w.op_cap = cap;
-	}
-	if (w.lsn_of_op[op] != 0 && w.lsn_of_op[op] != lsn)
+	know_op(op);
+	if (w.lsn_of_op[op] != 0 && w.lsn_of_op[op] != lsn && !w.is_async)
 		problem("%s commits operation %llu as entry %llu, and it was committed as %llu", node_names[m->self],
 		        (unsigned long long)op, (unsigned long long)lsn, (unsigned long long)w.lsn_of_op[op]);
 	w.lsn_of_op[op] = lsn;
@@ -283,9 +294,10 @@ static void compare_entry(const struct whole_member *m, struct bytes raw, uint64
 		w.agreed_cap = lsn * 2 + 64;
 		w.agreed = must_realloc(w.agreed, w.agreed_cap, sizeof(*w.agreed));
 	}
-	if (lsn > w.agreed_last) {
+	/* Asynchronous: another member may have gone on without it. What is lasting shows at rest. */
+	if (lsn > w.agreed_last || w.is_async) {
 		w.agreed[lsn] = hash;
-		w.agreed_last = lsn;
+		w.agreed_last = lsn > w.agreed_last ? lsn : w.agreed_last;
 		note_op(m, raw, lsn);
 	} else if (w.agreed[lsn] != hash) {
 		problem("%s commits another entry %llu than was committed", node_names[m->self], (unsigned long long)lsn);
@@ -347,7 +359,7 @@ static void check_all(void)
 		if (acting >= 0)
 			problem("two masters at once: %s and %s", node_names[acting], node_names[i]);
 		acting = (int)i;
-		if (store_applied_lsn(m->store) < w.acked_last)
+		if (store_applied_lsn(m->store) < w.acked_last && !w.is_async)
 			problem("%s acts, and its readers do not see acknowledged entry %llu", node_names[i],
 			        (unsigned long long)w.acked_last);
 		if (!m->was_acting)
@@ -357,7 +369,7 @@ static void check_all(void)
 	for (size_t i = 0; i < w.count; i++) {
 		struct whole_member *m = &w.members[i];
 
-		if (m->is_alive && !is_unseen(m) && directory_in_sync((int)i) && store_durable_lsn(m->store) < w.acked_last)
+		if (!w.is_async && m->is_alive && !is_unseen(m) && directory_in_sync((int)i) && store_durable_lsn(m->store) < w.acked_last)
 			problem("%s is in the in-sync set, and acknowledged entry %llu is not on its disk", node_names[i],
 			        (unsigned long long)w.acked_last);
 	}
@@ -376,6 +388,8 @@ static void check_ack(struct whole_member *m, uint64_t op, uint64_t lsn)
 	compare_new(m);
 	if (op >= w.op_cap || w.lsn_of_op[op] == 0)
 		problem("%s answers operation %llu, which is nowhere", node_names[m->self], (unsigned long long)op);
+	know_op(op);
+	w.is_acked[op] = true;
 	w.acked++;
 	if (lsn > w.acked_last)
 		w.acked_last = lsn;
@@ -477,7 +491,8 @@ static void write_by_the_way(int to)
 	struct packet p = { .kind = PACKET_WRITE, .conn = ++w.conns,
 		            .outcome = WRITE_FLAGS + (int)chance(WRITE_KINDS - WRITE_FLAGS) };
 
-	if (w.mailbox != 0)
+	/* What was removed again is not salvaged: in asynchronous mode nothing is removed, so that all has to be found. */
+	if (w.mailbox != 0 && !w.is_async)
 		packet_send(CLIENTS, to, &p);
 }
 
@@ -536,7 +551,7 @@ static void take_result(const struct packet *p)
 	if (p->outcome == STORE_NO_MAILBOX) {
 		writer_submit(r, true);
 	} else if (p->outcome == STORE_OK && r->op < w.op_cap && w.lsn_of_op[r->op] != 0) {
-		if (w.lsn_of_op[r->op] <= r->floor)
+		if (w.lsn_of_op[r->op] <= r->floor && !w.is_async)
 			problem("operation %llu stands at %llu, though %llu was acknowledged before it began",
 			        (unsigned long long)r->op, (unsigned long long)w.lsn_of_op[r->op], (unsigned long long)r->floor);
 		r->op = 0;
@@ -757,6 +772,24 @@ static bool is_at_rest(void)
 	return has_master && directory_all_in_sync();
 }
 
+/* What everybody holds, for the trace. */
+static void tell_state(void)
+{
+	for (size_t i = 0; i < w.count; i++) {
+		struct whole_member *m = &w.members[i];
+
+		if (!m->is_alive || is_unseen(m)) {
+			tell("%s: down", node_names[i]);
+			continue;
+		}
+		tell("%s: last %llu, durable %llu, applied %llu; role %d in epoch %llu, committed %llu%s%s", node_names[i],
+		     (unsigned long long)store_last_lsn(m->store), (unsigned long long)store_durable_lsn(m->store),
+		     (unsigned long long)store_applied_lsn(m->store), (int)replica_role(m->driver->core),
+		     (unsigned long long)replica_epoch(m->driver->core), (unsigned long long)replica_committed(m->driver->core),
+		     acts(m) ? ", acts" : "", directory_in_sync((int)i) ? ", in sync" : "");
+	}
+}
+
 /* Master and replica are the same, octet by octet. */
 static void compare_dumps(void)
 {
@@ -783,9 +816,64 @@ static void compare_dumps(void)
 	free(first);
 }
 
+/* Marks operations found in what a file in salvage/ holds. */
+static void look_into_salvage(const struct whole_member *m, bool *is_found)
+{
+	char *path = must_printf("%s/salvage", m->disk.dir);
+	DIR *d = opendir(path);
+	struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		char *file = must_printf("%s/%s", path, e->d_name);
+		struct buffer b = { 0 };
+		const char *at;
+
+		if (e->d_name[0] != '.' && file_read_all(file, 64u << 20, &b, NULL, NULL)) {
+			for (size_t off = 0; off < b.n && (at = memmem(b.p + off, b.n - off, "operation-", 10)) != NULL;
+			     off = (size_t)(at - (const char *)b.p) + 10) {
+				uint64_t op = strtoull(at + 10, NULL, 10);
+
+				if (op < w.op_cap)
+					is_found[op] = true;
+			}
+		}
+		buffer_fini(&b);
+		free(file);
+	}
+	if (d != NULL)
+		(void)closedir(d);
+	free(path);
+}
+
+/* Asynchronous mode: whether every acknowledged operation is in the journal, or in a member's salvage. Those in the journal are
+ * there once. */
+static bool is_all_there(void)
+{
+	struct whole_member *m = &w.members[0];
+	bool *is_found = must_calloc(w.op_cap + 1, sizeof(bool));
+	bool all = true;
+
+	memset(w.lsn_of_op, 0, w.op_cap * sizeof(*w.lsn_of_op));
+	w.agreed_last = 0;
+	m->checked = 0;
+	w.is_async = false; /* as strict as in the other mode, for this once */
+	compare_new(m);
+	w.is_async = true;
+	for (size_t i = 0; i < w.count; i++)
+		look_into_salvage(&w.members[i], is_found);
+	for (uint64_t op = 1; op < w.op_cap; op++) {
+		if (!w.is_acked[op] || w.lsn_of_op[op] != 0 || is_found[op])
+			continue;
+		all = false;
+		tell("operation %llu is not there yet", (unsigned long long)op);
+	}
+	free(is_found);
+	return all;
+}
+
 static void recover(void)
 {
-	uint64_t healed_at = w.now, acked_then = w.acked;
+	uint64_t healed_at = w.now, acked_then = w.acked, look_at = 0;
 
 	heal();
 	while (w.problem[0] == '\0') {
@@ -796,19 +884,26 @@ static void recover(void)
 			continue;
 		}
 		w.writers_rest = true;
-		if (is_at_rest()) {
-			compare_dumps();
-			return;
+		if (w.now >= look_at && is_at_rest()) {
+			look_at = w.now + 100 * MS;
+			if (!w.is_async || is_all_there()) {
+				compare_dumps();
+				return;
+			}
 		}
-		if (w.now > healed_at + CONVERGE_BEACONS * BEACON)
+		if (w.now > healed_at + CONVERGE_BEACONS * BEACON) {
+			tell_state();
 			problem("the members are not the same within %d beacons after the faults have ended", CONVERGE_BEACONS);
+		}
 	}
 }
+
+static bool is_async;
 
 static void init(uint64_t seed, enum lie lie, FILE *trace)
 {
 	w = (struct world){ .seed = seed, .random = seed * 0x9e3779b97f4a7c15ull + 1, .lie = lie, .trace = trace,
-		            .is_directory_up = true };
+		            .is_directory_up = true, .is_async = is_async };
 	w.count = 2 + chance(3) / 2;
 	directory_init();
 	for (size_t i = 0; i < WRITERS; i++)
@@ -845,6 +940,7 @@ static void fini(void)
 	directory_fini();
 	free(w.agreed);
 	free(w.lsn_of_op);
+	free(w.is_acked);
 }
 
 /* True: no promise was broken. */
@@ -900,6 +996,11 @@ int main(int argc, char **argv)
 	uint64_t acked = 0, failed = 0;
 	char *end;
 
+	if (argc > 1 && strcmp(argv[1], "--async") == 0) {
+		is_async = true;
+		argc--;
+		argv++;
+	}
 	if (argc == 3 && strcmp(argv[1], "--seed") == 0) {
 		seed = strtoull(argv[2], NULL, 10);
 		return run(seed, LIE_NONE, stdout) ? 0 : 1;
@@ -914,14 +1015,14 @@ int main(int argc, char **argv)
 		first = (unsigned long long)time(NULL) * 1000000;
 		last = first + count - 1;
 	} else if (argc != 1) {
-		(void)fprintf(stderr, "usage: whole [--seeds A..B | --random COUNT | --seed N | --lies]\n");
+		(void)fprintf(stderr, "usage: whole [--async] [--seeds A..B | --random COUNT | --seed N | --lies]\n");
 		return 2;
 	}
 	for (unsigned long long i = first; i <= last && failed < 3; i++) {
 		if (!run(i, LIE_NONE, NULL)) {
 			failed++;
 			(void)run(i, LIE_NONE, stdout);
-			(void)printf("to see it again: %s --seed %llu\n", argv[0], i);
+			(void)printf("to see it again: build/tests/sim/whole%s --seed %llu\n", is_async ? " --async" : "", i);
 		}
 		acked += w.acked;
 	}

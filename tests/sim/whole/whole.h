@@ -151,6 +151,7 @@ enum lie {
 struct world {
 	uint64_t seed, random, now, conns, ops;
 	enum lie lie;
+	bool is_async;
 	size_t count;
 	struct whole_member members[MEMBERS_MAX];
 	struct whole_member *current;
@@ -164,6 +165,7 @@ struct world {
 	uint64_t *agreed; /* hashes of committed entries */
 	uint64_t agreed_cap, agreed_last;
 	uint64_t *lsn_of_op, op_cap;
+	bool *is_acked; /* by operation, as many; asynchronous mode */
 	uint64_t acked, acked_last;
 	uint64_t mailbox; /* its id, once a message was delivered */
 	uint32_t uid;     /* the newest known */

@@ -129,6 +129,67 @@ static const char *state_text(const json_t *m)
 	return !is_set(m, "up") ? "down" : is_set(m, "in_sync") ? "in-sync" : "behind";
 }
 
+/* What the master says of NAME; NULL: nobody says that he is master. */
+static const json_t *seen_by_master(const json_t *members, const char *name)
+{
+	size_t i;
+	json_t *m;
+
+	json_array_foreach(members, i, m) {
+		if (strcmp(text(m, "role"), "master") == 0)
+			return json_object_get(json_object_get(json_object_get(m, "status"), "peers"), name);
+	}
+	return NULL;
+}
+
+static void size_text(json_int_t octets, char *to, size_t size)
+{
+	static const char units[] = "KMGTP";
+	double n = (double)octets / 1024;
+	size_t i = 0;
+
+	for (; n >= 1000 && units[i + 1] != '\0'; i++)
+		n /= 1024;
+	(void)snprintf(to, size, "%.1f%c", n, units[i]);
+}
+
+/* "1h 20m", "3m 05s", "12s"; empty: nobody knows. */
+static void time_text(const json_t *p, char *to, size_t size)
+{
+	json_int_t s = number(p, "seconds_left");
+
+	if (json_object_get(p, "seconds_left") == NULL)
+		(void)snprintf(to, size, "time left unknown");
+	else if (s >= 3600)
+		(void)snprintf(to, size, "%lldh %lldm left", (long long)s / 3600, (long long)s / 60 % 60);
+	else if (s >= 60)
+		(void)snprintf(to, size, "%lldm %02llds left", (long long)s / 60, (long long)s % 60);
+	else
+		(void)snprintf(to, size, "%llds left", (long long)s);
+}
+
+/* Below a member that is not there yet: how far it is. */
+static void print_progress(const json_t *members, const json_t *m)
+{
+	const json_t *seen = seen_by_master(members, text(m, "name"));
+	const json_t *copy = json_object_get(json_object_get(m, "status"), "copy"), *lag = json_object_get(seen, "catching_up");
+	char total[24], rate[24], left[48];
+
+	if (copy == NULL)
+		copy = json_object_get(seen, "copy");
+	if (copy != NULL) {
+		size_text(number(copy, "total"), total, sizeof(total));
+		size_text(number(copy, "rate"), rate, sizeof(rate));
+		time_text(copy, left, sizeof(left));
+		(void)printf("%19scopy, %.10s: %lld%% of %s, %s/s, %s\n", "", text(copy, "state"), (long long)number(copy, "percent"), total,
+		             rate, left);
+	} else if (lag != NULL) {
+		time_text(lag, left, sizeof(left));
+		(void)printf("%19scatches up: %lld%% of %lld entries, %lld/s, %s\n", "", (long long)number(lag, "percent"),
+		             (long long)number(lag, "total"), (long long)number(lag, "rate"), left);
+	}
+}
+
 static void print_server(const json_t *s)
 {
 	json_t *members = json_object_get(s, "members"), *m;
@@ -143,6 +204,7 @@ static void print_server(const json_t *s)
 		             " %.21s\n",
 		             text(s, "name"), number(s, "epoch"), text(m, "name"), text(m, "role"),
 		             state_text(m), lag, number(own, "applied"), number(own, "mailboxes"), text(m, "imap"));
+		print_progress(members, m);
 	}
 }
 

@@ -70,10 +70,14 @@ class Server(Murder):
         member.values["sync_peers"] = member.values["sync_peers"].replace(f"{to.name}=127.0.0.1:{port}",
                                                                           f"{to.name}=127.0.0.1:{relay.port}")
 
-    def dump(self, member):
-        r = subprocess.run([ROOST, "dump", "-C", member.config], capture_output=True, text=True, timeout=120)
-        assert r.returncode == 0, r.stderr
+    def roost(self, verb, *args, member=None):
+        """Run a verb with MEMBER's (default: the first's) configuration; what it prints."""
+        r = subprocess.run([ROOST, verb, *args, "-C", (member or self.first).config], capture_output=True, text=True, timeout=120)
+        assert r.returncode == 0, r.stdout + r.stderr
         return r.stdout
+
+    def dump(self, member):
+        return self.roost("dump", member=member)
 
     def dumps_equal(self, *members, timeout=60):
         """All MEMBERS (default: all that run) come to the same LSN with the same content."""
@@ -83,8 +87,7 @@ class Server(Murder):
         wait_for(lambda: len({self.dump(m) for m in members}) == 1, "the dumps are equal", 20)
 
     def verify(self, member):
-        r = subprocess.run([ROOST, "verify", "-C", member.config], capture_output=True, text=True, timeout=120)
-        assert r.returncode == 0, r.stdout + r.stderr
+        self.roost("verify", member=member)
 
     def stop(self):
         others = [self.front]

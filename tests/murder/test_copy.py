@@ -74,6 +74,10 @@ def test_a_copy_that_is_broken_off_goes_on(what):
         for i in range(3):
             wait_for(lambda: s.status(two).get("copy", {}).get("percent", 0) > rng.randrange(25 * i + 5, 25 * i + 25), "it goes on", 30)
             assert "driver.copy.taken" not in two.text()
+            if i == 0:
+                out = s.roost("status")
+                assert re.search(r"\n +copy, taking: \d+% of 2\d\.\dM, \d+\.\d./s, .* left|unknown", out), out
+                assert max(map(len, out.splitlines())) <= 100, out
             if what == "connection":
                 relay.cut()
             else:
@@ -182,5 +186,4 @@ def test_what_comes_damaged_is_noticed():
         s.dumps_equal()
         two.stop()
         s.verify(two)
-        two.start()
         relay.close()

@@ -65,6 +65,8 @@ static const struct verb {
 	{ "dump", NULL, NULL, verb_dump, "-C FILE", "print a member's logical content" },
 	{ "verify", NULL, NULL, verb_verify, "-C FILE [--rate OCTETS]", "check every checksum and invariant of a member" },
 	{ "salvage", NULL, NULL, verb_salvage, "list|show|apply|discard|take ... -C FILE", "what a member had and the master has not" },
+	{ "backup", NULL, NULL, verb_backup, "DIR -C FILE | --verify DIR", "copy a running member, or what is new in it, to DIR" },
+	{ "restore", NULL, NULL, verb_restore, "--from DIR [--lsn N] -C FILE", "make an empty member as such a copy has it" },
 	{ "rebuild", NULL, NULL, verb_rebuild, "-C FILE", "make a member's index anew from its journal" },
 };
 

@@ -72,23 +72,37 @@ bool store_wants_checkpoint(const struct store *s, uint64_t bytes)
 	       s->since_checkpoint + (s->journal.flushed_bytes - s->flushed_before) > bytes;
 }
 
-/* The newest reign up to the snapshot, in memory of the job's own. */
-static bool take_reign(struct checkpoint_job *job)
+/* The newest reign up to the snapshot, in memory of its own. */
+static bool take_reign(struct kv_txn *t, struct checkpoint_head *h, char **texts_r)
 {
 	struct store_reign r;
-	enum kv_result result = index_reign(job->t, &r);
+	enum kv_result result = index_reign(t, &r);
 
 	if (result != KV_OK)
 		return result == KV_NOT_FOUND;
-	job->texts = must_alloc(r.master.n + r.in_sync.n + 1);
+	*texts_r = must_alloc(r.master.n + r.in_sync.n + 1);
 	if (r.master.n > 0)
-		memcpy(job->texts, r.master.p, r.master.n);
+		memcpy(*texts_r, r.master.p, r.master.n);
 	if (r.in_sync.n > 0)
-		memcpy(job->texts + r.master.n, r.in_sync.p, r.in_sync.n);
-	r.in_sync.p = (const uint8_t *)job->texts + r.master.n;
-	r.master.p = (const uint8_t *)job->texts;
-	job->head.reign = r;
-	job->head.has_reign = true;
+		memcpy(*texts_r + r.master.n, r.in_sync.p, r.in_sync.n);
+	r.in_sync.p = (const uint8_t *)*texts_r + r.master.n;
+	r.master.p = (const uint8_t *)*texts_r;
+	h->reign = r;
+	h->has_reign = true;
+	return true;
+}
+
+bool store_checkpoint_head(struct store *s, struct kv_txn *t, struct checkpoint_head *h_r, char **texts_r)
+{
+	const struct journal *j = &s->journal;
+
+	*h_r = (struct checkpoint_head){ .format = INDEX_FORMAT };
+	*texts_r = NULL;
+	if (index_meta(t, "applied", &h_r->lsn) != KV_OK || !take_reign(t, h_r, texts_r))
+		return false;
+	h_r->epochs = must_calloc(j->epoch_count + 1, sizeof(*h_r->epochs));
+	for (size_t i = 0; i < j->epoch_count && j->epochs[i].first <= h_r->lsn; i++)
+		h_r->epochs[h_r->epoch_count++] = j->epochs[i];
 	return true;
 }
 
@@ -105,14 +119,10 @@ bool store_checkpoint_begin(struct store *s, struct fault *why)
 	job = must_calloc(1, sizeof(*job));
 	job->t = t;
 	job->flushed = s->journal.flushed_bytes;
-	job->head.format = INDEX_FORMAT;
-	if (index_meta(t, "applied", &job->head.lsn) != KV_OK || !take_reign(job)) {
+	if (!store_checkpoint_head(s, t, &job->head, &job->texts)) {
 		free_job(job);
 		return fault_set(why, FAULT_OPERATOR, "%s/index: damaged; \"roost rebuild\" makes it anew", s->dir);
 	}
-	job->head.epochs = must_calloc(s->journal.epoch_count + 1, sizeof(*job->head.epochs));
-	for (size_t i = 0; i < s->journal.epoch_count && s->journal.epochs[i].first <= job->head.lsn; i++)
-		job->head.epochs[job->head.epoch_count++] = s->journal.epochs[i];
 	s->checkpoint = job;
 	return true;
 }

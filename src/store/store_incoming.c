@@ -32,8 +32,7 @@ struct store_incoming {
 	lsn_t next; /* after the newest entry of all, or of the last finished segment */
 };
 
-/* Remove DIR with what is in it, to the depth that a partition has. */
-static bool remove_tree(const char *dir, int depth, struct fault *why)
+bool store_remove_tree(const char *dir, int depth, struct fault *why)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;
@@ -49,7 +48,7 @@ static bool remove_tree(const char *dir, int depth, struct fault *why)
 		path = must_printf("%s/%s", dir, e->d_name);
 		if (unlink(path) != 0 && errno != ENOENT)
 			ok = (errno == EISDIR || errno == EPERM) && depth > 0 ?
-			             remove_tree(path, depth - 1, why) :
+			             store_remove_tree(path, depth - 1, why) :
 			             fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot be removed", path);
 		free(path);
 	}
@@ -81,7 +80,7 @@ static bool swap(const char *dir, const char *incoming, struct fault *why)
 			ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot be removed", boot);
 		ok = ok && file_sync_dir(dir, why);
 		if (ok && exists(journal))
-			ok = remove_tree(old, 1, why) && move(journal, old, dir, why);
+			ok = store_remove_tree(old, 1, why) && move(journal, old, dir, why);
 		ok = ok && move(fresh, journal, dir, why);
 	}
 	free(boot);
@@ -131,9 +130,9 @@ bool store_take_incoming(const char *dir, struct fault *why)
 	if (exists(complete)) {
 		log_event(LOG_INFO, "store.copy.taken", LOG_STR("dir", dir));
 		ok = read_lsn(complete, &lsn, why) && swap(dir, incoming, why) && write_lsn(floor, lsn, why) &&
-		     remove_tree(incoming, 2, why);
+		     store_remove_tree(incoming, 2, why);
 	}
-	ok = ok && remove_tree(old, 1, why);
+	ok = ok && store_remove_tree(old, 1, why);
 	free(incoming);
 	free(complete);
 	free(old);
@@ -243,7 +242,7 @@ static bool is_for(const struct store_incoming *in)
 static bool begin(struct store_incoming *in, struct fault *why)
 {
 	char *path = must_printf("%s/lsn", in->dir);
-	bool ok = remove_tree(in->dir, 2, why) && file_make_dirs(in->journal, 0700, why) && write_lsn(path, in->lsn, why);
+	bool ok = store_remove_tree(in->dir, 2, why) && file_make_dirs(in->journal, 0700, why) && write_lsn(path, in->lsn, why);
 
 	free(path);
 	return ok;

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "cursor.h"
+#include "checkpoint.h"
 #include "journal.h"
 #include "kv.h"
 #include "store.h"
@@ -167,6 +168,14 @@ bool store_open_kv(struct store *s, const struct store_options *o, bool is_reade
 bool store_recover_index(struct store *s, const struct store_options *o, struct fault *why);
 /* "index.boot": the index is in use, or IS_CLEAN: synced. */
 bool store_mark_index(const char *dir, bool is_clean, struct fault *why);
+/* store_tool.c: the partition for reading only, beside whoever has it open. *t_r (NULL allowed) is a snapshot of the index, older
+ * than the journal's view; applied is its LSN. */
+struct store *store_open_reader(const struct store_options *o, struct kv_txn **t_r, struct fault *why);
+void store_close_reader(struct store *s);
+/* store_incoming.c: remove DIR with what is in it, to DEPTH below; nothing is there: true. */
+bool store_remove_tree(const char *dir, int depth, struct fault *why);
+/* store_checkpoint.c: what a checkpoint of snapshot T says first. The caller frees h_r->epochs and *texts_r. false: damaged. */
+bool store_checkpoint_head(struct store *s, struct kv_txn *t, struct checkpoint_head *h_r, char **texts_r);
 /* store_checkpoint.c: what is there already, at the store's opening. */
 void store_note_checkpoints(struct store *s);
 void store_checkpoint_drop(struct store *s);

@@ -115,9 +115,7 @@ static bool read_meta(struct store *s, struct kv_txn *t, struct fault *why)
 	                 s->dir);
 }
 
-/* The partition for reading only, beside whoever has it open. *t_r (NULL allowed) is a snapshot of the index, older than the
- * journal's view. */
-static struct store *open_reader(const struct store_options *o, struct kv_txn **t_r, struct fault *why)
+struct store *store_open_reader(const struct store_options *o, struct kv_txn **t_r, struct fault *why)
 {
 	struct store *s = must_calloc(1, sizeof(*s));
 	char *journal = must_printf("%s/journal", o->dir);
@@ -144,7 +142,7 @@ static struct store *open_reader(const struct store_options *o, struct kv_txn **
 	return NULL;
 }
 
-static void close_reader(struct store *s)
+void store_close_reader(struct store *s)
 {
 	kv_close(&s->kv);
 	journal_close(&s->journal);
@@ -154,17 +152,17 @@ static void close_reader(struct store *s)
 
 bool store_dump(const struct store_options *options, FILE *out, struct fault *why)
 {
-	struct store *s = open_reader(options, NULL, why);
+	struct store *s = store_open_reader(options, NULL, why);
 	bool ok = s != NULL && dump_view(s, out, why);
 
 	if (s != NULL)
-		close_reader(s);
+		store_close_reader(s);
 	return ok;
 }
 
 bool store_each_mailbox(const struct store_options *options, store_mailbox_fn *fn, void *arg, struct fault *why)
 {
-	struct store *s = open_reader(options, NULL, why);
+	struct store *s = store_open_reader(options, NULL, why);
 	struct store_view *v = s == NULL ? NULL : store_view_open(s, why);
 	struct view_names it;
 	struct bytes name;
@@ -184,7 +182,7 @@ bool store_each_mailbox(const struct store_options *options, store_mailbox_fn *f
 	}
 	store_view_close(&v);
 	if (s != NULL)
-		close_reader(s);
+		store_close_reader(s);
 	return ok;
 }
 
@@ -331,7 +329,7 @@ static void verify_digest(struct verify *v)
 bool store_verify(const struct store_options *options, FILE *out, uint64_t *problems_r, struct fault *why)
 {
 	struct kv_txn *t = NULL;
-	struct store *s = open_reader(options, &t, why);
+	struct store *s = store_open_reader(options, &t, why);
 	struct verify v = { .s = s, .t = t, .out = out };
 	struct pace pace;
 	struct bytes key, value;
@@ -371,7 +369,7 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 		              (unsigned long long)s->journal.last, (unsigned long long)store_applied_lsn(s),
 		              (unsigned long long)v.mailboxes, (unsigned long long)v.messages, (unsigned long long)v.bodies);
 	*problems_r = v.problems;
-	close_reader(s);
+	store_close_reader(s);
 	return true;
 }
 

@@ -70,6 +70,15 @@ static bool take(struct verb_args *a, int argc, char **argv, unsigned takes, siz
 			if (++i == argc || !read_rate(argv[i], &a->rate))
 				return false;
 			a->has_rate = true;
+		} else if ((takes & VERB_VERIFY) != 0 && strcmp(argv[i], "--verify") == 0) {
+			a->is_verify = true;
+		} else if ((takes & VERB_FROM) != 0 && strcmp(argv[i], "--from") == 0) {
+			if (++i == argc)
+				return false;
+			a->from = argv[i];
+		} else if ((takes & VERB_FROM) != 0 && strcmp(argv[i], "--lsn") == 0) {
+			if (++i == argc || !bytes_to_u64(bytes_of(argv[i]), UINT64_MAX, &a->lsn) || a->lsn == 0)
+				return false;
 		} else if (argv[i][0] == '-' || a->count == most) {
 			return false;
 		} else {
@@ -90,6 +99,10 @@ int verb_args_read(struct verb_args *a, int argc, char **argv, unsigned takes, s
 	if (!take(a, argc, argv, takes, most, &path) || a->count < least) {
 		free(path);
 		return usage_error(argv[0], usage);
+	}
+	if (a->is_verify) {
+		free(path);
+		return 0;
 	}
 	if (path == NULL)
 		path = default_path();

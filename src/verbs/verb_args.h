@@ -13,6 +13,9 @@ struct verb_args {
 	bool is_json;
 	bool has_rate;
 	uint64_t rate; /* octets a second */
+	bool is_verify;
+	const char *from; /* NULL: not given */
+	uint64_t lsn;     /* 0: not given */
 	struct config *config; /* owned */
 };
 
@@ -22,6 +25,8 @@ enum verb_takes {
 	VERB_MURDER = 2, /* --murder DIR: DIR/cli.conf; the default where neither is given is ~/roost-murder, else /etc/roost.conf */
 	VERB_JSON = 4,
 	VERB_RATE = 8, /* --rate OCTETS, with an optional K, M or G */
+	VERB_VERIFY = 16, /* --verify: no configuration is read then */
+	VERB_FROM = 32, /* --from DIR, --lsn N */
 };
 
 /* Read ARGV and the configuration it leads to. LEAST..MOST: how many words. Returns 0, or the exit status after printing

@@ -22,6 +22,9 @@ int verb_user(int argc, char **argv);
 int verb_dump(int argc, char **argv);
 int verb_verify(int argc, char **argv);
 int verb_rebuild(int argc, char **argv);
+/* `roost backup DIR`, `roost restore --from DIR`: copies of a member's partition. */
+int verb_backup(int argc, char **argv);
+int verb_restore(int argc, char **argv);
 /* `roost salvage list|show|apply|discard|take`: what a member acknowledged alone and the master could not take. */
 int verb_salvage(int argc, char **argv);
 

@@ -164,3 +164,74 @@ def test_full_disk_has_room_for_compaction(small_disk):
     finally:
         if m:
             end(m)
+
+
+def refused(*args):
+    r = subprocess.run([ROOST, *args], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 1, f"roost {args}: {r.returncode} {r.stdout}{r.stderr}"
+    return r.stderr
+
+
+def restored(m, name, backup, lsn=None):
+    """The dump of a partition made from BACKUP as of LSN."""
+    values = dict(m.first.values, **{"partition-default": f"{m.dir}/{name}"})
+    config = f"{m.dir}/{name}.conf"
+    with open(config, "w") as f:
+        f.writelines(f"{k}: {v}\n" for k, v in values.items())
+    roost("restore", "--from", backup, *(["--lsn", str(lsn)] if lsn else []), "-C", config)
+    assert "already" in refused("restore", "--from", backup, "-C", config)
+    roost("verify", "-C", config)
+    return roost("dump", "-C", config)
+
+
+def dump_at(member):
+    text = roost("dump", "-C", member.config)
+    return int(text.split("\n")[1].split()[1]), text
+
+
+def test_backup_of_a_running_member_is_restored_to_any_lsn():
+    m, one, two = pair(CHURN | {"journal_keep": "256K"})
+    backup = f"{m.dir}/backup"
+    try:
+        seen = []
+        churn(m, one, 2)
+        assert roost("backup", backup, "-C", one.config).startswith("base ")
+        seen.append(dump_at(one))
+        assert "nothing to add" in roost("backup", backup, "-C", one.config)
+        for _ in range(2):
+            deliver(one, 7)
+            c = m.imap("fred", mailbox="INBOX")
+            expunge_all_but(c, 15)
+            c.logout()
+            seen.append(dump_at(one))
+            deliver(one, 1)
+            # The replica's entries are the same.
+            wait_for(lambda: dump_at(two) == dump_at(one), "the replica has applied the same")
+            assert "added" in roost("backup", backup, "-C", two.config)
+        seen.append(dump_at(one))
+        for i, (lsn, text) in enumerate(seen):
+            assert restored(m, f"r{i}", backup, lsn) == text
+        assert restored(m, "newest", backup) == seen[-1][1]
+        # So much that the journal does not reach back: a new base, and the old one stays.
+        churn(m, one, 7)
+        first = int(status(one)["journal_first"])
+        assert first > seen[-1][0]
+        text = roost("backup", backup, "-C", one.config)
+        assert "whole only from entry" in text and "\nbase " in text, text
+        seen.append(dump_at(one))
+        assert restored(m, "old", backup, seen[1][0]) == seen[1][1]
+        assert restored(m, "new", backup) == seen[-1][1]
+        assert roost("backup", "--verify", backup).count("whole") == 2
+        base = sorted(n for n in os.listdir(backup) if len(n) == 16)[0]
+        name = sorted(n for n in os.listdir(f"{backup}/{base}") if n.endswith(".seg"))[0]
+        with open(f"{backup}/{base}/{name}", "r+b") as f:
+            f.seek(30000)
+            octet = f.read(1)
+            f.seek(30000)
+            f.write(bytes([octet[0] ^ 1]))
+        assert "problems" in refused("backup", "--verify", backup)
+        m.stop()
+        m = None
+    finally:
+        if m:
+            end(m)

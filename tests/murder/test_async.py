@@ -10,7 +10,7 @@ import threading
 
 from local import Lmtp
 from relay import Relay
-from roost import ROOST, Murder, http, wait_for
+from roost import PASSWORD, ROOST, Daemon, Murder, free_port, http, wait_for
 
 LEASE_MS = 4000
 SEED = int(os.environ.get("ROOST_SEED", random.SystemRandom().randrange(1 << 30)))
@@ -282,6 +282,53 @@ def test_salvage_goes_on_after_kills_of_both():
             missing = [a for a in acked if a not in found]
             assert not twice and not missing, (box, twice, missing[:5], SEED)
         p.settle()
+
+
+def test_deliveries_through_a_frontend_are_there_once():
+    """The frontend sends again, to the new master, what the old one had not answered; the old one may have it on its disk."""
+    with Pair() as p:
+        p.m.create_user("fred")
+        front = Daemon(p.m.dir, "frontend", "front", {
+            "member": "front", "configdirectory": p.m.dir + "/front", "users_file": p.m.users, "admins": "admin",
+            "proxyservers": "frontend", "proxy_authname": "frontend", "proxy_password": PASSWORD, "mupdate_server": "127.0.0.1",
+            "mupdate_port": p.m.mupdate_port, "mupdate_authname": "frontend", "mupdate_password": PASSWORD,
+            "imap_listen": f"127.0.0.1:{free_port()}", "lmtp_listen": f"127.0.0.1:{free_port()}",
+            "admin_listen": f"127.0.0.1:{free_port()}"})
+        front.start()
+        try:
+            wait_for(lambda: Lmtp(front.values["lmtp_listen"]), "the frontend serves").close()
+            p.wait_in_sync(p.one, p.two)
+            answers, ended = {}, threading.Event()
+
+            def send(n):
+                c, i = Lmtp(front.values["lmtp_listen"]), 0
+                while not ended.is_set():
+                    i += 1
+                    answers[f"{n}-{i}"] = c.deliver("s@example.org", ["fred"], message(f"{n}-{i}", 3000))[0][0]
+                c.close()
+            threads = [threading.Thread(target=send, args=(n,)) for n in range(6)]
+            for t in threads:
+                t.start()
+            wait_for(lambda: len(answers) > 50, "deliveries")
+            p.cut()
+            before = len(answers)
+            wait_for(lambda: len(answers) > before + 200, "deliveries that the master has alone")
+            p.take_over(p.two, p.one)
+            before = len(answers)
+            wait_for(lambda: len(answers) > before + 50, "deliveries to the new one", 30)
+            p.one.start()
+            p.wait_salvaged(p.one, 0)
+            ended.set()
+            for t in threads:
+                t.join(60)
+                assert not t.is_alive()
+            wait_for(lambda: held_files(p.one) == [], "the files are gone")
+            found = marks(p.imap(p.two, "fred"))
+            wrong = {k: (a, len(found.get(k, []))) for k, a in answers.items() if len(found.get(k, [])) != 1}
+            assert not wrong and set(answers.values()) == {250} and set(found) == set(answers), wrong
+            p.settle()
+        finally:
+            front.stop()
 
 
 def test_a_master_that_was_only_stopped_salvages_while_it_runs():

@@ -164,6 +164,20 @@ bool file_read_all(const char *path, size_t limit, struct buffer *b, int *errno_
 	return ok;
 }
 
+/* The name of DIR, in its parent, is durable. Who may not read the parent cannot sync it, nor has made it. */
+static bool sync_name(const char *dir, struct fault *why)
+{
+	char *parent = dir_of(dir);
+	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 ? fsync(fd) == 0 : errno == EACCES;
+
+	if (!ok)
+		(void)fault_errno(why, FAULT_OPERATOR, errno, "%s: sync", parent);
+	file_close(&fd);
+	free(parent);
+	return ok;
+}
+
 bool file_make_dirs(const char *dir, mode_t mode, struct fault *why)
 {
 	char *path = must_strdup(dir);
@@ -171,12 +185,17 @@ bool file_make_dirs(const char *dir, mode_t mode, struct fault *why)
 
 	for (char *p = path + 1; ok; p++) {
 		char c = *p;
+		bool is_new;
 
 		if (c != '/' && c != '\0')
 			continue;
 		*p = '\0';
-		if (mkdir(path, mode) != 0 && errno != EEXIST)
+		is_new = mkdir(path, mode) == 0;
+		if (!is_new && errno != EEXIST)
 			ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot create", path);
+		/* The last also where it is there: who made it may have died before its sync. Those above it are durable then. */
+		if (ok && (is_new || c == '\0'))
+			ok = sync_name(path, why);
 		*p = c;
 		if (c == '\0')
 			break;

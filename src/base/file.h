@@ -25,7 +25,7 @@ bool file_sync_dir(const char *dir, struct fault *why);
 bool file_replace(const char *path, struct bytes content, mode_t mode, struct fault *why);
 /* Append the whole file to B; over LIMIT octets is a fault. *errno_r (NULL allowed) tells ENOENT apart; 0 if other. */
 bool file_read_all(const char *path, size_t limit, struct buffer *b, int *errno_r, struct fault *why);
-/* Create DIR (and its parents) with MODE where missing. */
+/* Create DIR (and its parents) with MODE where missing; their names are durable then. */
 bool file_make_dirs(const char *dir, mode_t mode, struct fault *why);
 
 #endif

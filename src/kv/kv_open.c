@@ -219,7 +219,7 @@ struct kv *kv_open(const char *dir, size_t map_size, const char *const *tables, 
 	kv->fd = -1;
 	if (!is_reader)
 		ok = file_make_dirs(dir, 0700, why) && take_lock_room(dir, why) && take_file(kv, why);
-	ok = ok && open_env(kv, map_size, tables, is_reader, why);
+	ok = ok && open_env(kv, map_size, tables, is_reader, why) && (!is_durable || is_reader || file_sync_dir(dir, why));
 	if (ok && is_durable)
 		kv_take_reserve(kv);
 	if (!ok && !is_reader)

@@ -172,8 +172,11 @@ void store_close(struct store **sp)
 	if (s == NULL)
 		return;
 	*sp = NULL;
+	/* A later sync would say nothing of what this one did not write: the index is made anew. */
 	if (s->kv != NULL && kv_sync(s->kv, &why))
 		(void)store_mark_index(s->dir, true, &why);
+	else if (s->kv != NULL)
+		(void)store_distrust_index(s->dir, &why);
 	free_store(s);
 }
 

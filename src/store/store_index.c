@@ -49,6 +49,19 @@ bool store_mark_index(const char *dir, bool is_clean, struct fault *why)
 	return ok;
 }
 
+bool store_distrust_index(const char *dir, struct fault *why)
+{
+	char *path = must_printf("%s/index.boot", dir);
+	bool ok = unlink(path) == 0 || errno == ENOENT;
+
+	if (!ok)
+		(void)fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot be removed", path);
+	/* A mark "clean" that came back with the power would be believed. */
+	ok = ok && file_sync_dir(dir, why);
+	free(path);
+	return ok;
+}
+
 static void remove_index(const char *dir)
 {
 	static const char *const files[] = { "data.mdb", "lock.mdb" };
@@ -93,11 +106,9 @@ static bool write_format(struct store *s, struct fault *why)
 /* An index with nothing in it. Until it is marked again whoever opens it throws it away. */
 static bool begin_anew(struct store *s, const struct store_options *o, struct fault *why)
 {
-	char *boot = must_printf("%s/index.boot", o->dir);
-
 	kv_close(&s->kv);
-	(void)unlink(boot);
-	free(boot);
+	if (!store_distrust_index(o->dir, why))
+		return false;
 	remove_index(o->dir);
 	atomic_store(&s->applied, 0);
 	return store_open_kv(s, o, false, why) && write_format(s, why);

@@ -168,6 +168,8 @@ bool store_open_kv(struct store *s, const struct store_options *o, bool is_reade
 bool store_recover_index(struct store *s, const struct store_options *o, struct fault *why);
 /* "index.boot": the index is in use, or IS_CLEAN: synced. */
 bool store_mark_index(const char *dir, bool is_clean, struct fault *why);
+/* Take the mark away for good: whoever opens the index next makes it anew. */
+bool store_distrust_index(const char *dir, struct fault *why);
 /* store_tool.c: the partition for reading only, beside whoever has it open. *t_r (NULL allowed) is a snapshot of the index, older
  * than the journal's view; applied is its LSN. */
 struct store *store_open_reader(const struct store_options *o, struct kv_txn **t_r, struct fault *why);

@@ -375,14 +375,11 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 
 bool store_rebuild(const struct store_options *options, FILE *out, struct fault *why)
 {
-	char *boot = must_printf("%s/index.boot", options->dir);
 	uint64_t problems;
 	struct store *s;
 
 	/* Without its mark the index is of another boot: store_open() makes it anew. */
-	(void)unlink(boot);
-	free(boot);
-	s = store_open(options, why);
+	s = store_distrust_index(options->dir, why) ? store_open(options, why) : NULL;
 	if (s == NULL)
 		return false;
 	(void)fprintf(out, "rebuilt: %llu entries in the journal, applied up to %llu\n", (unsigned long long)store_last_lsn(s),

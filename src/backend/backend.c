@@ -279,9 +279,11 @@ static bool open_all(struct backend *b, const char *dir, struct fault *why)
 }
 
 /* Everything but the home loop, which has ended. */
-static void close_all(struct backend *b)
+/* False with WHY: the store has failed. */
+static bool close_all(struct backend *b, struct fault *why)
 {
 	struct driver *driver = atomic_load(&b->driver);
+	bool is_well;
 
 	admin_stop(&b->admin);
 	(void)pthread_rwlock_wrlock(&b->driver_lock);
@@ -293,12 +295,16 @@ static void close_all(struct backend *b)
 	for (size_t i = 0; b->shards != NULL && i < b->shard_count; i++)
 		shard_fini(&b->shards[i]);
 	free(b->shards);
+	is_well = b->store == NULL || !store_is_failed(b->store);
+	if (!is_well && why != NULL)
+		store_failure(b->store, why);
 	store_close(&b->store);
 	tls_free(&b->tls);
 	tls_free(&b->tls_client);
 	users_close(&b->users);
 	recent_fini(&b->recent);
 	(void)pthread_rwlock_destroy(&b->driver_lock);
+	return is_well;
 }
 
 bool backend_run(const struct config *config, struct fault *why)
@@ -326,7 +332,7 @@ bool backend_run(const struct config *config, struct fault *why)
 		loop_stop(b->home);
 	}
 	loop_run(b->home);
-	close_all(b);
+	ok = close_all(b, ok ? why : NULL) && ok;
 	loop_join(&b->home);
 	free(b);
 	return ok;

@@ -7,7 +7,7 @@
 #include "fault.h"
 
 /* Run the role on this thread until SIGTERM or SIGINT; SIGHUP re-reads certificates. CONFIG lives until this returns. False
- * with WHY where it could not start (nothing is left open); true after an orderly end. */
+ * with WHY where it could not start (nothing is left open), or its disk failed and it ended in order; true after any other end. */
 bool backend_run(const struct config *config, struct fault *why);
 
 #endif

@@ -54,7 +54,7 @@ struct driver_request {
 	struct arena *arena;   /* for the answer's lists */
 	struct intent_answer answer;
 	bool had_no_effect;    /* answer.result is STORE_NOT_MASTER: certainly nothing was done, it may be sent again
-	                          elsewhere. False with STORE_NOT_MASTER or STORE_FAILED: the outcome is unknown */
+	                          elsewhere; STORE_FAILED: nothing was done. False with either: the outcome is unknown */
 	loop_fn *done;         /* DONE(ARG) is posted to the loop that submitted, exactly once, never from within */
 	void *arg;
 

@@ -142,6 +142,7 @@ struct driver {
 	uint64_t paced_until_ms; /* copy_rate is used up until then */
 
 	bool is_stopping, is_closed;
+	bool has_given_up; /* the disk failed, the process was told to end */
 	uint64_t stop_ms;
 
 	/* For other threads. */
@@ -167,6 +168,9 @@ void driver_words(const struct driver *d, member_set_t set, char *to, size_t siz
 
 /* driver_turn.c */
 void driver_turn(struct driver *d);
+/* End the process in order: nothing can be assumed of what is on the disk, and whoever starts us anew recovers from what is there.
+ * Once: a second signal would end it before it has closed. */
+void driver_give_up(struct driver *d);
 void driver_turn_commit(struct driver *d, lsn_t lsn);
 void driver_turn_abort(struct driver *d);
 void driver_fail_waiting(struct driver *d);

@@ -12,7 +12,6 @@
  *
  * What cannot be stored (damaged on the way, or no room) is logged, and tried again when there is room. If the partition cannot
  * be opened with the copy in place the process ends, as it would end at its start. */
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -283,7 +282,7 @@ static void placed(void *arg)
 	}
 	if (t->is_ok && !t->is_placed) {
 		log_event(LOG_ERROR, "driver.copy.unusable", LOG_FAULT(&t->why));
-		(void)kill(getpid(), SIGTERM);
+		driver_give_up(d);
 		return;
 	}
 	store_reopen_done(d->o.store);

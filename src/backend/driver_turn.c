@@ -81,6 +81,13 @@ static void start_flush(struct driver *d)
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
+void driver_give_up(struct driver *d)
+{
+	if (!d->has_given_up && !d->is_stopping)
+		(void)kill(getpid(), SIGTERM);
+	d->has_given_up = true;
+}
+
 /* The flush has been run: tell the store, then the core. */
 static void finish_flush(struct driver *d)
 {
@@ -90,8 +97,7 @@ static void finish_flush(struct driver *d)
 	if (!store_flush_done(d->o.store, &why)) {
 		log_event(LOG_ERROR, "driver.journal.failed", LOG_FAULT(&why));
 		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
-		/* Nothing can be assumed of what is on the disk: whoever starts us anew recovers from what is there. */
-		(void)kill(getpid(), SIGTERM);
+		driver_give_up(d);
 		return;
 	}
 	driver_tell(d, EVENT_LOCAL_DURABLE, store_durable_lsn(d->o.store), 0);
@@ -217,7 +223,7 @@ static enum store_result add_digest(struct driver *d)
 static void turn_failed(struct driver *d)
 {
 	store_turn_abort(d->o.store);
-	refuse_turn(d, STORE_FAILED, false);
+	refuse_turn(d, STORE_FAILED, true);
 	turn_over(d);
 }
 
@@ -255,11 +261,11 @@ void driver_turn(struct driver *d)
 	if (result != STORE_OK) {
 		put_off_digest(d);
 		log_event(LOG_ERROR, "driver.turn.refused", LOG_FAULT(&why));
-		refuse_turn(d, result, result == STORE_NO_SPACE);
+		refuse_turn(d, result, true);
 		/* A store that has failed stays so: whoever starts us anew recovers, and an in-sync member takes over meanwhile. */
 		if (result == STORE_FAILED) {
 			driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
-			(void)kill(getpid(), SIGTERM);
+			driver_give_up(d);
 		}
 		return;
 	}
@@ -311,7 +317,7 @@ void driver_turn_commit(struct driver *d, lsn_t lsn)
 		refuse_turn(d, STORE_FAILED, false);
 		turn_over(d);
 		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
-		(void)kill(getpid(), SIGTERM);
+		driver_give_up(d);
 		return;
 	}
 	/* Watchers hear before the answers leave: who was told OK finds others told, too. */
@@ -425,7 +431,7 @@ void driver_apply(struct driver *d, lsn_t lsn)
 		if (result == STORE_BAD && replica_master(d->core) >= 0)
 			driver_sync_disconnect(d, (size_t)replica_master(d->core));
 		if (result != STORE_BAD)
-			(void)kill(getpid(), SIGTERM);
+			driver_give_up(d);
 		return;
 	}
 	driver_tell(d, EVENT_APPLIED, store_applied_lsn(d->o.store), 0);
@@ -445,7 +451,7 @@ void driver_truncate(struct driver *d, lsn_t lsn)
 	if (store_truncate_after(d->o.store, lsn, &why) != STORE_OK) {
 		log_event(LOG_ERROR, "driver.truncate.failed", LOG_FAULT(&why));
 		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
-		(void)kill(getpid(), SIGTERM);
+		driver_give_up(d);
 	}
 }
 
@@ -475,5 +481,5 @@ void driver_save(struct driver *d, lsn_t lsn)
 		return;
 	}
 	driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
-	(void)kill(getpid(), SIGTERM);
+	driver_give_up(d);
 }

@@ -86,12 +86,17 @@ enum cmd_step answer_store_result(struct session *s, struct command *cmd, enum s
 	return answer_no(cmd, "SERVERBUG", "the mail store has a problem");
 }
 
+bool answer_is_unknown(enum store_result result, bool had_no_effect)
+{
+	return (result == STORE_NOT_MASTER || result == STORE_FAILED) && !had_no_effect;
+}
+
 enum cmd_step answer_result(struct session *s, struct command *cmd, const struct submission *sub)
 {
 	enum store_result result = sub->request.answer.result;
 
-	/* Deposed in mid-turn: whether it took effect is not known, and no answer may say so. */
-	if (result == STORE_NOT_MASTER && !sub->request.had_no_effect) {
+	/* Deposed, or the disk failed, in mid-turn. */
+	if (answer_is_unknown(result, sub->request.had_no_effect)) {
 		s->is_leaving = true;
 		s->farewell = FAREWELL_NOT_MASTER;
 		cmd->has_answer = false;

@@ -14,6 +14,8 @@ enum cmd_step answer_bad(struct command *cmd, const char *text);
 enum cmd_step answer_fault(struct session *s, struct command *cmd, const struct fault *why);
 /* What came of an intent, unless it is OK. */
 enum cmd_step answer_result(struct session *s, struct command *cmd, const struct submission *sub);
+/* Whether it is not known if it took effect: no answer may say that it did or did not, the session ends without one. */
+bool answer_is_unknown(enum store_result result, bool had_no_effect);
 enum cmd_step answer_store_result(struct session *s, struct command *cmd, enum store_result result, bool had_no_effect);
 /* Put CODE before the text of the answer set; the buffer may be filled further. */
 struct buffer *answer_code(struct command *cmd);

@@ -186,7 +186,7 @@ static void committed(void *arg)
 		op->result = result;
 		op->had_no_effect = op->request.had_no_effect;
 		/* Where the outcome is not known the directory is left to the next master's comparison. */
-		op->phase = result == STORE_NOT_MASTER && !op->had_no_effect ? OP_END : OP_UNDO;
+		op->phase = answer_is_unknown(result, op->had_no_effect) ? OP_END : OP_UNDO;
 		op->at = 0;
 	}
 	step(op);
@@ -273,7 +273,7 @@ enum cmd_step mailbox_op_answer(struct session *s, struct command *cmd, const st
 		return answer_no(cmd, "ALREADYEXISTS", "the directory has a mailbox of that name");
 	if (op->is_unreachable)
 		return answer_no(cmd, "UNAVAILABLE", "the directory cannot be reached, try again later");
-	if (op->result == STORE_NOT_MASTER && !op->had_no_effect) {
+	if (answer_is_unknown(op->result, op->had_no_effect)) {
 		s->is_leaving = true;
 		s->farewell = FAREWELL_NOT_MASTER;
 		return CMD_DONE;

@@ -16,7 +16,7 @@ struct mailbox_op {
 	/* What came of it: */
 	enum store_result result; /* STORE_CONFLICT with is_refused: the directory said NO; with is_unreachable: it is not there */
 	bool is_refused, is_unreachable;
-	bool had_no_effect;       /* with STORE_NOT_MASTER */
+	bool had_no_effect;       /* with STORE_NOT_MASTER and STORE_FAILED */
 
 	/* inside: */
 	struct arena arena;

@@ -76,7 +76,11 @@ class Relay:
                 to.sendall(data)
         except OSError:
             pass
-        for s in (source, to):
+        self.shut(source, to)
+
+    @staticmethod
+    def shut(*sockets):
+        for s in sockets:
             try:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:

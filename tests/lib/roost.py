@@ -252,9 +252,9 @@ class Murder:
 class Raw:
     """A socket that speaks lines."""
 
-    def __init__(self, port, timeout=20, source=None):
+    def __init__(self, port, timeout=20, source=None, host="127.0.0.1"):
         """From the loopback address SOURCE."""
-        self.s = socket.create_connection(("127.0.0.1", port), timeout, (source, 0) if source else None)
+        self.s = socket.create_connection((host, port), timeout, (source, 0) if source else None)
         self.f = self.s.makefile("rb")
         self.tags = 0
 

@@ -246,15 +246,24 @@ void disk_restore(struct whole_member *m)
 
 void disk_init(struct whole_member *m)
 {
+	char *kept;
 	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 
 	m->disk.dir = must_printf("%s/roost-sim-%ld-%s", base, (long)getpid(), node_names[m->self]);
+	kept = must_printf("%s.kept", m->disk.dir);
 	remove_dir(m->disk.dir);
+	remove_dir(kept);
+	(void)mkdir(kept, 0700);
+	free(kept);
 }
 
 void disk_fini(struct whole_member *m)
 {
+	char *kept = must_printf("%s.kept", m->disk.dir);
+
 	remove_dir(m->disk.dir);
+	remove_dir(kept);
+	free(kept);
 	forget_renames(&m->disk, false);
 	free(m->disk.dir);
 	free(m->disk.sectors);
@@ -408,10 +417,10 @@ static bool is_in_journal(const char *path)
 	return strstr(path, "/journal/") != NULL;
 }
 
-/* Another name for what is at PATH; NULL: nothing. */
+/* Another name for what is at PATH, where the member does not see it; NULL: nothing. */
 static char *keep_file(struct wdisk *d, const char *path)
 {
-	char *kept = must_printf("%s.gone%u", path, ++d->groups);
+	char *kept = must_printf("%s.kept/%u", d->dir, ++d->groups);
 
 	if (link(path, kept) == 0)
 		return kept;

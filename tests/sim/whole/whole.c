@@ -127,8 +127,8 @@ static struct config *make_config(const struct whole_member *m)
 	struct config *c;
 
 	buffer_addf(&text, "servername: backenda\nmember: %s\nlease_ms: %d\nsync_listen: x\nmupdate_authname: backenda\n"
-	                   "mupdate_password: x\nmupdate_server: x\njournal_checkpoint: 64K\nsync_mode: %s\nsync_peers:",
-	            node_names[m->self], LEASE_MS, w.is_async ? "async" : "sync");
+	                   "mupdate_password: x\nmupdate_server: x\njournal_checkpoint: 64K\nsync_mode: %s\npartition-default: %s\n"
+	                   "sync_peers:", node_names[m->self], LEASE_MS, w.is_async ? "async" : "sync", m->disk.dir);
 	for (size_t i = 0; i < w.count; i++)
 		buffer_addf(&text, " %s=%s:1", node_names[i], node_names[i]);
 	buffer_addf(&text, "\n");
@@ -310,6 +310,11 @@ static void compare_new(struct whole_member *m)
 	struct buffer raw = { 0 };
 	struct fault why;
 
+	/* What it had was put aside, or a copy took its place. */
+	if (m->checked > store_applied_lsn(m->store))
+		m->checked = store_applied_lsn(m->store);
+	if (m->checked + 1 < store_first_lsn(m->store))
+		m->checked = store_first_lsn(m->store) - 1;
 	while (m->checked < store_applied_lsn(m->store)) {
 		struct bytes rest;
 		uint64_t n;
@@ -816,10 +821,10 @@ static void compare_dumps(void)
 	free(first);
 }
 
-/* Marks operations found in what a file in salvage/ holds. */
-static void look_into_salvage(const struct whole_member *m, bool *is_found)
+/* Marks operations whose messages are in the files of a directory. */
+static void look_into(const struct whole_member *m, const char *name, bool *is_found)
 {
-	char *path = must_printf("%s/salvage", m->disk.dir);
+	char *path = must_printf("%s/%s", m->disk.dir, name);
 	DIR *d = opendir(path);
 	struct dirent *e;
 
@@ -849,18 +854,24 @@ static void look_into_salvage(const struct whole_member *m, bool *is_found)
  * there once. */
 static bool is_all_there(void)
 {
-	struct whole_member *m = &w.members[0];
 	bool *is_found = must_calloc(w.op_cap + 1, sizeof(bool));
 	bool all = true;
+	lsn_t first = 1;
 
 	memset(w.lsn_of_op, 0, w.op_cap * sizeof(*w.lsn_of_op));
-	w.agreed_last = 0;
-	m->checked = 0;
-	w.is_async = false; /* as strict as in the other mode, for this once */
-	compare_new(m);
-	w.is_async = true;
 	for (size_t i = 0; i < w.count; i++)
-		look_into_salvage(&w.members[i], is_found);
+		first = store_first_lsn(w.members[i].store) > first ? store_first_lsn(w.members[i].store) : first;
+	w.agreed_last = first - 1; /* what all have whole */
+	w.is_async = false; /* as strict as in the other mode, for this once */
+	for (size_t i = 0; i < w.count; i++) {
+		struct whole_member *m = &w.members[i];
+
+		m->checked = first - 1;
+		compare_new(m);
+		look_into(m, "salvage", is_found);
+		look_into(m, "journal", is_found); /* a copy has the bodies, without their entries */
+	}
+	w.is_async = true;
 	for (uint64_t op = 1; op < w.op_cap; op++) {
 		if (!w.is_acked[op] || w.lsn_of_op[op] != 0 || is_found[op])
 			continue;
@@ -914,8 +925,8 @@ static void init(uint64_t seed, enum lie lie, FILE *trace)
 		m->self = (int)i;
 		m->rate = 0.99 + (double)chance(2001) / 100000;
 		m->offset_ms = 1000 + chance(100000);
-		m->config = make_config(m);
 		disk_init(m);
+		m->config = make_config(m);
 	}
 }
 

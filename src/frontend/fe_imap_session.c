@@ -379,7 +379,9 @@ static bool dispatch(struct fe_imap *s)
 	case IMAP_EXPUNGE:
 	case IMAP_FETCH:
 	case IMAP_SEARCH:
+	case IMAP_SORT:
 	case IMAP_STORE:
+	case IMAP_THREAD:
 	case IMAP_UNSELECT:
 		fe_imap_forward_selected(s);
 		return false;

@@ -457,6 +457,10 @@ bool imap_parse_args(struct imap_parser *p)
 		return parse_list(p);
 	case IMAP_SEARCH:
 		return space(p) && imap_parse_search(p);
+	case IMAP_SORT:
+		return space(p) && imap_parse_sort(p);
+	case IMAP_THREAD:
+		return space(p) && imap_parse_thread(p);
 	case IMAP_STATUS:
 		return astring(p, &c->mailbox) && space(p) && take_status_items(p);
 	case IMAP_STORE:

@@ -39,10 +39,12 @@ enum imap_verb {
 	IMAP_SEARCH,
 	IMAP_SELECT,
 	IMAP_SETACL,
+	IMAP_SORT,
 	IMAP_STARTTLS,
 	IMAP_STATUS,
 	IMAP_STORE,
 	IMAP_SUBSCRIBE,
+	IMAP_THREAD,
 	IMAP_UNSELECT,
 	IMAP_UNSUBSCRIBE,
 	IMAP_VERB_COUNT,
@@ -157,6 +159,31 @@ enum search_return {
 	SEARCH_RETURN_ALL = 1 << 2,
 	SEARCH_RETURN_COUNT = 1 << 3,
 	SEARCH_RETURN_SAVE = 1 << 4,
+	SEARCH_RETURN_PARTIAL = 1 << 5, /* RFC 9394: partial_from, partial_to */
+};
+
+/* What SORT sorts by (RFC 5256, 5957). */
+enum sort_by {
+	SORT_ARRIVAL,
+	SORT_CC,
+	SORT_DATE,
+	SORT_FROM,
+	SORT_SIZE,
+	SORT_SUBJECT,
+	SORT_TO,
+	SORT_DISPLAYFROM,
+	SORT_DISPLAYTO,
+};
+#define SORT_CRITERIA_MAX 16
+struct sort_criterion {
+	enum sort_by by;
+	bool is_reverse;
+};
+
+enum thread_algorithm {
+	THREAD_ORDEREDSUBJECT, /* RFC 5256 section 3 */
+	THREAD_REFERENCES,
+	THREAD_REFS, /* as REFERENCES, without looking at subjects, in the order of the newest arrival of each thread */
 };
 
 /* SELECT (QRESYNC (...)) (RFC 7162 section 3.2.5). */
@@ -217,6 +244,12 @@ struct imap_command {
 	struct bytes charset;      /* SEARCH; empty: US-ASCII */
 	bool has_return;           /* SEARCH RETURN (...) */
 	unsigned return_options;   /* enum search_return; "()" is ALL */
+	int64_t partial_from, partial_to; /* positions among the results, the first being 1, or from the end, the last being -1;
+	                                     both of one sign, FROM the nearer to its end; also FETCH's modifier PARTIAL */
+	bool has_partial;          /* FETCH */
+	struct sort_criterion criteria[SORT_CRITERIA_MAX]; /* SORT */
+	size_t criterion_count;
+	enum thread_algorithm algorithm; /* THREAD */
 
 	bool has_modseq;       /* FETCH CHANGEDSINCE, STORE UNCHANGEDSINCE; SEARCH: a MODSEQ key is in it */
 	uint64_t modseq;       /* of FETCH and STORE */

@@ -223,10 +223,14 @@ static bool take_modifiers(struct imap_parser *p)
 			cmd->has_modseq = true;
 			if (!imap_take_number(&p->c, INT64_MAX, &cmd->modseq, p->why))
 				return false;
+		} else if (!cmd->has_partial && cmd->is_uid && cursor_take_nocase(&p->c, BYTES_LIT("PARTIAL "))) { /* RFC 9394 */
+			cmd->has_partial = true;
+			if (!imap_take_partial(p))
+				return false;
 		} else if (!cmd->wants_vanished && cursor_take_nocase(&p->c, BYTES_LIT("VANISHED"))) {
 			cmd->wants_vanished = true;
 		} else {
-			return imap_expected(&p->c, "CHANGEDSINCE or VANISHED", p->why);
+			return imap_expected(&p->c, "CHANGEDSINCE, VANISHED or PARTIAL", p->why);
 		}
 	} while (cursor_take(&p->c, ' '));
 	if (cmd->wants_vanished && !(cmd->is_uid && cmd->has_modseq))

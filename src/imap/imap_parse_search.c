@@ -200,6 +200,37 @@ static bool take_key(struct search_state *s, struct search_key **key_r)
 	return ok;
 }
 
+static bool take_position(struct imap_parser *p, int64_t *n_r)
+{
+	bool is_negative = cursor_take(&p->c, '-');
+	uint64_t n;
+
+	if (!imap_take_number(&p->c, UINT32_MAX, &n, p->why))
+		return false;
+	if (n == 0)
+		return fault_set(p->why, FAULT_CLIENT, "positions are counted from 1, or from -1 backwards");
+	*n_r = is_negative ? -(int64_t)n : (int64_t)n;
+	return true;
+}
+
+bool imap_take_partial(struct imap_parser *p)
+{
+	struct imap_command *cmd = p->cmd;
+	int64_t from, to;
+
+	if (!take_position(p, &from))
+		return false;
+	if (!cursor_take(&p->c, ':'))
+		return imap_expected(&p->c, "':'", p->why);
+	if (!take_position(p, &to))
+		return false;
+	if ((from < 0) != (to < 0))
+		return fault_set(p->why, FAULT_CLIENT, "a range counted from both ends");
+	cmd->partial_from = (from < 0 ? from > to : from < to) ? from : to;
+	cmd->partial_to = cmd->partial_from == from ? to : from;
+	return true;
+}
+
 /* "(MIN COUNT)" (RFC 4731 section 3.1). */
 static bool take_return(struct imap_parser *p)
 {
@@ -208,7 +239,7 @@ static bool take_return(struct imap_parser *p)
 		unsigned bit;
 	} options[] = {
 		{ "MIN", SEARCH_RETURN_MIN },     { "MAX", SEARCH_RETURN_MAX },   { "ALL", SEARCH_RETURN_ALL },
-		{ "COUNT", SEARCH_RETURN_COUNT }, { "SAVE", SEARCH_RETURN_SAVE },
+		{ "COUNT", SEARCH_RETURN_COUNT }, { "SAVE", SEARCH_RETURN_SAVE }, { "PARTIAL", SEARCH_RETURN_PARTIAL },
 	};
 	struct bytes word;
 
@@ -230,8 +261,12 @@ static bool take_return(struct imap_parser *p)
 		}
 		if (bit == 0)
 			return fault_set(p->why, FAULT_CLIENT, "cannot return %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
+		if (bit == SEARCH_RETURN_PARTIAL && (!imap_take_space(&p->c, p->why) || !imap_take_partial(p)))
+			return false;
 		p->cmd->return_options |= bit;
 	} while (cursor_take(&p->c, ' '));
+	if ((p->cmd->return_options & SEARCH_RETURN_PARTIAL) != 0 && (p->cmd->return_options & SEARCH_RETURN_ALL) != 0)
+		return fault_set(p->why, FAULT_CLIENT, "ALL and PARTIAL together");
 	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the list", p->why);
 }
 
@@ -246,4 +281,58 @@ bool imap_parse_search(struct imap_parser *p)
 			return false;
 	}
 	return take_keys(&s, &p->cmd->search);
+}
+
+/* "charset keys", behind what SORT and THREAD have before it. */
+static bool take_program(struct imap_parser *p)
+{
+	struct search_state s = { p, 0, 0 };
+
+	return imap_take_space(&p->c, p->why) && imap_take_astring(&p->c, p->a, &p->cmd->charset, p->why) &&
+	       imap_take_space(&p->c, p->why) && take_keys(&s, &p->cmd->search);
+}
+
+/* "[RETURN (...)] (REVERSE DATE SUBJECT) charset keys" (RFC 5256, RFC 5267 section 3). */
+bool imap_parse_sort(struct imap_parser *p)
+{
+	static const char *const names[] = { "ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO" };
+	struct imap_command *cmd = p->cmd;
+	struct bytes word;
+
+	if (cursor_take_nocase(&p->c, BYTES_LIT("RETURN ")) && (!take_return(p) || !imap_take_space(&p->c, p->why)))
+		return false;
+	if (!cursor_take(&p->c, '('))
+		return imap_expected(&p->c, "a list of what to sort by", p->why);
+	do {
+		struct sort_criterion *k = &cmd->criteria[cmd->criterion_count];
+		size_t i = 0;
+
+		if (cmd->criterion_count == SORT_CRITERIA_MAX)
+			return fault_set(p->why, FAULT_LIMIT, "more than %d criteria", SORT_CRITERIA_MAX);
+		k->is_reverse = cursor_take_nocase(&p->c, BYTES_LIT("REVERSE "));
+		if (!imap_take_atom(&p->c, &word, p->why))
+			return false;
+		while (i < sizeof(names) / sizeof(names[0]) && !bytes_equal_nocase_str(word, names[i]))
+			i++;
+		if (i == sizeof(names) / sizeof(names[0]))
+			return fault_set(p->why, FAULT_CLIENT, "cannot sort by %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
+		k->by = (enum sort_by)i;
+		cmd->criterion_count++;
+	} while (cursor_take(&p->c, ' '));
+	return (cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of what to sort by", p->why)) && take_program(p);
+}
+
+bool imap_parse_thread(struct imap_parser *p)
+{
+	static const char *const names[] = { "ORDEREDSUBJECT", "REFERENCES", "REFS" };
+	struct bytes word;
+
+	if (!imap_take_atom(&p->c, &word, p->why))
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		p->cmd->algorithm = (enum thread_algorithm)i;
+		if (bytes_equal_nocase_str(word, names[i]))
+			return take_program(p);
+	}
+	return fault_set(p->why, FAULT_CLIENT, "no such algorithm: %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
 }

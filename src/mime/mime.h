@@ -71,6 +71,12 @@ struct bytes mime_field(struct bytes header, const char *name);
  * sender's clock had it. False: not a date. */
 bool mime_date(struct bytes body, int64_t *seconds_r, int64_t *local_days_r);
 
+/* Append the base subject of a Subject field's body (RFC 5256 section 2.1), folded as for SEARCH. True: it is a reply or was
+ * forwarded. */
+bool mime_base_subject(struct bytes body, struct buffer *to);
+/* Append the words of BODY, decoded and folded: to be compared. */
+void mime_fold_words(struct bytes body, struct buffer *to);
+
 /* Append BODY, a part's, without its Content-Transfer-Encoding: HEADER is the part's. False: the encoding is not known. */
 bool mime_decode_part(struct bytes header, struct bytes body, struct buffer *to);
 

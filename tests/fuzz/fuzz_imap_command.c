@@ -125,6 +125,9 @@ static void check_command(const struct imap_command *c)
 	check_list(c->words, c->word_count);
 	fuzz_touch(c->message);
 	check_set(&c->set);
+	FUZZ_CHECK(c->criterion_count <= SORT_CRITERIA_MAX);
+	FUZZ_CHECK((c->partial_from < 0) == (c->partial_to < 0));
+	FUZZ_CHECK(c->partial_from < 0 ? c->partial_from >= c->partial_to : c->partial_from <= c->partial_to);
 	FUZZ_CHECK(!c->wants_vanished || (c->is_uid && c->has_modseq));
 	if (c->qresync != NULL) {
 		FUZZ_CHECK(c->qresync->uidvalidity > 0 && c->qresync->modseq > 0);

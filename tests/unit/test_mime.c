@@ -237,9 +237,42 @@ static void long_headers_take_time_and_memory_by_their_length(void **state)
 	buffer_fini(&out);
 }
 
+static void base_subjects_are_what_rfc_5256_makes_them(void **state)
+{
+	static const struct {
+		const char *in, *want;
+		bool is_reply;
+	} rows[] = {
+		{ "Hello", "hello", false },
+		{ "Re: Hello", "hello", true },
+		{ " re :\tHELLO  there ", "hello there", true },
+		{ "Fwd: Re: [list] Hello (fwd) (fwd)", "hello", true },
+		{ "[list] Hello", "hello", false },
+		{ "[list]", "[list]", false },
+		{ "Re[2]: Hello", "hello", true },
+		{ "[fwd: [a] Re: Hello]", "hello", true },
+		{ "Fw: [fwd:]", "", true },
+		{ "Reply: Hello", "reply: hello", false },
+		{ "=?utf-8?q?Re:_Hallo?=", "hallo", true },
+		{ "", "", false },
+		{ "Re:", "", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buffer out = { 0 };
+		bool is_reply = mime_base_subject(bytes_of(rows[i].in), &out);
+
+		if (!bytes_equal_str(buffer_bytes(&out), rows[i].want) || is_reply != rows[i].is_reply)
+			fail_msg("row %zu \"%s\": \"%.*s\" %d", i, rows[i].in, BYTES_FMT(buffer_bytes(&out)), is_reply);
+		buffer_fini(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(base_subjects_are_what_rfc_5256_makes_them),
 		cmocka_unit_test(sections_are_found_by_their_numbers),
 		cmocka_unit_test(a_plain_message_is_its_own_part_one),
 		cmocka_unit_test(envelope_and_structure_read_as_the_rfc_says),

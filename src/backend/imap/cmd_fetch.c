@@ -470,6 +470,19 @@ static bool keep_changed(struct session *s, struct command *cmd, const struct se
 	return true;
 }
 
+/* PARTIAL (RFC 9394 section 3.3): of the messages named those at these places. */
+static void keep_partial(struct command *cmd)
+{
+	struct fetching *f = cmd->state;
+	int64_t n = (int64_t)f->count, from = cmd->c.partial_from, to = cmd->c.partial_to;
+	int64_t first = from < 0 ? n + to : from - 1, last = from < 0 ? n + from : to - 1;
+
+	first = first < 0 ? 0 : first > n ? n : first;
+	last = last >= n ? n - 1 : last;
+	f->index += first;
+	f->count = last < first ? 0 : (size_t)(last - first + 1);
+}
+
 enum cmd_step cmd_fetch(struct session *s, struct command *cmd)
 {
 	struct fetching *f = arena_zalloc(&cmd->arena, sizeof(*f));
@@ -498,6 +511,8 @@ enum cmd_step cmd_fetch(struct session *s, struct command *cmd)
 		                           item->type == FETCH_RFC822_TEXT || item->type == FETCH_BINARY) &&
 		                          !item->is_peek);
 	}
+	if (cmd->c.has_partial)
+		keep_partial(cmd);
 	if (cmd->c.has_modseq && !keep_changed(s, cmd, &named))
 		return CMD_DONE;
 	if (sets_seen && f->count > 0 && !s->box->is_readonly && (s->box->rights & ACL_SEEN) != 0 && submit_seen(s, cmd))

@@ -32,10 +32,12 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_SEARCH] = cmd_search,
 	[IMAP_SELECT] = cmd_select,
 	[IMAP_SETACL] = cmd_setacl,
+	[IMAP_SORT] = cmd_sort,
 	[IMAP_STARTTLS] = cmd_starttls,
 	[IMAP_STATUS] = cmd_status,
 	[IMAP_STORE] = cmd_store,
 	[IMAP_SUBSCRIBE] = cmd_subscribe,
+	[IMAP_THREAD] = cmd_thread,
 	[IMAP_UNSELECT] = cmd_unselect,
 	[IMAP_UNSUBSCRIBE] = cmd_subscribe,
 };

@@ -215,7 +215,8 @@ static void free_command(struct session *s)
 /* Whether EXPUNGE may be told while VERB is answered (RFC 3501 section 7.4.1). */
 static bool may_expunge(const struct imap_command *c)
 {
-	return c->is_uid || (c->verb != IMAP_FETCH && c->verb != IMAP_STORE && c->verb != IMAP_SEARCH);
+	return c->is_uid || (c->verb != IMAP_FETCH && c->verb != IMAP_STORE && c->verb != IMAP_SEARCH && c->verb != IMAP_SORT &&
+	                     c->verb != IMAP_THREAD);
 }
 
 static void finish_command(struct session *s)

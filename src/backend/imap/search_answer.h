@@ -1,0 +1,21 @@
+/* search_answer.h - the results of SEARCH and SORT as "* SEARCH", "* SORT" or "* ESEARCH" (RFC 4731, 5267, 9394), told as fast as the
+ * client takes them. */
+#ifndef ROOST_BACKEND_IMAP_SEARCH_ANSWER_H
+#define ROOST_BACKEND_IMAP_SEARCH_ANSWER_H
+
+#include "search.h"
+
+struct search_answer {
+	const struct search *search;
+	const uint32_t *found; /* search->found, or the same in another order; lent */
+	size_t at, end;        /* of FOUND still to be told */
+	struct buffer line;    /* freed with the command */
+};
+
+/* Begin to tell FOUND, all of SEARCH, with "* " and WORD unless RETURN was said; then RESUME, which calls search_answer_tell(). */
+void search_answer_begin(struct session *s, struct command *cmd, struct search_answer *a, const struct search *search,
+                         const uint32_t *found, const char *word);
+/* CMD_WANT_OUTPUT, or the answer is set. */
+enum cmd_step search_answer_tell(struct session *s, struct command *cmd, struct search_answer *a);
+
+#endif

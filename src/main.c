@@ -68,6 +68,7 @@ static const struct verb {
 	{ "backup", NULL, NULL, verb_backup, "DIR -C FILE | --verify DIR", "copy a running member, or what is new in it, to DIR" },
 	{ "restore", NULL, NULL, verb_restore, "--from DIR [--lsn N] -C FILE", "make an empty member as such a copy has it" },
 	{ "rebuild", NULL, NULL, verb_rebuild, "-C FILE", "make a member's index anew from its journal" },
+	{ "resync", NULL, NULL, verb_resync, "-C FILE [--yes]", "have a stopped member take all anew from the master" },
 };
 
 static int usage(FILE *to)

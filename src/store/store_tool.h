@@ -25,4 +25,10 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
  * Then verify. No daemon has the partition open. false with WHY set, also where it is made but something is wrong. */
 bool store_rebuild(const struct store_options *options, FILE *out, struct fault *why);
 
+/* Move what a member has in DIR, its journal and index, to a new directory below it, whose name is *aside_r (the caller frees), once
+ * CONFIRM says so; it is called while no daemon can start. false with WHY: a daemon runs, CONFIRM said no (its WHY), nothing is
+ * there, or the disk. */
+typedef bool store_confirm_fn(void *arg, struct fault *why);
+bool store_set_aside(const char *dir, store_confirm_fn *confirm, void *arg, char **aside_r, struct fault *why);
+
 #endif

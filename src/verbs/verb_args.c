@@ -66,6 +66,8 @@ static bool take(struct verb_args *a, int argc, char **argv, unsigned takes, siz
 			*path = is_config ? must_strdup(argv[i]) : must_printf("%s/cli.conf", argv[i]);
 		} else if ((takes & VERB_JSON) != 0 && strcmp(argv[i], "--json") == 0) {
 			a->is_json = true;
+		} else if ((takes & VERB_YES) != 0 && strcmp(argv[i], "--yes") == 0) {
+			a->is_meant = true;
 		} else if ((takes & VERB_RATE) != 0 && strcmp(argv[i], "--rate") == 0) {
 			if (++i == argc || !read_rate(argv[i], &a->rate))
 				return false;

@@ -11,6 +11,7 @@ struct verb_args {
 	const char *words[VERB_WORDS_MAX];
 	size_t count;
 	bool is_json;
+	bool is_meant; /* --yes */
 	bool has_rate;
 	uint64_t rate; /* octets a second */
 	bool is_verify;
@@ -24,6 +25,7 @@ enum verb_takes {
 	VERB_CONFIG = 1, /* -C FILE */
 	VERB_MURDER = 2, /* --murder DIR: DIR/cli.conf; the default where neither is given is ~/roost-murder, else /etc/roost.conf */
 	VERB_JSON = 4,
+	VERB_YES = 256, /* --yes */
 	VERB_RATE = 8, /* --rate OCTETS, with an optional K, M or G */
 	VERB_VERIFY = 16, /* --verify: no configuration is read then */
 	VERB_FROM = 32, /* --from DIR, --lsn N */

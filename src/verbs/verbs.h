@@ -25,6 +25,8 @@ int verb_rebuild(int argc, char **argv);
 /* `roost backup DIR`, `roost restore --from DIR`: copies of a member's partition. */
 int verb_backup(int argc, char **argv);
 int verb_restore(int argc, char **argv);
+/* `roost resync`: have a stopped member take everything anew from the master. */
+int verb_resync(int argc, char **argv);
 /* `roost salvage list|show|apply|discard|take`: what a member acknowledged alone and the master could not take. */
 int verb_salvage(int argc, char **argv);
 

@@ -139,7 +139,7 @@ struct driver {
 	bool is_comparing;
 	bool was_serving;
 	struct store_stats stats; /* of the last look */
-	uint64_t paced_until_ms; /* copy_rate is used up until then */
+	uint64_t paced_until_ns; /* copy_rate is used up until then */
 
 	bool is_stopping, is_closed;
 	bool has_given_up; /* the disk failed, the process was told to end */

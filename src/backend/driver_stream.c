@@ -11,7 +11,7 @@
 #include "log.h"
 
 /* So much time of copy_rate may be spent at once. */
-#define PACE_BURST_MS 100
+#define PACE_BURST_NS 100000000u
 
 struct reading {
 	struct driver *driver;
@@ -24,18 +24,18 @@ struct reading {
 
 bool driver_pace_allows(const struct driver *d)
 {
-	return clock_mono_ms() + PACE_BURST_MS >= d->paced_until_ms;
+	return clock_mono_ns() + PACE_BURST_NS >= d->paced_until_ns;
 }
 
 void driver_pace_note(struct driver *d, uint64_t octets)
 {
-	uint64_t rate = config_number(d->o.config, "copy_rate"), now = clock_mono_ms();
+	uint64_t rate = config_number(d->o.config, "copy_rate"), now = clock_mono_ns();
 
 	if (rate == 0)
 		return;
-	if (d->paced_until_ms < now)
-		d->paced_until_ms = now;
-	d->paced_until_ms += octets * 1000 / rate;
+	if (d->paced_until_ns < now)
+		d->paced_until_ns = now;
+	d->paced_until_ns += (uint64_t)((double)octets * 1e9 / (double)rate);
 }
 
 void driver_reader_begin(struct driver *d)

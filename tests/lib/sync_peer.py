@@ -11,6 +11,7 @@ from roost import PASSWORD
 
 MAGIC = b"ROOSTSY1"
 HELLO, WELCOME, REFUSE, ENTRIES, ACK, BEACON, BEACON_ACK = range(1, 8)
+OFFER, TAKE, PIECE, BODIES, TAKEN = range(8, 13)
 WANTED, ENTRY, NONE = range(13, 16)
 EPOCH, CREATE, DELETE, RENAME, ACL, KEYWORDS, APPEND, FLAGS, EXPUNGE, COPY, SUBSCRIBE = range(1, 12)
 
@@ -29,6 +30,11 @@ def bytes32(data):
 
 def message(kind, epoch=0, lsn=0, committed=0, time_ms=0, rest=b""):
     return struct.pack("<BQQQQ", kind, epoch, lsn, committed, time_ms) + rest
+
+
+def copy(lsn, offset=0, following=0, left=0, total=0):
+    """What OFFER to TAKEN have in front of their octets."""
+    return struct.pack("<5Q", lsn, offset, following, left, total)
 
 
 def history(*rows):

@@ -4,7 +4,6 @@
  * usage: whole [--seeds A..B | --random COUNT]  run these; tell of the first three that fail, with their traces
  *        whole --seed N                         the trace of one
  *        whole --lies                           what the world itself does wrong must be found */
-#include <dirent.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +12,11 @@
 
 #include "alloc.h"
 #include "driver_private.h"
-#include "entry.h"
-#include "file.h"
-#include "store_tool.h"
 #include "whole.h"
 
-#define MAILBOX "user.fred"
-#define OTHER "user.fred.other"
 #define FAULTS_FOR (5 * SECOND)
 #define ACCEPT_BEACONS 250
 #define CONVERGE_BEACONS 500
-#define PATIENCE SECOND
 /* What the world does wrong is looked for in so many seeds. */
 #define LIE_SEEDS 500
 
@@ -63,8 +56,7 @@ void problem(const char *fmt, ...)
 	tell("PROBLEM: %s", w.problem);
 }
 
-/* It has crashed: what it does until it is buried happens nowhere. */
-static bool is_unseen(const struct whole_member *m)
+bool member_is_unseen(const struct whole_member *m)
 {
 	return m->is_ghost || m->disk.has_image;
 }
@@ -76,7 +68,7 @@ void packet_send(int from, int to, struct packet *p)
 	struct packet *copy, **at = &w.to[to];
 	uint64_t delay = 50 + chance(400);
 
-	if (from < MEMBERS_MAX && is_unseen(&w.members[from]) && (p->kind != PACKET_CLOSED || w.members[from].is_ghost)) {
+	if (from < MEMBERS_MAX && member_is_unseen(&w.members[from]) && (p->kind != PACKET_CLOSED || w.members[from].is_ghost)) {
 		buffer_fini(&p->data);
 		return;
 	}
@@ -142,7 +134,6 @@ static struct config *make_config(const struct whole_member *m)
 }
 
 static void settle_end(struct whole_member *m);
-static void compare_new(struct whole_member *m);
 
 static void member_start(struct whole_member *m)
 {
@@ -186,8 +177,8 @@ static void member_start(struct whole_member *m)
 		abort();
 	}
 	m->is_alive = true;
-	if (!is_unseen(m))
-		compare_new(m);
+	if (!member_is_unseen(m))
+		check_new(m);
 	w.current = NULL;
 	settle_end(m);
 }
@@ -256,316 +247,6 @@ static void settle_end(struct whole_member *m)
 		bury(m);
 }
 
-/* Checks. */
-
-static void know_op(uint64_t op)
-{
-	uint64_t cap = op * 2 + 64;
-
-	if (op < w.op_cap)
-		return;
-	w.lsn_of_op = must_realloc(w.lsn_of_op, cap, sizeof(*w.lsn_of_op));
-	w.is_acked = must_realloc(w.is_acked, cap, sizeof(*w.is_acked));
-	memset(w.lsn_of_op + w.op_cap, 0, (cap - w.op_cap) * sizeof(*w.lsn_of_op));
-	memset(w.is_acked + w.op_cap, 0, (cap - w.op_cap) * sizeof(*w.is_acked));
-	w.op_cap = cap;
-}
-
-static void note_op(const struct whole_member *m, struct bytes raw, uint64_t lsn)
-{
-	const char *at = memmem(raw.p, raw.n, "operation-", 10);
-	uint64_t op;
-
-	if (at == NULL)
-		return;
-	op = strtoull(at + 10, NULL, 10);
-	know_op(op);
-	if (w.lsn_of_op[op] != 0 && w.lsn_of_op[op] != lsn && !w.is_async)
-		problem("%s commits operation %llu as entry %llu, and it was committed as %llu", node_names[m->self],
-		        (unsigned long long)op, (unsigned long long)lsn, (unsigned long long)w.lsn_of_op[op]);
-	w.lsn_of_op[op] = lsn;
-}
-
-static void compare_entry(const struct whole_member *m, struct bytes raw, uint64_t lsn)
-{
-	uint64_t hash = entry_hash(raw);
-
-	if (lsn + 1 > w.agreed_cap) {
-		w.agreed_cap = lsn * 2 + 64;
-		w.agreed = must_realloc(w.agreed, w.agreed_cap, sizeof(*w.agreed));
-	}
-	/* Asynchronous: another member may have gone on without it. What is lasting shows at rest. */
-	if (lsn > w.agreed_last || w.is_async) {
-		w.agreed[lsn] = hash;
-		w.agreed_last = lsn > w.agreed_last ? lsn : w.agreed_last;
-		note_op(m, raw, lsn);
-	} else if (w.agreed[lsn] != hash) {
-		problem("%s commits another entry %llu than was committed", node_names[m->self], (unsigned long long)lsn);
-	}
-}
-
-/* What M has applied since the last look is what everybody has. */
-static void compare_new(struct whole_member *m)
-{
-	struct buffer raw = { 0 };
-	struct fault why;
-
-	/* What it had was put aside, or a copy took its place. */
-	if (m->checked > store_applied_lsn(m->store))
-		m->checked = store_applied_lsn(m->store);
-	if (m->checked + 1 < store_first_lsn(m->store))
-		m->checked = store_first_lsn(m->store) - 1;
-	while (m->checked < store_applied_lsn(m->store)) {
-		struct bytes rest;
-		uint64_t n;
-		lsn_t last, lsn;
-		epoch_t epoch;
-
-		buffer_clear(&raw);
-		if (store_read_entries(m->store, m->checked + 1, 65536, &raw, &last, &why) != STORE_OK || last == m->checked) {
-			problem("%s: entry %llu cannot be read: %s", node_names[m->self], (unsigned long long)m->checked + 1, why.what);
-			break;
-		}
-		for (rest = buffer_bytes(&raw); rest.n > 0; rest = bytes_from(rest, (size_t)n)) {
-			if (!store_entry_peek(rest, &lsn, &epoch, &n))
-				break;
-			if (lsn > store_applied_lsn(m->store))
-				break;
-			compare_entry(m, bytes_sub(rest, 0, (size_t)n), lsn);
-			m->checked = lsn;
-		}
-	}
-	buffer_fini(&raw);
-}
-
-static bool acts(struct whole_member *m)
-{
-	bool yes;
-
-	if (!m->is_alive || is_unseen(m) || m->driver == NULL)
-		return false;
-	w.current = m;
-	yes = driver_may_serve(m->driver);
-	w.current = NULL;
-	return yes;
-}
-
-static void check_all(void)
-{
-	int acting = -1;
-
-	for (size_t i = 0; i < w.count; i++) {
-		struct whole_member *m = &w.members[i];
-
-		if (!acts(m)) {
-			m->was_acting = false;
-			continue;
-		}
-		if (acting >= 0)
-			problem("two masters at once: %s and %s", node_names[acting], node_names[i]);
-		acting = (int)i;
-		if (store_applied_lsn(m->store) < w.acked_last && !w.is_async)
-			problem("%s acts, and its readers do not see acknowledged entry %llu", node_names[i],
-			        (unsigned long long)w.acked_last);
-		if (!m->was_acting)
-			tell("%s: acts with %llu entries", node_names[i], (unsigned long long)store_last_lsn(m->store));
-		m->was_acting = true;
-	}
-	for (size_t i = 0; i < w.count; i++) {
-		struct whole_member *m = &w.members[i];
-
-		if (!w.is_async && m->is_alive && !is_unseen(m) && directory_in_sync((int)i) && store_durable_lsn(m->store) < w.acked_last)
-			problem("%s is in the in-sync set, and acknowledged entry %llu is not on its disk", node_names[i],
-			        (unsigned long long)w.acked_last);
-	}
-}
-
-static void check_answer(const struct whole_member *m, uint64_t op)
-{
-	/* One that is closing serves nobody any more, but may still say what is committed under its lease. */
-	if (!replica_may_act(m->driver->core, member_ms(m)))
-		problem("%s answers operation %llu, and does not act", node_names[m->self], (unsigned long long)op);
-}
-
-static void check_ack(struct whole_member *m, uint64_t op, uint64_t lsn)
-{
-	check_answer(m, op);
-	compare_new(m);
-	if (op >= w.op_cap || w.lsn_of_op[op] == 0)
-		problem("%s answers operation %llu, which is nowhere", node_names[m->self], (unsigned long long)op);
-	know_op(op);
-	w.is_acked[op] = true;
-	w.acked++;
-	if (lsn > w.acked_last)
-		w.acked_last = lsn;
-}
-
-/* Writers. */
-
-struct delivery {
-	struct driver_request request;
-	struct whole_member *m;
-	uint64_t conn, op;
-	enum write_kind kind;
-	struct arena arena;
-	struct intent intent;
-	struct append_target target;
-	struct uid_range uids;
-	struct rename_pair pair;
-};
-
-static void delivered(void *arg)
-{
-	struct delivery *d = arg;
-	enum store_result result = d->request.answer.result;
-	struct packet p = { .kind = PACKET_RESULT, .conn = d->conn, .id = d->op, .outcome = (int)result };
-
-	if (!is_unseen(d->m)) {
-		if (result == STORE_OK && d->kind == WRITE_APPEND) {
-			w.mailbox = d->target.mailbox_id;
-			w.uid = d->target.uid > w.uid ? d->target.uid : w.uid;
-			check_ack(d->m, d->op, d->op < w.op_cap ? w.lsn_of_op[d->op] : 0);
-		} else if (result == STORE_OK) {
-			check_answer(d->m, d->op);
-		}
-		packet_send(d->m->self, CLIENTS, &p);
-	}
-	arena_fini(&d->arena);
-	free(d);
-}
-
-static struct intent append_intent(struct delivery *d)
-{
-	size_t n = 16 + (size_t)chance(chance(8) == 0 ? 6000 : 300);
-	char *body = arena_alloc(&d->arena, n + 64);
-	int head = snprintf(body, 64, "operation-%llu;", (unsigned long long)d->op);
-
-	for (size_t i = 0; i < n; i++)
-		body[head + (int)i] = (char)('a' + (d->op * 31 + i) % 26);
-	d->target = (struct append_target){ .mailbox = BYTES_LIT(MAILBOX), .internaldate = 1000 };
-	return (struct intent){ .op = INTENT_APPEND,
-		                .append = { &d->target, 1, bytes_make(body, (size_t)head), bytes_make(body, (size_t)head + n),
-		                            BYTES_NONE } };
-}
-
-static struct intent intent_of(struct delivery *d)
-{
-	const struct bytes acl = BYTES_LIT("fred\tlrs\t"), other = BYTES_LIT(OTHER), third = BYTES_LIT(OTHER "2");
-	uint32_t uid = 1 + (uint32_t)chance(w.uid + 1);
-
-	d->uids = (struct uid_range){ uid, uid + (uint32_t)chance(3) };
-	switch (d->kind) {
-	case WRITE_CREATE:
-		return (struct intent){ .op = INTENT_CREATE, .create = { BYTES_LIT(MAILBOX), acl, BYTES_LIT("default") } };
-	case WRITE_FLAGS:
-		return (struct intent){ .op = INTENT_STORE,
-			                .store = { .mailbox = w.mailbox, .uids = &d->uids, .uid_count = 1, .how = INTENT_FLAGS_REPLACE,
-			                           .flags = (uint32_t)chance(16) } };
-	case WRITE_EXPUNGE:
-		return (struct intent){ .op = INTENT_EXPUNGE, .expunge = { w.mailbox, &d->uids, 1, false, false } };
-	case WRITE_COPY:
-		return (struct intent){ .op = chance(2) == 0 ? INTENT_COPY : INTENT_MOVE, .copy = { w.mailbox, &d->uids, 1, other } };
-	case WRITE_OTHER_CREATE:
-		return (struct intent){ .op = INTENT_CREATE, .create = { other, acl, BYTES_LIT("default") } };
-	case WRITE_OTHER_DELETE:
-		return (struct intent){ .op = INTENT_DELETE, .delete = { chance(2) == 0 ? other : third } };
-	case WRITE_OTHER_RENAME:
-		d->pair = (struct rename_pair){ other, third };
-		return (struct intent){ .op = INTENT_RENAME, .rename = { &d->pair, 1 } };
-	default:
-		return append_intent(d);
-	}
-}
-
-static void take_write(struct whole_member *m, const struct packet *p)
-{
-	struct delivery *d = must_calloc(1, sizeof(*d));
-
-	d->m = m;
-	d->conn = p->conn;
-	d->op = p->id;
-	d->kind = (enum write_kind)p->outcome;
-	d->intent = intent_of(d);
-	d->request = (struct driver_request){ .intent = &d->intent, .arena = &d->arena, .done = delivered, .arg = d };
-	driver_submit(m->driver, &d->request);
-}
-
-/* Something that nobody waits for, so that the index sees more than messages that come. */
-static void write_by_the_way(int to)
-{
-	struct packet p = { .kind = PACKET_WRITE, .conn = ++w.conns,
-		            .outcome = WRITE_FLAGS + (int)chance(WRITE_KINDS - WRITE_FLAGS) };
-
-	/* What was removed again is not salvaged: in asynchronous mode nothing is removed, so that all has to be found. */
-	if (w.mailbox != 0 && !w.is_async)
-		packet_send(CLIENTS, to, &p);
-}
-
-static void writer_submit(struct writer *r, bool creates)
-{
-	struct packet p = { .kind = PACKET_WRITE, .conn = ++w.conns, .id = r->op,
-		            .outcome = creates ? WRITE_CREATE : WRITE_APPEND };
-
-	r->to = chance(8) != 0 ? directory_master() : (int)chance(w.count);
-	r->conn = p.conn;
-	r->give_up_at = w.now + PATIENCE;
-	packet_send(CLIENTS, r->to, &p);
-}
-
-static uint64_t writer_due(const struct writer *r)
-{
-	if (r->conn != 0)
-		return r->give_up_at;
-	return r->op == 0 && w.writers_rest ? NEVER : r->next_at;
-}
-
-static void run_writers(void)
-{
-	for (size_t i = 0; i < WRITERS; i++) {
-		struct writer *r = &w.writers[i];
-
-		if (writer_due(r) > w.now)
-			continue;
-		if (r->conn != 0) {
-			r->conn = 0;
-			r->next_at = w.now + 5 * MS + chance(50 * MS);
-			continue;
-		}
-		if (r->op == 0) {
-			r->op = ++w.ops;
-			r->floor = w.acked_last;
-		}
-		writer_submit(r, false);
-	}
-}
-
-static void take_result(const struct packet *p)
-{
-	struct writer *r = NULL;
-
-	for (size_t i = 0; i < WRITERS; i++) {
-		if (w.writers[i].conn == p->conn && p->conn != 0)
-			r = &w.writers[i];
-	}
-	if (r == NULL)
-		return;
-	r->conn = 0;
-	r->next_at = w.now + 5 * MS + chance(50 * MS);
-	if (p->kind != PACKET_RESULT)
-		return;
-	if (p->outcome == STORE_NO_MAILBOX) {
-		writer_submit(r, true);
-	} else if (p->outcome == STORE_OK && r->op < w.op_cap && w.lsn_of_op[r->op] != 0) {
-		if (w.lsn_of_op[r->op] <= r->floor && !w.is_async)
-			problem("operation %llu stands at %llu, though %llu was acknowledged before it began",
-			        (unsigned long long)r->op, (unsigned long long)w.lsn_of_op[r->op], (unsigned long long)r->floor);
-		r->op = 0;
-		r->next_at = w.now + chance(40 * MS);
-		if (chance(2) == 0)
-			write_by_the_way(r->to);
-	}
-}
-
 /* Time. */
 
 static void begin(struct whole_member *m)
@@ -579,8 +260,8 @@ static void finish(struct whole_member *m)
 	net_settle(m);
 	m->is_running = false;
 	w.current = NULL;
-	if (!is_unseen(m))
-		compare_new(m);
+	if (!member_is_unseen(m))
+		check_new(m);
 	settle_end(m);
 	check_all();
 }
@@ -598,7 +279,7 @@ static void deliver_to(struct whole_member *m, struct packet *p)
 	if (p->from == ARBITER)
 		directory_client_take(m, p);
 	else if (p->from == CLIENTS && p->kind == PACKET_WRITE && m->driver != NULL)
-		take_write(m, p);
+		writer_take_write(m, p);
 	else if (p->from < MEMBERS_MAX)
 		net_take(m, p);
 	finish(m);
@@ -622,7 +303,7 @@ static void deliver(void)
 			if (to == ARBITER)
 				directory_take(p);
 			else if (to == CLIENTS)
-				take_result(p);
+				writer_take_result(p);
 			else
 				deliver_to(&w.members[to], p);
 			packet_free(p);
@@ -693,7 +374,7 @@ void world_advance(uint64_t limit)
 		else if (w.problem[0] == '\0')
 			member_start(m);
 	}
-	run_writers();
+	writers_run();
 	check_all();
 	w.current = was;
 }
@@ -762,126 +443,6 @@ static void heal(void)
 	}
 }
 
-static bool is_at_rest(void)
-{
-	bool has_master = false;
-
-	for (size_t i = 0; i < w.count; i++) {
-		struct whole_member *m = &w.members[i];
-
-		if (!m->is_alive || m->is_ghost || store_last_lsn(m->store) != store_last_lsn(w.members[0].store) ||
-		    store_applied_lsn(m->store) != store_last_lsn(m->store))
-			return false;
-		has_master = has_master || acts(m);
-	}
-	return has_master && directory_all_in_sync();
-}
-
-/* What everybody holds, for the trace. */
-static void tell_state(void)
-{
-	for (size_t i = 0; i < w.count; i++) {
-		struct whole_member *m = &w.members[i];
-
-		if (!m->is_alive || is_unseen(m)) {
-			tell("%s: down", node_names[i]);
-			continue;
-		}
-		tell("%s: last %llu, durable %llu, applied %llu; role %d in epoch %llu, committed %llu%s%s", node_names[i],
-		     (unsigned long long)store_last_lsn(m->store), (unsigned long long)store_durable_lsn(m->store),
-		     (unsigned long long)store_applied_lsn(m->store), (int)replica_role(m->driver->core),
-		     (unsigned long long)replica_epoch(m->driver->core), (unsigned long long)replica_committed(m->driver->core),
-		     acts(m) ? ", acts" : "", directory_in_sync((int)i) ? ", in sync" : "");
-	}
-}
-
-/* Master and replica are the same, octet by octet. */
-static void compare_dumps(void)
-{
-	char *first = NULL;
-
-	for (size_t i = 0; i < w.count; i++) {
-		char *text = NULL;
-		size_t n = 0;
-		FILE *f = open_memstream(&text, &n);
-		struct fault why;
-
-		w.current = &w.members[i];
-		if (!store_dump_open(w.members[i].store, f, &why))
-			problem("%s cannot be dumped: %s", node_names[i], why.what);
-		w.current = NULL;
-		(void)fclose(f);
-		if (first != NULL && strcmp(first, text) != 0)
-			problem("the dumps of a and %s differ", node_names[i]);
-		if (first == NULL)
-			first = text;
-		else
-			free(text);
-	}
-	free(first);
-}
-
-/* Marks operations whose messages are in the files of a directory. */
-static void look_into(const struct whole_member *m, const char *name, bool *is_found)
-{
-	char *path = must_printf("%s/%s", m->disk.dir, name);
-	DIR *d = opendir(path);
-	struct dirent *e;
-
-	while (d != NULL && (e = readdir(d)) != NULL) {
-		char *file = must_printf("%s/%s", path, e->d_name);
-		struct buffer b = { 0 };
-		const char *at;
-
-		if (e->d_name[0] != '.' && file_read_all(file, 64u << 20, &b, NULL, NULL)) {
-			for (size_t off = 0; off < b.n && (at = memmem(b.p + off, b.n - off, "operation-", 10)) != NULL;
-			     off = (size_t)(at - (const char *)b.p) + 10) {
-				uint64_t op = strtoull(at + 10, NULL, 10);
-
-				if (op < w.op_cap)
-					is_found[op] = true;
-			}
-		}
-		buffer_fini(&b);
-		free(file);
-	}
-	if (d != NULL)
-		(void)closedir(d);
-	free(path);
-}
-
-/* Asynchronous mode: whether every acknowledged operation is in the journal, or in a member's salvage. Those in the journal are
- * there once. */
-static bool is_all_there(void)
-{
-	bool *is_found = must_calloc(w.op_cap + 1, sizeof(bool));
-	bool all = true;
-	lsn_t first = 1;
-
-	memset(w.lsn_of_op, 0, w.op_cap * sizeof(*w.lsn_of_op));
-	for (size_t i = 0; i < w.count; i++)
-		first = store_first_lsn(w.members[i].store) > first ? store_first_lsn(w.members[i].store) : first;
-	w.agreed_last = first - 1; /* what all have whole */
-	w.is_async = false; /* as strict as in the other mode, for this once */
-	for (size_t i = 0; i < w.count; i++) {
-		struct whole_member *m = &w.members[i];
-
-		m->checked = first - 1;
-		compare_new(m);
-		look_into(m, "salvage", is_found);
-		look_into(m, "journal", is_found); /* a copy has the bodies, without their entries */
-	}
-	w.is_async = true;
-	for (uint64_t op = 1; op < w.op_cap; op++) {
-		if (!w.is_acked[op] || w.lsn_of_op[op] != 0 || is_found[op])
-			continue;
-		all = false;
-		tell("operation %llu is not there yet", (unsigned long long)op);
-	}
-	free(is_found);
-	return all;
-}
-
 static void recover(void)
 {
 	uint64_t healed_at = w.now, acked_then = w.acked, look_at = 0;
@@ -895,15 +456,15 @@ static void recover(void)
 			continue;
 		}
 		w.writers_rest = true;
-		if (w.now >= look_at && is_at_rest()) {
+		if (w.now >= look_at && check_at_rest()) {
 			look_at = w.now + 100 * MS;
-			if (!w.is_async || is_all_there()) {
-				compare_dumps();
+			if (!w.is_async || check_all_there()) {
+				check_dumps();
 				return;
 			}
 		}
 		if (w.now > healed_at + CONVERGE_BEACONS * BEACON) {
-			tell_state();
+			check_tell_state();
 			problem("the members are not the same within %d beacons after the faults have ended", CONVERGE_BEACONS);
 		}
 	}

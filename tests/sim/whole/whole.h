@@ -180,8 +180,27 @@ extern const char *const node_names[NODES];
 uint64_t chance(uint64_t below);
 void tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void problem(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* It has crashed: what it does until it is buried happens nowhere. */
+bool member_is_unseen(const struct whole_member *m);
 void world_advance(uint64_t limit);
 void packet_send(int from, int to, struct packet *p);
+
+/* check.c */
+void check_new(struct whole_member *m);
+bool member_acts(struct whole_member *m);
+void check_all(void);
+void check_answer(const struct whole_member *m, uint64_t op);
+void check_ack(struct whole_member *m, uint64_t op, uint64_t lsn);
+bool check_at_rest(void);
+bool check_all_there(void);
+void check_tell_state(void);
+void check_dumps(void);
+
+/* writers.c */
+void writer_take_write(struct whole_member *m, const struct packet *p);
+void writer_take_result(const struct packet *p);
+uint64_t writer_due(const struct writer *r);
+void writers_run(void);
 
 /* net.c */
 void net_take(struct whole_member *m, struct packet *p);

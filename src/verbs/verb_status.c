@@ -224,6 +224,14 @@ static void print_notes(const json_t *s)
 			(void)printf("%s has %" JSON_INTEGER_FORMAT " salvaged items for the master, and %" JSON_INTEGER_FORMAT
 			             " to be decided: roost salvage list\n",
 			             text(m, "name"), pending, kept);
+		if (number(own, "damaged") > 0)
+			(void)printf("%s: %" JSON_INTEGER_FORMAT " damaged entries were found, %" JSON_INTEGER_FORMAT
+			             " of them not mended: replace the disk\n",
+			             text(m, "name"), number(own, "damaged"), number(own, "not_mended"));
+		if (json_object_get(own, "differs_in") != NULL)
+			(void)printf("%s differs from its master, last in %s: roost verify\n", text(m, "name"), text(own, "differs_in"));
+		if (json_object_get(own, "failed") != NULL)
+			(void)printf("%s acts no more: %s\n", text(m, "name"), text(own, "failed"));
 	}
 }
 

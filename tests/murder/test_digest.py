@@ -44,6 +44,10 @@ def test_a_difference_is_told_with_its_mailbox_and_stops_nothing():
         assert status(f.real)["differs_in"] == "user.fred" and status(f.real)["differences"] == 3
         text = f.real.text()
         assert 'store.digest.differs' in text and 'mailbox=user.fred' in text and "its messages and the master's" in text
+        with open(f.m.dir + "/cli.conf", "w") as cli:
+            cli.write(f"mupdate_server: 127.0.0.1\nmupdate_port: {f.m.mupdate_port}\nmupdate_authname: admin\nmupdate_password: {sync.PASSWORD}\n")
+        r = subprocess.run([ROOST, "status", "-C", f.m.dir + "/cli.conf"], capture_output=True, text=True)
+        assert "backenda1 differs from its master, last in user.fred" in r.stdout, r
         peer.close()
     finally:
         f.stop()

@@ -316,6 +316,7 @@ def test_an_entry_that_cannot_be_applied_stops_the_follower_and_not_the_process(
     fake.listener.settimeout(1.5)
     with pytest.raises(socket.timeout):
         fake.listener.accept()  # it does not come back for the same again
+    assert fake.real.stop() == 1  # whoever started it is to know
 
 
 def certificate(directory, name, address):

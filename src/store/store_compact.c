@@ -1,5 +1,6 @@
 /* store_compact.c - see store_compact.h. Which bodies are live is asked of the index, in small pieces, so that no snapshot
- * stays open: a body that dies meanwhile is kept until the next time, and one that is dead cannot come back. */
+ * stays open: a body that dies meanwhile is kept until the next time, and one that is dead cannot come back: nothing is dropped by the
+ * word of entries that may still be lost (store_note_replicated()). */
 #include "store_compact.h"
 
 #include <assert.h>
@@ -58,6 +59,7 @@ struct compaction {
 	lsn_t *damaged;   /* first LSNs of segments that cannot be read whole: left alone until the next opening */
 	size_t damaged_count;
 	lsn_t checked; /* checkpoint that was found whole */
+	lsn_t asked;   /* what the index had applied when it was last asked what is live */
 
 	struct segment *made;
 	struct store_compacted what;
@@ -110,13 +112,18 @@ static size_t count_old(const struct store *s, uint64_t keep)
 	return s->older_checkpoint == 0 ? 0 : n;
 }
 
+void store_note_replicated(struct store *s, lsn_t lsn)
+{
+	atomic_store(&s->replicated, lsn);
+}
+
 bool store_wants_compaction(struct store *s, const struct store_compact_options *o)
 {
 	const struct compaction *c = s->compaction;
 	size_t n;
 	uint64_t enough;
 
-	if (s->is_failed || (c != NULL && c->is_running))
+	if (s->is_failed || (c != NULL && c->is_running) || atomic_load(&s->replicated) < store_applied_lsn(s))
 		return false;
 	/* The first run has the reserve taken, while there is room. */
 	if (c == NULL)
@@ -393,6 +400,7 @@ static bool write_anew(struct store *s, struct compaction *c, const struct run *
 		if (ok && !pace(s, c, began, w.used))
 			ok = fault_set(&c->why, FAULT_TRANSIENT, "%s: given up, as the member stops", fresh);
 	}
+	c->asked = store_applied_lsn(s);
 	if (!ok) {
 		sparse_drop(&w);
 		return false;
@@ -422,9 +430,16 @@ static bool put_in_place(struct store *s, struct compaction *c, const struct run
 static bool compact(struct store *s, struct compaction *c, const struct run *r)
 {
 	char *fresh = must_printf("%s/compact.new", s->journal.dir);
-	bool ok = write_anew(s, c, r, fresh) && put_in_place(s, c, r, fresh);
+	bool ok = write_anew(s, c, r, fresh), is_wanted = atomic_load(&s->replicated) >= c->asked;
 
-	if (ok)
+	if (ok && !is_wanted) {
+		/* What died lately may come to life again: another time. */
+		(void)unlink(fresh);
+		c->must_survey = true;
+	} else if (ok) {
+		ok = put_in_place(s, c, r, fresh);
+	}
+	if (ok && is_wanted)
 		c->what = (struct store_compacted){ r->first, r->last, r->used, c->made->size };
 	free(fresh);
 	take_reserve(s);

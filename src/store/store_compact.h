@@ -26,6 +26,9 @@ struct store_compacted {
 
 /* Whether it may be worth a run, by what was expunged and journaled since the last. Cheap. */
 bool store_wants_compaction(struct store *s, const struct store_compact_options *o);
+/* Entries after LSN may still be taken back (asynchronous mode: whoever may take over has them not yet); what they removed is
+ * not dropped. UINT64_MAX, as it is at first: none. Writer thread. */
+void store_note_replicated(struct store *s, lsn_t lsn);
 void store_compact_begin(struct store *s, const struct store_compact_options *o);
 void store_compact_run(struct store *s);
 /* false with WHY: nothing changed; what cannot be read is left as it is and told. */

@@ -61,6 +61,7 @@ struct store {
 	struct store_reign reign;
 	char *reign_text; /* holds reign's strings */
 
+	atomic_uint_fast64_t replicated; /* see store_note_replicated() */
 	atomic_uint_fast64_t checkpoint_lsn; /* the newest; 0: none */
 	uint64_t since_checkpoint;           /* octets journaled after it before the flushes counted from FLUSHED_BEFORE on */
 	uint64_t flushed_before;

@@ -323,6 +323,39 @@ static void failing_disk_leaves_all_as_it_is(void **state)
 	assert_int_equal(verify("fail"), 0);
 }
 
+/* Asynchronous: what an expunge removed comes back if another member takes over without it. */
+static void nothing_is_dropped_by_the_word_of_entries_that_may_be_lost(void **state)
+{
+	struct store *s = wasteful("async");
+	struct store_compacted what;
+	struct fault why;
+	char *want = dump(s), *is;
+	uint64_t used = journal_used(&s->journal);
+
+	(void)state;
+	store_note_replicated(s, store_applied_lsn(s) - 1);
+	assert_false(store_wants_compaction(s, &at_once));
+	for (int i = 0; i < 3; i++) {
+		store_note_replicated(s, store_applied_lsn(s));
+		assert_true(store_wants_compaction(s, &at_once));
+		store_compact_begin(s, &at_once);
+		/* While it ran something was expunged that the other has not yet. */
+		store_note_replicated(s, store_applied_lsn(s) - 1);
+		store_compact_run(s);
+		assert_true(store_compact_done(s, &what, &why));
+		assert_true(what.first == 0 && journal_used(&s->journal) == used);
+	}
+	store_note_replicated(s, UINT64_MAX);
+	assert_true(compact_all(s, &at_once) > 0 && journal_used(&s->journal) < used);
+	is = dump(s);
+	assert_string_equal(is, want);
+	read_all(s);
+	free(is);
+	free(want);
+	store_close(&s);
+	assert_int_equal(verify("async"), 0);
+}
+
 static void damaged_segment_is_left_and_told_and_the_others_go(void **state)
 {
 	struct store *s = wasteful("bad");
@@ -424,6 +457,7 @@ int main(void)
 		cmocka_unit_test(view_reads_what_it_saw_though_it_was_expunged_and_compacted),
 		cmocka_unit_test(crash_in_any_step_loses_nothing),
 		cmocka_unit_test(failing_disk_leaves_all_as_it_is),
+		cmocka_unit_test(nothing_is_dropped_by_the_word_of_entries_that_may_be_lost),
 		cmocka_unit_test(damaged_segment_is_left_and_told_and_the_others_go),
 		cmocka_unit_test(week_of_churn_stays_within_half_more_than_what_is_live),
 	};

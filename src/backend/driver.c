@@ -466,6 +466,7 @@ static void on_tick(void *arg)
 	if (!d->is_replacing) {
 		store_pass_floor(d->o.store);
 		driver_keeper_tick(d);
+	driver_expunged_tick(d);
 		driver_salvage_tick(d);
 		driver_mend_tick(d);
 		driver_scrub_tick(d);
@@ -565,6 +566,7 @@ static bool read_remote(const struct driver *d, member_set_t *set_r, struct faul
 
 static void free_driver(struct driver *d)
 {
+	driver_expunged_free(d);
 	driver_merges_drop(d);
 	driver_take_free(d);
 	replica_free(&d->core);

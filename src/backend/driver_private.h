@@ -112,6 +112,7 @@ struct driver {
 
 	struct flusher flusher;
 	struct keeper keeper;
+	struct expunged *expunged;
 	struct scrub scrub;
 	struct list mendings; /* struct mending */
 	size_t mending_count, serving_count;
@@ -182,6 +183,10 @@ void driver_truncate(struct driver *d, lsn_t lsn);
 void driver_save(struct driver *d, lsn_t lsn);
 bool driver_flusher_start(struct driver *d, struct fault *why);
 void driver_flusher_stop(struct driver *d);
+
+/* driver_expunged.c */
+void driver_expunged_tick(struct driver *d);
+void driver_expunged_free(struct driver *d);
 
 /* driver_keeper.c */
 bool driver_keeper_start(struct driver *d, struct fault *why);

@@ -69,9 +69,9 @@ static enum kv_result put_new(struct kv_txn *t, struct mailbox *m, const struct 
 	return r;
 }
 
-/* Take message UID out, leaving its tombstone at MODSEQ. */
+/* Take message UID out, leaving its tombstone at MODSEQ. KEPT (NULL: it is not): the time as of which it can be had back. */
 static enum kv_result remove_message(struct kv_txn *t, struct mailbox *m, uint32_t uid, modseq_t modseq, bool with_tombstone,
-                                     struct store_changes *changes)
+                                     const int64_t *kept, struct store_changes *changes)
 {
 	uint8_t key[KEY_MAX];
 	struct message msg;
@@ -85,7 +85,7 @@ static enum kv_result remove_message(struct kv_txn *t, struct mailbox *m, uint32
 	if (r == KV_OK && with_tombstone)
 		r = index_put_modseq(t, m->id, modseq, uid, true);
 	if (r == KV_OK)
-		r = index_ref_body(t, msg.body, -1, &changes->freed);
+		r = kept != NULL ? index_keep(t, m->id, &msg, *kept) : index_ref_body(t, msg.body, -1, &changes->freed);
 	count_in(m, &msg, -1);
 	if (modseq > m->highestmodseq)
 		m->highestmodseq = modseq;
@@ -160,6 +160,35 @@ static enum kv_result clear_prefix(struct kv_txn *t, size_t table, mailbox_id_t 
 	return r;
 }
 
+/* What was kept of a mailbox goes with it. */
+static enum kv_result drop_kept(struct kv_txn *t, mailbox_id_t mailbox, struct store_changes *changes)
+{
+	uint8_t prefix[8];
+	struct bytes start = bytes_make(prefix, key_u64(prefix, mailbox)), key, value;
+	enum kv_result r = KV_OK;
+
+	while (r == KV_OK) {
+		struct kv_cursor *c = kv_seek(t, T_EXPUNGED, start, &key, &value);
+		bool is_one = c != NULL && bytes_starts(key, start);
+		uint32_t uid = is_one ? key_read_u32(key, 8) : 0;
+
+		kv_cursor_end(&c);
+		if (!is_one)
+			break;
+		r = index_drop(t, mailbox, uid, &changes->freed);
+	}
+	return r;
+}
+
+static enum kv_result apply_reclaim(struct kv_txn *t, const struct entry *e, struct store_changes *changes)
+{
+	enum kv_result r = KV_OK;
+
+	for (size_t i = 0; r == KV_OK && i < e->count; i++)
+		r = index_drop(t, e->mailboxes[i], e->uids[i], &changes->freed);
+	return r;
+}
+
 static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
 {
 	struct collect c = { .a = a };
@@ -170,7 +199,9 @@ static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, stru
 		return r;
 	index_each(t, e->mailbox, NULL, 0, true, collect_uid, &c);
 	for (size_t i = 0; r == KV_OK && i < c.count; i++)
-		r = remove_message(t, &m, c.uids[i], 0, false, changes);
+		r = remove_message(t, &m, c.uids[i], 0, false, NULL, changes);
+	if (r == KV_OK)
+		r = drop_kept(t, e->mailbox, changes);
 	if (r == KV_OK)
 		r = clear_prefix(t, T_MODSEQ, e->mailbox);
 	if (r == KV_OK)
@@ -318,7 +349,7 @@ static enum kv_result apply_copy(struct kv_txn *t, const struct entry *e, struct
 		return r;
 	r = take_mailbox(t, e->source, a, &m);
 	for (size_t i = 0; r == KV_OK && i < e->count; i++)
-		r = remove_message(t, &m, e->copies[i].source, e->source_modseq, true, changes);
+		r = remove_message(t, &m, e->copies[i].source, e->source_modseq, true, NULL, changes);
 	if (r == KV_OK)
 		r = index_put_mailbox(t, &m);
 	changes_note(changes, e->source, STORE_CHANGE_MESSAGES);
@@ -369,8 +400,10 @@ static enum kv_result apply_to_mailbox(struct kv_txn *t, const struct entry *e, 
 		r = apply_flags(t, e, &m);
 		changes_note(changes, m.id, STORE_CHANGE_MESSAGES);
 	} else {
+		int64_t time = (int64_t)e->value;
+
 		for (size_t i = 0; r == KV_OK && i < e->count; i++)
-			r = remove_message(t, &m, e->uids[i], e->modseq, true, changes);
+			r = remove_message(t, &m, e->uids[i], e->modseq, true, e->type == ENTRY_RETAIN ? &time : NULL, changes);
 		changes_note(changes, m.id, STORE_CHANGE_MESSAGES);
 	}
 	return r == KV_OK ? index_put_mailbox(t, &m) : r;
@@ -397,11 +430,14 @@ static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct aren
 	case ENTRY_KEYWORDS:
 	case ENTRY_FLAGS:
 	case ENTRY_EXPUNGE:
+	case ENTRY_RETAIN:
 		return apply_to_mailbox(t, e, a, changes);
 	case ENTRY_COPY:
 		return apply_copy(t, e, a, changes);
 	case ENTRY_SUBSCRIBE:
 		return apply_subscribe(t, e);
+	case ENTRY_RECLAIM:
+		return apply_reclaim(t, e, changes);
 	case ENTRY_DIGEST:
 		return KV_OK;
 	case ENTRY_SALVAGED:

@@ -59,6 +59,11 @@ static void write_list(struct buffer *b, const struct entry *e)
 			buffer_add_u64le(b, e->flags[i].keywords);
 			break;
 		case ENTRY_EXPUNGE:
+		case ENTRY_RETAIN:
+			buffer_add_u32le(b, e->uids[i]);
+			break;
+		case ENTRY_RECLAIM:
+			buffer_add_u64le(b, e->mailboxes[i]);
 			buffer_add_u32le(b, e->uids[i]);
 			break;
 		case ENTRY_COPY:
@@ -132,6 +137,15 @@ static void write_data(struct buffer *b, const struct entry *e)
 		buffer_add_u64le(b, e->modseq);
 		write_list(b, e);
 		break;
+	case ENTRY_RETAIN:
+		buffer_add_u64le(b, e->mailbox);
+		buffer_add_u64le(b, e->modseq);
+		buffer_add_u64le(b, e->value);
+		write_list(b, e);
+		break;
+	case ENTRY_RECLAIM:
+		write_list(b, e);
+		break;
 	case ENTRY_COPY:
 		buffer_add_u64le(b, e->mailbox);
 		buffer_add_u64le(b, e->modseq);
@@ -194,7 +208,7 @@ bool entry_header_read(struct bytes raw, struct entry_header *h_r)
 	if ((flags != 0 && !h_r->has_sums) || zero != 0)
 		return false;
 	return h_r->head_size >= ENTRY_HEADER && h_r->head_size <= ENTRY_HEAD_MAX && h_r->body_size <= ENTRY_BODY_MAX &&
-	       ((type >= ENTRY_EPOCH && type <= ENTRY_SUBSCRIBE) || type == ENTRY_DIGEST || type == ENTRY_SALVAGED) && h_r->lsn > 0;
+	       type >= ENTRY_EPOCH && type <= ENTRY_SALVAGED && h_r->lsn > 0;
 }
 
 bool entry_head_is_whole(struct bytes head)
@@ -227,7 +241,10 @@ static bool read_one(struct cursor *c, struct entry *e, size_t i)
 		return cursor_u32le(c, &e->flags[i].uid) && cursor_u8(c, &e->flags[i].flags) &&
 		       cursor_u64le(c, &e->flags[i].keywords);
 	case ENTRY_EXPUNGE:
+	case ENTRY_RETAIN:
 		return cursor_u32le(c, &e->uids[i]);
+	case ENTRY_RECLAIM:
+		return cursor_u64le(c, &e->mailboxes[i]) && cursor_u32le(c, &e->uids[i]);
 	case ENTRY_COPY: {
 		struct entry_copy *k = &e->copies[i];
 
@@ -261,6 +278,7 @@ static size_t least_size(enum entry_type type)
 	case ENTRY_COPY:
 		return 4 + 4 + 8 + 4 + 8 + 1 + 8;
 	case ENTRY_RENAME:
+	case ENTRY_RECLAIM:
 		return 8 + 4;
 	case ENTRY_DIGEST:
 		return 8 + 8 + 4 + 4 + 8;
@@ -279,10 +297,10 @@ static bool read_list(struct cursor *c, struct arena *a, struct entry *e)
 	e->count = count;
 	e->deliveries = e->type == ENTRY_APPEND ? arena_array(a, count, sizeof(*e->deliveries)) : NULL;
 	e->flags = e->type == ENTRY_FLAGS ? arena_array(a, count, sizeof(*e->flags)) : NULL;
-	e->uids = e->type == ENTRY_EXPUNGE ? arena_array(a, count, sizeof(*e->uids)) : NULL;
+	e->uids = e->type == ENTRY_EXPUNGE || e->type == ENTRY_RETAIN || e->type == ENTRY_RECLAIM ? arena_array(a, count, sizeof(*e->uids)) : NULL;
 	e->copies = e->type == ENTRY_COPY ? arena_array(a, count, sizeof(*e->copies)) : NULL;
 	e->digests = e->type == ENTRY_DIGEST ? arena_array(a, count, sizeof(*e->digests)) : NULL;
-	e->mailboxes = e->type == ENTRY_RENAME ? arena_array(a, count, sizeof(*e->mailboxes)) : NULL;
+	e->mailboxes = e->type == ENTRY_RENAME || e->type == ENTRY_RECLAIM ? arena_array(a, count, sizeof(*e->mailboxes)) : NULL;
 	e->names = e->type == ENTRY_RENAME || e->type == ENTRY_KEYWORDS ? arena_array(a, count, sizeof(*e->names)) : NULL;
 	for (size_t i = 0; i < count; i++) {
 		if (!read_one(c, e, i))
@@ -323,6 +341,10 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const 
 	case ENTRY_FLAGS:
 	case ENTRY_EXPUNGE:
 		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && read_list(c, a, e);
+	case ENTRY_RETAIN:
+		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && cursor_u64le(c, &e->value) && read_list(c, a, e);
+	case ENTRY_RECLAIM:
+		return read_list(c, a, e);
 	case ENTRY_COPY:
 		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && cursor_u64le(c, &e->source) &&
 		       cursor_u64le(c, &e->source_modseq) && read_list(c, a, e);

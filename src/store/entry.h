@@ -21,7 +21,9 @@ enum entry_type {
 	ENTRY_EXPUNGE,
 	ENTRY_COPY, /* and move */
 	ENTRY_SUBSCRIBE,
-	ENTRY_DIGEST = 14,   /* what the index is, in hashes: store_digest.c */
+	ENTRY_RETAIN,        /* an EXPUNGE with its time: the messages can be had back */
+	ENTRY_RECLAIM,       /* of those, these no more */
+	ENTRY_DIGEST,   /* what the index is, in hashes: store_digest.c */
 	ENTRY_SALVAGED = 15, /* an item of a lost suffix was done: salvage.h */
 };
 
@@ -78,7 +80,7 @@ struct entry {
 	struct bytes sums;  /* APPEND: u64 each, the hashes of the body's blocks; none if it is one block, or of an old version */
 
 	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY: the target */
-	modseq_t modseq;      /* FLAGS EXPUNGE COPY */
+	modseq_t modseq;      /* FLAGS EXPUNGE RETAIN COPY */
 	uint32_t uidvalidity; /* CREATE */
 	struct bytes name, acl, partition; /* CREATE (all), ACL (acl), SUBSCRIBE (name) */
 	struct bytes user;    /* SUBSCRIBE */
@@ -86,18 +88,18 @@ struct entry {
 	struct bytes master, in_sync; /* EPOCH */
 	struct bytes op_id, structure; /* APPEND */
 	struct bytes key;     /* SALVAGED */
-	uint64_t value;       /* SALVAGED; DIGEST: all records */
+	uint64_t value;       /* SALVAGED; DIGEST: all records; RETAIN: when, seconds since 1970 UTC */
 	mailbox_id_t source;  /* COPY: where from, if it is a move; else 0 */
 	modseq_t source_modseq;
 
 	size_t count; /* of what the type has several of: */
 	struct entry_delivery *deliveries; /* APPEND */
 	struct entry_flag *flags;          /* FLAGS */
-	uint32_t *uids;                    /* EXPUNGE */
+	uint32_t *uids;                    /* EXPUNGE RETAIN RECLAIM */
 	struct entry_copy *copies;         /* COPY */
 	struct entry_digest *digests;      /* DIGEST */
 	struct bytes *names;               /* KEYWORDS: all of the mailbox; RENAME: the new names */
-	mailbox_id_t *mailboxes;           /* RENAME */
+	mailbox_id_t *mailboxes;           /* RENAME RECLAIM */
 };
 
 /* Append the head of E; the body is given beside it. */

@@ -5,7 +5,7 @@
 #include "store_private.h"
 
 const char *const store_tables[T_COUNT] = { "meta", "name", "mailbox", "message", "modseq", "body", "subscription", "op",
-	                                    "op-order", "salvaged" };
+	                                    "op-order", "salvaged", "expunged", "expunged-order" };
 
 static size_t put_be(uint8_t *to, uint64_t v, size_t width)
 {
@@ -268,6 +268,53 @@ enum kv_result index_put_message(struct kv_txn *t, mailbox_id_t mailbox, const s
 
 	encode_message(&b, m);
 	return kv_put(t, T_MESSAGE, bytes_make(key, key_message(key, mailbox, m->uid)), buffer_bytes(&b));
+}
+
+static size_t key_kept_order(uint8_t *to, int64_t time, mailbox_id_t mailbox, uint32_t uid)
+{
+	return put_be(to, (uint64_t)time, 8) + put_be(to + 8, mailbox, 8) + put_be(to + 16, uid, 4);
+}
+
+enum kv_result index_keep(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m, int64_t time)
+{
+	uint8_t key[KEY_MAX], value[8 + MESSAGE_RECORD];
+	struct buffer b = { value, 0, sizeof(value) };
+	enum kv_result r;
+
+	buffer_add_u64le(&b, (uint64_t)time);
+	encode_message(&b, m);
+	r = kv_put(t, T_EXPUNGED, bytes_make(key, key_message(key, mailbox, m->uid)), buffer_bytes(&b));
+	if (r != KV_OK)
+		return r;
+	return kv_put(t, T_EXPUNGED_ORDER, bytes_make(key, key_kept_order(key, time, mailbox, m->uid)), BYTES_NONE);
+}
+
+bool index_decode_kept(struct bytes key, struct bytes value, struct message *m_r, int64_t *time_r)
+{
+	struct cursor c = cursor_of(value);
+	uint64_t time;
+
+	if (!cursor_u64le(&c, &time) || !index_decode_message(key, cursor_rest(&c), m_r))
+		return false;
+	*time_r = (int64_t)time;
+	return true;
+}
+
+enum kv_result index_drop(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, uint64_t *freed)
+{
+	uint8_t key[KEY_MAX], order[KEY_MAX];
+	struct bytes k = bytes_make(key, key_message(key, mailbox, uid)), value;
+	struct message m;
+	int64_t time;
+	enum kv_result r = kv_get(t, T_EXPUNGED, k, &value);
+
+	if (r == KV_OK && !index_decode_kept(k, value, &m, &time))
+		r = KV_FAILED;
+	if (r == KV_OK)
+		r = kv_del(t, T_EXPUNGED, k);
+	if (r == KV_OK)
+		r = kv_del(t, T_EXPUNGED_ORDER, bytes_make(order, key_kept_order(order, time, mailbox, uid)));
+	return r == KV_OK ? index_ref_body(t, m.body, -1, freed) : r;
 }
 
 enum kv_result index_put_modseq(struct kv_txn *t, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid, bool is_gone)

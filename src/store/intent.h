@@ -23,6 +23,8 @@ enum intent_op {
 	INTENT_APPEND,
 	INTENT_STORE,
 	INTENT_EXPUNGE,
+	INTENT_RECLAIM,
+	INTENT_UNDELETE,
 	INTENT_COPY,
 	INTENT_MOVE,
 	INTENT_SUBSCRIBE,
@@ -122,6 +124,22 @@ struct intent_expunge {
 	bool only_deleted; /* of those, only the ones with \Deleted */
 };
 
+/* Let go of messages that were expunged before BEFORE and are kept so far: the oldest, at most MOST. answer.message_count. OK. */
+struct intent_reclaim {
+	int64_t before; /* seconds since 1970 UTC */
+	size_t most;
+};
+
+/* Have messages back that were expunged and are kept, under new UIDs, without \Deleted; at most UNDELETE_MOST of them, the lowest UIDs.
+ * answer.message_count; answer.new_uids: one range, if there are any. OK, NO_MAILBOX, LIMIT. */
+#define UNDELETE_MOST 10000
+struct intent_undelete {
+	struct bytes name;
+	const struct uid_range *uids; /* none: all */
+	size_t uid_count;
+	int64_t since; /* only what was expunged then or later */
+};
+
 /* Copy or move messages with flags, keywords and internaldate. answer.uids: the sources, answer.new_uids: the copies,
  * in the same order, answer.uidvalidity and .mailbox of the target (for COPYUID). Into the same mailbox is allowed.
  * OK, LIMIT (keywords), NO_MAILBOX; answer.no_target tells that it is the target that is missing. */
@@ -176,6 +194,8 @@ struct intent {
 		struct intent_append append;
 		struct intent_store store;
 		struct intent_expunge expunge;
+		struct intent_reclaim reclaim;
+		struct intent_undelete undelete;
 		struct intent_copy copy; /* INTENT_COPY, INTENT_MOVE */
 		struct intent_subscribe subscribe; /* INTENT_SUBSCRIBE, INTENT_UNSUBSCRIBE */
 		struct intent_salvage salvage;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "imap_flags.h"
 #include "store_private.h"
 
@@ -284,7 +285,7 @@ static bool pick(void *arg, const struct message *m)
 
 enum store_result op_expunge(struct store *s, const struct intent_expunge *in, struct arena *a, struct intent_answer *out)
 {
-	struct entry e = { .type = ENTRY_EXPUNGE, .mailbox = in->mailbox };
+	struct entry e = { .type = s->expunge_delay > 0 ? ENTRY_RETAIN : ENTRY_EXPUNGE, .mailbox = in->mailbox };
 	struct pick p = { .a = a, .only_deleted = in->only_deleted };
 	struct uid_list gone = { .a = a };
 	struct mailbox m;
@@ -304,6 +305,8 @@ enum store_result op_expunge(struct store *s, const struct intent_expunge *in, s
 		e.uids[e.count++] = p.at[i].uid;
 		add_uid(&gone, p.at[i].uid);
 	}
+	if (e.type == ENTRY_RETAIN)
+		e.value = (uint64_t)clock_wall_s();
 	e.modseq = out->modseq = m.highestmodseq + 1;
 	out->uids = gone.at;
 	out->uid_count = gone.count;

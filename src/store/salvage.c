@@ -299,6 +299,7 @@ bool salvage_add(struct salvage *s, const struct entry *e, struct fault *why)
 	switch (e->type) {
 	case ENTRY_EPOCH:
 	case ENTRY_DIGEST:
+	case ENTRY_RECLAIM:
 	case ENTRY_SALVAGED: /* what it names has been done at a master whose entry is lost, as this one is: it is done anew */
 		return true;
 	case ENTRY_CREATE:
@@ -317,6 +318,7 @@ bool salvage_add(struct salvage *s, const struct entry *e, struct fault *why)
 	case ENTRY_KEYWORDS:
 	case ENTRY_FLAGS:
 	case ENTRY_EXPUNGE:
+	case ENTRY_RETAIN:
 		return add_to_box(s, e, why);
 	}
 	return unfit(why, e, "an entry of a type that is not known here");

@@ -154,6 +154,7 @@ struct store *store_open(const struct store_options *o, struct fault *why)
 	s->salvage_dir = must_printf("%s/salvage", o->dir);
 	atomic_store(&s->replicated, UINT64_MAX);
 	s->lock_fd = -1;
+	s->expunge_delay = o->expunge_delay;
 	s->keywords_max = o->keywords_max == 0 ? KEYWORDS_MAX : o->keywords_max;
 	s->map_size = o->map_size;
 	s->segment_size = o->segment_size;

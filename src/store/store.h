@@ -37,6 +37,7 @@ struct store_options {
 	uint64_t segment_size; /* journal_segment_size; 0: 64 MiB */
 	uint64_t verify_rate;  /* octets a second that store_verify() reads; 0: as fast as it can */
 	unsigned keywords_max; /* imap_max_keywords, 1..KEYWORDS_MAX; 0: KEYWORDS_MAX */
+	uint64_t expunge_delay; /* seconds that expunged messages are kept at least; 0: they are gone at once */
 };
 
 /* Open the partition: one process at a time. Recovers: the last segment is scanned, a torn tail cut (and logged), the index
@@ -101,6 +102,9 @@ enum store_result store_turn_commit(struct store *s, lsn_t lsn, struct store_cha
 /* Drop the turn's changes of the index. Entries whose flush has begun stay in the journal as a suffix that is not applied;
  * if none has, they are taken back as if they never were. */
 void store_turn_abort(struct store *s);
+
+/* Whether anything that is kept was expunged before BEFORE, for INTENT_RECLAIM. Any thread. */
+bool store_has_reclaimable(struct store *s, int64_t before);
 
 /* ---- flushing ---- */
 

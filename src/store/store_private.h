@@ -12,7 +12,7 @@
 #include "store_view.h"
 
 /* Tables of the index (docs/formats.md, "Index"). */
-enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T_OP, T_OP_ORDER, T_SALVAGED, T_COUNT };
+enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T_OP, T_OP_ORDER, T_SALVAGED, T_EXPUNGED, T_EXPUNGED_ORDER, T_COUNT };
 extern const char *const store_tables[T_COUNT];
 
 /* Of the records' form, in "meta": an index or a checkpoint of another one is not read. */
@@ -37,6 +37,7 @@ struct store {
 	char *dir, *salvage_dir;
 	int lock_fd;
 	unsigned keywords_max;
+	uint64_t expunge_delay;
 	uint64_t map_size, segment_size; /* as store_options has them */
 	lsn_t floor;       /* of the copy that this is; 0: none, or passed */
 	pthread_mutex_t gate; /* guards the two below */
@@ -91,6 +92,11 @@ enum kv_result index_name(struct kv_txn *t, struct bytes name, mailbox_id_t *id_
 enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r);
 bool index_decode_message(struct bytes key, struct bytes value, struct message *m_r);
 enum kv_result index_put_message(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m);
+/* Messages that were expunged and can be had back, with their reference to the body: in order of mailboxes and UIDs, and of
+ * time. index_keep() takes over the reference; index_drop() gives it back. */
+enum kv_result index_keep(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m, int64_t time);
+enum kv_result index_drop(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, uint64_t *freed);
+bool index_decode_kept(struct bytes key, struct bytes value, struct message *m_r, int64_t *time_r);
 enum kv_result index_put_modseq(struct kv_txn *t, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid, bool is_gone);
 enum kv_result index_del_modseq(struct kv_txn *t, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid);
 struct index_body {
@@ -150,6 +156,8 @@ enum store_result op_set_acl(struct store *s, const struct intent_set_acl *in, s
 enum store_result op_append(struct store *s, struct intent_append *in, struct intent_answer *out);
 enum store_result op_store(struct store *s, const struct intent_store *in, struct arena *a, struct intent_answer *out);
 enum store_result op_expunge(struct store *s, const struct intent_expunge *in, struct arena *a, struct intent_answer *out);
+enum store_result op_reclaim(struct store *s, const struct intent_reclaim *in, struct arena *a, struct intent_answer *out);
+enum store_result op_undelete(struct store *s, const struct intent_undelete *in, struct arena *a, struct intent_answer *out);
 enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, struct arena *a,
                           struct intent_answer *out);
 enum store_result op_subscribe(struct store *s, const struct intent_subscribe *in, bool is_on, struct intent_answer *out);

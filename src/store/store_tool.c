@@ -45,6 +45,25 @@ static void dump_messages(struct store_view *v, struct kv_txn *t, const struct m
 	view_messages_end(&it);
 }
 
+/* What was expunged and is kept of mailbox M. */
+static void dump_kept(struct kv_txn *t, const struct mailbox *m, FILE *out)
+{
+	uint8_t start[KEY_MAX];
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(t, T_EXPUNGED, bytes_make(start, key_message(start, m->id, 0)), &key, &value);
+	bool has = c != NULL;
+
+	for (; has && key_read_u64(key, 0) == m->id; has = kv_next(c, &key, &value)) {
+		struct message msg;
+		int64_t time;
+
+		if (index_decode_kept(key, value, &msg, &time))
+			(void)fprintf(out, "expunged uid=%u time=%lld internaldate=%lld size=%u body=%llu\n", msg.uid, (long long)time,
+			              (long long)msg.internaldate, msg.size, (unsigned long long)msg.body);
+	}
+	kv_cursor_end(&c);
+}
+
 static bool dump_view(struct store *s, FILE *out, struct fault *why)
 {
 	struct store_view *v = store_view_open(s, why);
@@ -79,6 +98,7 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 		put_text(out, m.partition);
 		(void)fputc('\n', out);
 		dump_messages(v, t, &m, out);
+		dump_kept(t, &m, out);
 	}
 	view_names_end(&it);
 	c = kv_seek(t, T_SUBSCRIPTION, BYTES_NONE, &key, &value);

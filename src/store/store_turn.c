@@ -58,6 +58,12 @@ uint64_t intent_cost(const struct intent *in)
 	case INTENT_DIGEST:
 		cost += 4096;
 		break;
+	case INTENT_RECLAIM:
+		cost += in->reclaim.most * 12;
+		break;
+	case INTENT_UNDELETE:
+		cost += UNDELETE_MOST * (37 + 12);
+		break;
 	case INTENT_EPOCH:
 	case INTENT_DELETE:
 	case INTENT_SUBSCRIBE:
@@ -168,6 +174,10 @@ static enum store_result do_intent(struct store *s, struct intent *in, struct ar
 		return op_store(s, &in->store, a, out);
 	case INTENT_EXPUNGE:
 		return op_expunge(s, &in->expunge, a, out);
+	case INTENT_RECLAIM:
+		return op_reclaim(s, &in->reclaim, a, out);
+	case INTENT_UNDELETE:
+		return op_undelete(s, &in->undelete, a, out);
 	case INTENT_COPY:
 	case INTENT_MOVE:
 		return op_copy(s, &in->copy, in->op == INTENT_MOVE, a, out);

@@ -53,6 +53,23 @@ static bool read_rate(const char *text, uint64_t *rate_r)
 	return true;
 }
 
+/* Of undelete: the option at *I with its value. */
+static bool take_undelete(struct verb_args *a, int argc, char **argv, int *i)
+{
+	bool is_since = strcmp(argv[*i], "--since") == 0, is_uid = strcmp(argv[*i], "--uid") == 0;
+
+	if (strcmp(argv[*i], "--list") == 0)
+		return a->is_list = true;
+	if ((!is_since && !is_uid) || *i + 1 == argc)
+		return false;
+	++*i;
+	if (is_since)
+		a->since = argv[*i];
+	else
+		a->uids = argv[*i];
+	return true;
+}
+
 /* Take ARGV apart; false: it is not what the verb takes. */
 static bool take(struct verb_args *a, int argc, char **argv, unsigned takes, size_t most, char **path)
 {
@@ -80,6 +97,9 @@ static bool take(struct verb_args *a, int argc, char **argv, unsigned takes, siz
 			a->from = argv[i];
 		} else if ((takes & VERB_FROM) != 0 && strcmp(argv[i], "--lsn") == 0) {
 			if (++i == argc || !bytes_to_u64(bytes_of(argv[i]), UINT64_MAX, &a->lsn) || a->lsn == 0)
+				return false;
+		} else if ((takes & VERB_UNDELETE) != 0 && argv[i][0] == '-') {
+			if (!take_undelete(a, argc, argv, &i))
 				return false;
 		} else if (argv[i][0] == '-' || a->count == most) {
 			return false;

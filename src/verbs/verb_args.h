@@ -17,6 +17,8 @@ struct verb_args {
 	bool is_verify;
 	const char *from; /* NULL: not given */
 	uint64_t lsn;     /* 0: not given */
+	const char *since, *uids; /* NULL: not given */
+	bool is_list;
 	struct config *config; /* owned */
 };
 
@@ -29,6 +31,7 @@ enum verb_takes {
 	VERB_RATE = 8, /* --rate OCTETS, with an optional K, M or G */
 	VERB_VERIFY = 16, /* --verify: no configuration is read then */
 	VERB_FROM = 32, /* --from DIR, --lsn N */
+	VERB_UNDELETE = 64, /* --since TIME, --uid SET, --list */
 };
 
 /* Read ARGV and the configuration it leads to. LEAST..MOST: how many words. Returns 0, or the exit status after printing

@@ -90,7 +90,7 @@ def expunge_all_but(member_imap, keep):
     assert member_imap.expunge()[0] == "OK"
 
 
-CHURN = {"journal_checkpoint": "1M", "journal_keep": "3M"}
+CHURN = {"journal_checkpoint": "1M", "journal_keep": "3M", "expunge_delay_s": "0"}
 
 
 def churn(m, one, rounds, keep=20):
@@ -138,7 +138,7 @@ def test_journal_does_not_grow_for_ever_and_members_stay_the_same():
 def test_full_disk_has_room_for_compaction(small_disk):
     small = small_disk("12m")
     m = Murder(users=["fred"], limits={"journal_segment_size": "256K", "log_level": "info", "journal_checkpoint": "1M",
-                                       "journal_keep": "512K", "compact_rate": "64K"})
+                                       "journal_keep": "512K", "compact_rate": "64K", "expunge_delay_s": "0"})
     one = m.first
     one.values["partition-default"] = f"{small}/mail"
     try:
@@ -230,6 +230,45 @@ def test_backup_of_a_running_member_is_restored_to_any_lsn():
             f.seek(30000)
             f.write(bytes([octet[0] ^ 1]))
         assert "problems" in refused("backup", "--verify", backup)
+        m.stop()
+        m = None
+    finally:
+        if m:
+            end(m)
+
+
+def test_expunged_messages_are_had_back_from_a_running_master_and_go_in_time():
+    m, one, two = pair({"expunge_delay_s": "3600"})
+    try:
+        deliver(one, 5, size=200)
+        c = m.imap("fred", mailbox="INBOX")
+        expunge_all_but(c, 2)
+        assert roost("undelete", "user.fred", "--list", "-C", one.config).count("uid ") == 3
+        assert "not the master" in refused("undelete", "user.fred", "-C", two.config)
+        assert "no mailbox" in refused("undelete", "user.nobody", "-C", one.config)
+        assert "1 messages are back, under the UIDs 6:6" in roost("undelete", "user.fred", "--uid", "2", "-C", one.config)
+        assert "nothing" in roost("undelete", "user.fred", "--since", "2200-01-01", "-C", one.config)
+        assert "2 messages" in roost("undelete", "user.fred", "--since", "2020-01-01", "-C", one.config)
+        c.noop()
+        typ, data = c.uid("SEARCH", "UNDELETED")
+        assert data[0].split() == [b"4", b"5", b"6", b"7", b"8"]
+        typ, data = c.uid("FETCH", "6", "(BODY.PEEK[])")
+        assert data[0][1].startswith(b"Return-Path") or b"Subject: 1\r\n" in data[0][1]
+        expunge_all_but(c, 4)
+        c.logout()
+        wait_for(lambda: dump_at(two) == dump_at(one), "the replica has applied the same")
+        assert "\nexpunged uid=4 " in dump_at(two)[1]
+        # A shorter delay at the next start: the time is over.
+        for d in (one, two):
+            d.values["expunge_delay_s"] = "1"
+        two.stop()
+        two.start()
+        one.stop()
+        one.start()
+        wait_for(lambda: len(status(one)["in_sync"].split()) == 2, "in sync", 30)
+        wait_for(lambda: "expunged" not in dump_at(one)[1] and dump_at(two) == dump_at(one), "what is over is gone on both", 30)
+        for d in (one, two):
+            roost("verify", "-C", d.config)
         m.stop()
         m = None
     finally:

@@ -276,6 +276,7 @@ class Torture:
             time.sleep(0.1)
         self.nemesis.stopping.set()
         self.nemesis.join(120)
+        self.attempt("all members return once all is well", lambda: wait_for(self.is_settled, "all members are in the in-sync set", 120))
         began = self.acknowledged()
         self.attempt("clients go on once all is well", lambda: wait_for(lambda: self.acknowledged() > began + 20 or any(c.failure for c in self.clients),
                                                                        "20 more answers", 60))
@@ -293,6 +294,12 @@ class Torture:
             self.problems.append(f"the nemesis: {self.nemesis.failure!r}")
         self.look()
         return self
+
+    def is_settled(self):
+        """Who was hurt last may only now be ending, and has to be started again."""
+        self.nemesis.restart_dead()
+        states = {m.name: m.status() for m in self.cluster.members}
+        return any(s.get("role") == "master" and set(s["in_sync"].split()) == set(states) for s in states.values())
 
     def acknowledged(self):
         return sum(1 for op in list(self.history) if op.answer == "ok" and op.kind != "read")

@@ -27,7 +27,8 @@ from roost import wait_for  # noqa: E402
 # Errors that daemons must log when disks fail, and no others.
 DISK_ERRORS = ["driver.journal.failed", "driver.turn.refused", "driver.follow.refused", "driver.truncate.failed", "driver.commit.failed",
                "driver.apply.failed", "imap.command.failed", "directory.write.failed", "kv.access.failed", "store.apply.failed",
-               "driver.stream.unreadable", "imap.select.failed"]
+               "driver.stream.unreadable", "imap.select.failed",
+               "kv.store.damaged"]  # LMDB will not go on after a failed write of its first pages; the index is made anew
 QUIET = 4.0  # seconds between faults, at most
 
 

@@ -43,8 +43,9 @@ void driver_give_hear(struct link *l, const struct peer_message *m);
 void driver_give_pump(struct link *l);
 void driver_give_end(struct link *l);
 
-/* driver_take.c: PIECE and BODIES; L ends. */
+/* driver_take.c: PIECE and BODIES; the master needs no copy to be followed; L ends. */
 void driver_take_hear(struct link *l, const struct peer_message *m);
+void driver_take_not(struct driver *d);
 void driver_take_end(struct link *l);
 
 #endif

@@ -227,6 +227,8 @@ static void on_message(struct link *l, struct bytes frame)
 		if (m.type == MESSAGE_HELLO)
 			note_kept(l->driver, &ev);
 		driver_event(l->driver, &ev);
+		if (m.type == MESSAGE_WELCOME)
+			driver_take_not(l->driver);
 	}
 	free(history);
 }

@@ -6,9 +6,10 @@
  *	placing          the connection is ended; when nobody looks at the partition it is closed, finished, and opened anew;
  *	                 the core hears COPIED, and it dials again
  *
- * Whatever ends the connection before ends this, and what was stored stays for the next time. A copy is finished only in the step
- * that puts it in place, by a member that is a follower then: so there is no moment at which a member could act on the old
- * partition and find the new one in its place later. While it is placed the core hears nothing of the directory.
+ * Whatever ends the connection before ends this, and what was stored stays for the next time, or is removed if the next master
+ * has all that is needed in its journal. A copy is finished only in the step that puts it in place, by a member that is a
+ * follower then: so there is no moment at which a member could act on the old partition and find the new one in its place
+ * later. While it is placed the core hears nothing of the directory.
  *
  * What cannot be stored (damaged on the way, or no room) is logged, and tried again when there is room. If the partition cannot
  * be opened with the copy in place the process ends, as it would end at its start. */
@@ -351,6 +352,28 @@ void driver_take_hear(struct link *l, const struct peer_message *m)
 	progress_note(&t->progress, clock_mono_ms(), m->copy.left);
 	list_push(&t->pieces, &p->waiting);
 	next_piece(t);
+}
+
+static void remove_job(void *arg)
+{
+	struct take *t = arg;
+
+	t->is_ok = store_incoming_begun(t->dir) == 0 || store_incoming_remove(t->dir, &t->why);
+}
+
+static void removed(void *arg)
+{
+	struct take *t = arg;
+
+	t->is_working = false;
+	if (!t->is_ok)
+		log_event(LOG_WARNING, "driver.copy.left", LOG_FAULT(&t->why));
+}
+
+void driver_take_not(struct driver *d)
+{
+	if (d->take->state == TAKE_IDLE && !d->take->is_working)
+		start(d->take, remove_job, removed);
 }
 
 void driver_take_end(struct link *l)

@@ -68,6 +68,8 @@ struct store_incoming;
 
 /* LSN of the copy that was begun in DIR/incoming and is not finished; 0: none. */
 lsn_t store_incoming_begun(const char *dir);
+/* Remove what was begun in DIR/incoming. false with WHY. */
+bool store_incoming_remove(const char *dir, struct fault *why);
 /* Begin in DIR/incoming, or go on with what is there for the same LSN; what is there for another is removed.
  * SEGMENT_SIZE as in struct store_options. NULL with WHY. One at a time for a directory. */
 struct store_incoming *store_incoming_open(const char *dir, lsn_t lsn, uint64_t segment_size, struct fault *why);

@@ -260,6 +260,15 @@ lsn_t store_incoming_begun(const char *dir)
 	return lsn;
 }
 
+bool store_incoming_remove(const char *dir, struct fault *why)
+{
+	char *incoming = must_printf("%s/incoming", dir);
+	bool ok = store_remove_tree(incoming, 2, why);
+
+	free(incoming);
+	return ok;
+}
+
 struct store_incoming *store_incoming_open(const char *dir, lsn_t lsn, uint64_t segment_size, struct fault *why)
 {
 	struct store_incoming *in = must_calloc(1, sizeof(*in));

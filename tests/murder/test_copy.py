@@ -46,7 +46,7 @@ def test_a_new_member_joins_at_full_speed():
         load.wait_for_more(100, "deliveries with both")
         load.stop()
         s.dumps_equal()
-        assert s.status(two)["journal_first"] > 1, "it was streamed all"
+        assert wait_for(lambda: s.status(two)["journal_first"] > 1, "it was not streamed all")
         assert "floor" not in os.listdir(two.values["partition-default"])
         check(s, [load], SEED)
         two.stop()
@@ -121,6 +121,15 @@ def test_a_copy_that_is_away_is_begun_anew():
         s.wait_in_sync(2)
         assert begun(two)[-1][0] > first and begun(two)[-1][1:] == (0, 1), begun(two)
         s.dumps_equal()
+        # What is left of one where none is needed goes.
+        two.stop()
+        incoming = two.values["partition-default"] + "/incoming"
+        os.makedirs(incoming + "/journal")
+        with open(incoming + "/lsn", "w") as f:
+            f.write("7\n")
+        two.start()
+        wait_for(lambda: not os.path.exists(incoming), "it is removed")
+        s.wait_in_sync(2)
 
 
 def test_a_full_disk_of_the_taker_is_told_and_waits_for_room(small_disk):
@@ -187,3 +196,36 @@ def test_what_comes_damaged_is_noticed():
         two.stop()
         s.verify(two)
         relay.close()
+
+
+def test_a_member_that_was_away_for_long_takes_a_copy():
+    """What it lacks is in no journal any more: the master itself began as a copy."""
+    with Server(3, LIMITS) as s:
+        one, two, three = s.members.values()
+        s.begin()
+        three.start()
+        s.wait_in_sync(2)
+        c = s.lmtp()
+        for u in USERS:
+            assert c.deliver("s@example.org", [u], b"Subject: early\r\n\r\nx\r\n")[0][0] == 250
+        c.close()
+        three.stop()
+        fill(s)
+        two.start()
+        s.wait_in_sync(2)
+        wait_for(lambda: s.status(two)["journal_first"] > 10, "its journal begins with the copy")
+        one.kill()
+        wait_for(lambda: s.master() is two, "the one with the short journal is master", 20)
+        load = Load(s, SEED + 3)
+        load.wait_for_more(20, "deliveries")
+        three.start()
+        wait_for(lambda: "driver.copy.taken" in three.text(), "it takes a copy", 30)
+        s.wait_in_sync(2)
+        load.wait_for_more(20, "deliveries with it")
+        load.stop()
+        s.dumps_equal(two, three)
+        assert s.status(three)["journal_first"] > 10
+        check(s, [load], SEED + 3)
+        one.start()
+        s.wait_in_sync(3)
+        s.dumps_equal()

@@ -466,7 +466,7 @@ static void on_tick(void *arg)
 	if (!d->is_replacing) {
 		store_pass_floor(d->o.store);
 		driver_keeper_tick(d);
-	driver_expunged_tick(d);
+		driver_expunged_tick(d);
 		driver_salvage_tick(d);
 		driver_mend_tick(d);
 		driver_scrub_tick(d);

@@ -306,6 +306,34 @@ static void verify_bodies(struct verify *v)
 	kv_cursor_end(&c);
 }
 
+/* What is kept has its body, and its row in the order of time. */
+static void verify_kept(struct verify *v)
+{
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(v->t, T_EXPUNGED, BYTES_NONE, &key, &value);
+	uint64_t rows = 0;
+	bool has = c != NULL;
+
+	for (; has; has = kv_next(c, &key, &value)) {
+		struct message m;
+		struct index_body b;
+		int64_t time;
+
+		rows++;
+		if (index_decode_kept(key, value, &m, &time) && index_body(v->t, m.body, &b) == KV_OK && b.size == m.size)
+			continue;
+		v->problems++;
+		(void)fprintf(v->out, "mailbox %llu: expunged message %u has no body, or one of another size\n",
+		              (unsigned long long)key_read_u64(key, 0), key_read_u32(key, 8));
+	}
+	kv_cursor_end(&c);
+	if (rows == kv_count(v->t, T_EXPUNGED_ORDER))
+		return;
+	v->problems++;
+	(void)fprintf(v->out, "%llu expunged messages are kept, but their order has %llu\n", (unsigned long long)rows,
+	              (unsigned long long)kv_count(v->t, T_EXPUNGED_ORDER));
+}
+
 /* A damaged checkpoint is only passed over, but whoever looks should know. */
 static void verify_checkpoints(struct verify *v)
 {
@@ -373,6 +401,7 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 	kv_cursor_end(&c);
 	verify_digest(&v);
 	verify_bodies(&v);
+	verify_kept(&v);
 	verify_checkpoints(&v);
 	if (kv_has_failed(v.t)) {
 		v.problems++;

@@ -149,6 +149,8 @@ static void deleted_mailbox_takes_what_is_kept_of_it_along(void **state)
 {
 	struct store *s = open_keeping("gone", 3600);
 	struct arena a = { 0 };
+	struct kv_txn *t;
+	struct fault why;
 
 	(void)state;
 	fill(s);
@@ -162,7 +164,16 @@ static void deleted_mailbox_takes_what_is_kept_of_it_along(void **state)
 	assert_int_equal(count_of(s, T_BODY), 1);
 	assert_int_equal(undelete(s, "user.other", "", 0), 1);
 	arena_fini(&a);
+	expunge(s, "user.other", 2, 2);
 	store_close(&s);
+	assert_int_equal(verify("gone"), 0);
+	s = open_keeping("gone", 3600);
+	/* An order that has lost a row is told. */
+	t = kv_write(s->kv, &why);
+	assert_int_equal(kv_clear(t, T_EXPUNGED_ORDER), KV_OK);
+	assert_true(kv_commit(&t, &why));
+	store_close(&s);
+	assert_int_equal(verify("gone"), 1);
 }
 
 static void follower_and_rebuilt_index_keep_the_same(void **state)

@@ -1,12 +1,14 @@
 /* What a lost suffix comes to; putting it aside, killed at every step; and doing it anew at another master. */
 #include <ftw.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -555,6 +557,38 @@ static void killed_at_any_step_it_is_whole_in_the_journal_or_saved(void **state)
 	free(whole);
 }
 
+/* No room for the suffix's copy: the journal stays as it is, and it is tried again. */
+static void full_disk_keeps_the_suffix_in_the_journal(void **state)
+{
+	struct store *s = must_open("full");
+	struct rlimit was, small;
+	struct fault why;
+	lsn_t common, last;
+	char *before_it, *after;
+
+	(void)state;
+	begin(s);
+	common = store_last_lsn(s);
+	go_on_alone(s);
+	last = store_last_lsn(s);
+	before_it = dump(s);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	small = (struct rlimit){ 100000, was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(store_save_after(s, common, &why), STORE_NO_SPACE);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	assert_non_null(strstr(why.what, ".suffix"));
+	assert_int_equal(store_last_lsn(s), last);
+	after = dump(s);
+	assert_string_equal(before_it, after);
+	assert_int_equal(store_save_after(s, common, &why), STORE_OK);
+	assert_int_equal(store_last_lsn(s), common);
+	free(before_it);
+	free(after);
+	store_close(&s);
+}
+
 static void items_and_decisions_survive_and_damage_is_told(void **state)
 {
 	struct salvage_item items[3] = { { .kind = SALVAGE_SUBSCRIBE, .epoch = 1, .lsn = 5, .user = BYTES_LIT("fred"), .name = BYTES_LIT("a") } };
@@ -644,6 +678,7 @@ int main(void)
 		cmocka_unit_test(suffix_that_does_not_fit_is_told),
 		cmocka_unit_test(suffix_of_an_old_master_comes_back_at_the_new_one),
 		cmocka_unit_test(killed_at_any_step_it_is_whole_in_the_journal_or_saved),
+		cmocka_unit_test(full_disk_keeps_the_suffix_in_the_journal),
 		cmocka_unit_test(items_and_decisions_survive_and_damage_is_told),
 	};
 

@@ -605,6 +605,7 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	d->connect_to = -1;
 	driver_take_open(d);
 	list_init(&d->waiting);
+	list_init(&d->callers);
 	list_init(&d->in_turn);
 	list_init(&d->merges);
 	d->is_async = strcmp(config_string(options->config, "sync_mode"), "async") == 0;

@@ -14,6 +14,7 @@ struct link {
 	bool is_over;   /* what still comes is not looked at */
 	bool is_proven; /* dialler: the other side has shown that it knows the password */
 	struct timer *login; /* until it is authenticated */
+	struct list calling; /* incoming and not authenticated: in the driver's callers */
 	size_t peer; /* known once authed, or dialled */
 	struct sasl_server *server;
 	struct sasl_client *client;

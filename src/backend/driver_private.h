@@ -94,6 +94,7 @@ struct driver {
 	struct peer peers[REPLICA_MEMBERS_MAX];
 	int connect_to; /* -1: nobody */
 	struct link *dialled; /* being set up */
+	struct list callers; /* who has not authenticated yet */
 	struct timer *redial;
 	uint64_t redial_ms;
 	bool has_refused; /* an entry of the master's, for want of room */

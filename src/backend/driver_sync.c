@@ -80,6 +80,7 @@ static void authed(struct link *l)
 
 	l->is_authed = true;
 	timer_free(&l->login);
+	list_remove(&l->calling);
 	if (l == d->dialled)
 		d->dialled = NULL;
 	if (p->link != NULL) {
@@ -313,6 +314,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 		driver_event(d, &down);
 	}
 	timer_free(&l->login);
+	list_remove(&l->calling);
 	sasl_server_free(&l->server);
 	sasl_client_free(&l->client);
 	link_forget_reading(l);
@@ -360,6 +362,7 @@ static void called(struct conn *c, void *arg)
 	l->driver = d;
 	l->conn = c;
 	l->is_incoming = true;
+	list_push(&d->callers, &l->calling);
 	conn_set_events(c, &events, l);
 	await_login(l);
 	if (d->is_closed)
@@ -387,6 +390,7 @@ static void redial(void *arg)
 	l = must_calloc(1, sizeof(*l));
 	l->driver = d;
 	l->peer = (size_t)d->connect_to;
+	list_init(&l->calling);
 	d->dialled = l;
 	l->conn = conn_dial(d->loop, d->peers[l->peer].address, d->o.tls_server != NULL ? d->o.tls_client : NULL, DIAL_MS,
 	                    &events, l);
@@ -505,6 +509,8 @@ void driver_sync_close(struct driver *d)
 	d->connect_to = -1;
 	if (d->dialled != NULL)
 		conn_abort(d->dialled->conn);
+	LIST_EACH(m, &d->callers)
+		conn_abort(LIST_OBJECT(m, struct link, calling)->conn);
 	for (size_t i = 0; i < d->count; i++) {
 		driver_give_forget(d, i);
 		if (d->peers[i].link != NULL) {

@@ -367,3 +367,13 @@ def test_a_wrong_certificate_is_not_talked_to(tmp_path):
         peer.close()
     finally:
         fake.stop()
+
+
+def test_a_silent_caller_does_not_hold_up_the_stop():
+    m = Murder(users=[], backends={"backenda": ["backenda1", "backenda2"]}, limits={"sync_login_timeout_s": 60})
+    m.mupdate.start()
+    m.first.start()
+    wait_for(lambda: m.imap("admin"), "the master serves").logout()
+    caller = SyncPeer.dial(port(m.first))
+    m.stop()  # within 15 s, in order
+    assert caller.ends()

@@ -28,7 +28,7 @@ class Pair(Murder):
         for m in self.members.values():
             m.start()
         wait_for(lambda: self.master, "one is master", 30)
-        wait_for(lambda: len(status(self.master).get("in_sync", "").split()) == 2, "both are in sync", 30)
+        wait_for(lambda: self.master and len(status(self.master).get("in_sync", "").split()) == 2, "both are in sync", 30)
         self.first = self.master
         self.create_user("fred")
         return self
@@ -87,7 +87,7 @@ def test_a_reader_meets_damage_and_is_answered_all_the_same(pair):
     old.stop()
     assert p.is_whole(old)
     old.start()
-    wait_for(lambda: len(status(p.master).get("in_sync", "").split()) == 2, "it is back", 30)
+    wait_for(lambda: p.master and len(status(p.master).get("in_sync", "").split()) == 2, "it is back", 30)
 
 
 def test_damaged_heads_come_back_too_and_a_replica_asks_its_master(pair):

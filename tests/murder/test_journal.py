@@ -274,3 +274,30 @@ def test_expunged_messages_are_had_back_from_a_running_master_and_go_in_time():
     finally:
         if m:
             end(m)
+
+
+def test_member_that_the_journal_does_not_reach_back_to_takes_a_copy():
+    m, one, two = pair({**CHURN, "journal_keep": "256K"})
+    try:
+        deliver(one, 10)
+        wait_for(lambda: dump_at(two) == dump_at(one), "the replica has applied the same")
+        last = dump_at(two)[0]
+        two.kill()
+        for _ in range(20):
+            churn(m, one, 1)
+            if status(one)["journal_first"] > last + 1:
+                break
+        assert status(one)["journal_first"] > last + 1
+        two.start()
+        wait_same(one, two)
+        wait_for(lambda: dump_at(two) == dump_at(one), "the copy is the same")
+        assert "store.copy.taken" in two.text()
+        churn(m, one, 1)
+        wait_for(lambda: dump_at(two) == dump_at(one), "it follows")
+        for d in (one, two):
+            roost("verify", "-C", d.config)
+        m.stop()
+        m = None
+    finally:
+        if m:
+            end(m)

@@ -424,7 +424,8 @@ void driver_name_end(struct driver *d, struct bytes name)
 static void close_all(struct driver *d)
 {
 	d->is_closed = true;
-	driver_flush_wait(d); /* a follower's, too: its end is posted to this loop */
+	if (!d->is_replacing)
+		driver_flush_wait(d); /* a follower's, too: its end is posted to this loop */
 	driver_turn_abort(d);
 	driver_fail_waiting(d);
 	publish(d);

@@ -5,6 +5,9 @@ ROOST_SEED replays a seed.
 import os
 import random
 import re
+import shutil
+import signal
+import time
 
 import pytest
 
@@ -229,3 +232,27 @@ def test_a_member_that_was_away_for_long_takes_a_copy():
         one.start()
         s.wait_in_sync(3)
         s.dumps_equal()
+
+
+def test_a_member_that_ends_while_it_puts_a_copy_in_place():
+    """Stopped or killed at moments around it: it comes back with the old or the new, whole."""
+    rng = random.Random(SEED + 4)
+    print("ROOST_SEED", SEED)
+    with Server(2, LIMITS) as s:
+        one, two = s.members.values()
+        s.begin()
+        fill(s, 40)
+        for i in range(8):
+            tries = len(begun(two)) if os.path.exists(two.log) else 0
+            two.start()
+            wait_for(lambda: len(begun(two)) > tries, "it takes a copy")
+            time.sleep(rng.random() * 0.15)
+            two.kill(signal.SIGTERM if i % 2 else signal.SIGKILL)
+            two.start()
+            s.wait_in_sync(2)
+            if i % 4 == 3:
+                s.dumps_equal()
+            two.stop()
+            s.verify(two)
+            wait_for(lambda: len(s.in_sync()) == 1, "the master goes on alone")
+            shutil.rmtree(two.values["partition-default"])

@@ -30,7 +30,7 @@ BANNED_WORDS = ["/" + "work/", "session" + " of", "Co-Authored" + "-By"]
 
 VENDORS = {"lmdb.h": "kv", "uv.h": "net", "zlib.h": "net"}
 # By which floors a pure one is known: no socket, no clock, no file.
-PURE = ["mime", "imap", "lmtp", "mupdate", "replica"]
+PURE = ["mime", "imap", "lmtp", "pop3", "mupdate", "replica"]
 IMPURE_HEADERS = {"sys/socket.h", "netinet/in.h", "time.h", "sys/time.h", "unistd.h", "fcntl.h", "sys/stat.h", "pthread.h",
                   "clock.h", "file.h", "log.h", "poll.h", "netdb.h"}
 

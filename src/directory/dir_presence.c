@@ -47,6 +47,7 @@ void dir_presence_member(struct directory *d, const struct server *server, const
 		buffer_add_u64le(&value, m->claim_epoch);
 		add_str(&value, m->claim_master);
 		add_str(&value, m->claim_in_sync);
+		add_str(&value, m->at.pop3);
 	}
 	say(d, &key, &value);
 }
@@ -63,6 +64,7 @@ void dir_presence_front(struct directory *d, const struct front *f)
 		add_str(&value, f->at.imap);
 		add_str(&value, f->at.lmtp);
 		add_str(&value, f->at.admin);
+		add_str(&value, f->at.pop3);
 	}
 	say(d, &key, &value);
 }
@@ -92,6 +94,14 @@ static bool take_addresses(struct cursor *c, bool has_sync, struct addresses *at
 	return true;
 }
 
+/* The last of a value; one that was written before there was POP3 ends without it. */
+static void take_pop3(struct cursor *c, struct addresses *at)
+{
+	struct bytes pop3;
+
+	registry_set(&at->pop3, cursor_bytes32(c, UINT16_MAX, &pop3) ? pop3 : BYTES_NONE);
+}
+
 static void heard_member(struct directory *d, struct bytes name, bool is_gone, struct cursor *c)
 {
 	size_t mark = bytes_find(name, '/');
@@ -117,6 +127,7 @@ static void heard_member(struct directory *d, struct bytes name, bool is_gone, s
 	}
 	registry_set(&m->claim_master, master);
 	registry_set(&m->claim_in_sync, in_sync);
+	take_pop3(c, &m->at);
 	if (here != NULL) {
 		/* It has connected elsewhere since: the connection here is one that it has lost and we have not yet. */
 		here->has_joined = false;
@@ -139,6 +150,7 @@ static void heard_front(struct directory *d, struct bytes name, bool is_gone, st
 			return;
 		f->session = 0;
 	} else if (take_addresses(c, false, &f->at)) {
+		take_pop3(c, &f->at);
 		f->session = DIR_ELSEWHERE;
 		f->is_stale = false;
 	}

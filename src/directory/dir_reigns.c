@@ -176,14 +176,14 @@ static void begin_watching(struct dir_session *s)
 static bool is_too_long(const struct mupdate_line *line)
 {
 	for (size_t i = 0; i < line->count; i++) {
-		/* The last of XJOIN is a set of members. */
+		/* The ninth of XJOIN is a set of members. */
 		if (line->args[i].n > REGISTRY_TEXT_MAX * (i == 8 ? SERVER_MEMBERS_MAX : 1))
 			return true;
 	}
 	return false;
 }
 
-/* XJOIN server member imap lmtp sync admin epoch master in-sync */
+/* XJOIN server member imap lmtp sync admin epoch master in-sync [pop3] */
 void dir_join(struct dir_session *s, const struct mupdate_line *line)
 {
 	struct directory *d = s->dir;
@@ -228,6 +228,7 @@ void dir_join(struct dir_session *s, const struct mupdate_line *line)
 	registry_set(&m->at.lmtp, line->args[3]);
 	registry_set(&m->at.sync, line->args[4]);
 	registry_set(&m->at.admin, line->args[5]);
+	registry_set(&m->at.pop3, line->count > 9 ? line->args[9] : BYTES_NONE);
 	m->claim_epoch = epoch;
 	registry_set(&m->claim_master, line->args[7]);
 	registry_set(&m->claim_in_sync, line->args[8]);
@@ -329,7 +330,7 @@ void dir_watch(struct dir_session *s, const struct mupdate_line *line)
 	dir_answer(s, line->tag, "OK", "watching");
 }
 
-/* XFRONTEND name imap lmtp admin */
+/* XFRONTEND name imap lmtp admin [pop3] */
 void dir_front(struct dir_session *s, const struct mupdate_line *line)
 {
 	struct front *f;
@@ -351,6 +352,7 @@ void dir_front(struct dir_session *s, const struct mupdate_line *line)
 	registry_set(&f->at.imap, line->args[1]);
 	registry_set(&f->at.lmtp, line->args[2]);
 	registry_set(&f->at.admin, line->args[3]);
+	registry_set(&f->at.pop3, line->count > 4 ? line->args[4] : BYTES_NONE);
 	registry_set(&s->front, line->args[0]);
 	dir_tell_front(s->dir, f);
 	dir_presence_front(s->dir, f);

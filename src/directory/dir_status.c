@@ -21,6 +21,7 @@ static void status_member(struct buffer *b, const struct server *server, const s
 	json_key_string(b, "lmtp", bytes_of(m->at.lmtp));
 	json_key_string(b, "sync", bytes_of(m->at.sync));
 	json_key_string(b, "admin", bytes_of(m->at.admin));
+	json_key_string(b, "pop3", bytes_of(m->at.pop3));
 	buffer_add_u8(b, '}');
 }
 
@@ -47,6 +48,7 @@ static void status_front(struct buffer *b, const struct front *f)
 	json_key_string(b, "imap", bytes_of(f->at.imap));
 	json_key_string(b, "lmtp", bytes_of(f->at.lmtp));
 	json_key_string(b, "admin", bytes_of(f->at.admin));
+	json_key_string(b, "pop3", bytes_of(f->at.pop3));
 	buffer_add_u8(b, '}');
 }
 

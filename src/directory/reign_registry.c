@@ -18,6 +18,7 @@ static void addresses_fini(struct addresses *a)
 	free(a->lmtp);
 	free(a->sync);
 	free(a->admin);
+	free(a->pop3);
 }
 
 static void member_free(struct member *m)
@@ -168,6 +169,18 @@ static void add_u64(struct buffer *to, uint64_t v)
 	buffer_fini(&text);
 }
 
+/* A line of its own, so that clients that know nothing of it take the one before it as ever. SERVER is empty for a frontend. */
+static void write_pop3(struct buffer *to, const char *server, const char *name, const struct addresses *at)
+{
+	if (at->pop3 == NULL || at->pop3[0] == '\0')
+		return;
+	buffer_add_str(to, "* XPOP3");
+	mupdate_add_string(to, bytes_of(server));
+	mupdate_add_string(to, bytes_of(name));
+	mupdate_add_string(to, bytes_of(at->pop3));
+	buffer_add_str(to, "\r\n");
+}
+
 void registry_write_member(struct buffer *to, const struct server *s, const struct member *m)
 {
 	buffer_add_str(to, "* XMEMBER");
@@ -179,6 +192,7 @@ void registry_write_member(struct buffer *to, const struct server *s, const stru
 	mupdate_add_string(to, bytes_of(m->at.admin));
 	mupdate_add_string(to, bytes_of(m->session != 0 ? "up" : "down"));
 	buffer_add_str(to, "\r\n");
+	write_pop3(to, s->name, m->name, &m->at);
 }
 
 void registry_write_server(struct buffer *to, const struct server *s)
@@ -200,6 +214,7 @@ void registry_write_front(struct buffer *to, const struct front *f)
 	mupdate_add_string(to, bytes_of(f->at.admin));
 	mupdate_add_string(to, bytes_of(f->session != 0 ? "up" : "down"));
 	buffer_add_str(to, "\r\n");
+	write_pop3(to, "", f->name, &f->at);
 }
 
 void registry_write_all(struct buffer *to, const struct registry *r)

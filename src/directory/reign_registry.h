@@ -14,9 +14,9 @@
 #define SERVER_MEMBERS_MAX 16
 #define REGISTRY_FRONTS_MAX 1024
 
-/* What a daemon says of itself; SYNC is empty for frontends. */
+/* What a daemon says of itself; SYNC is empty for frontends, POP3 (also NULL) where it is not served. */
 struct addresses {
-	char *imap, *lmtp, *sync, *admin;
+	char *imap, *lmtp, *sync, *admin, *pop3;
 };
 
 /* Stands for a session at another mupdate server with the same store; no connection has that number. */
@@ -67,7 +67,8 @@ void registry_set(char **to, struct bytes value);
  * members change. */
 bool server_first_reign(const struct server *s, struct reign *next_r);
 
-/* Append the untagged lines of the extension: "* XSERVER ..." with its members' "* XMEMBER ...", "* XFRONTEND ...". */
+/* Append the untagged lines of the extension: "* XSERVER ..." with its members' "* XMEMBER ...", "* XFRONTEND ...", behind which
+ * there is "* XPOP3 ..." where POP3 is served. */
 void registry_write_server(struct buffer *to, const struct server *s);
 void registry_write_member(struct buffer *to, const struct server *s, const struct member *m);
 void registry_write_front(struct buffer *to, const struct front *f);

@@ -42,6 +42,9 @@ struct mupdate_client_events {
 	void (*on_member)(void *arg, struct bytes server, struct bytes member, struct bytes imap, struct bytes lmtp,
 	                  struct bytes sync, struct bytes admin, bool is_up);
 	void (*on_front)(void *arg, struct bytes name, struct bytes imap, struct bytes lmtp, struct bytes admin, bool is_up);
+	/* The member, or with an empty SERVER the frontend, that on_member or on_front told of just before also serves POP3. Without it
+	 * it does not. */
+	void (*on_pop3)(void *arg, struct bytes server, struct bytes name, struct bytes pop3);
 	/* The master is asked to hand over to MEMBER. */
 	void (*on_promote)(void *arg, struct bytes server, struct bytes member);
 };

@@ -40,6 +40,9 @@ void client_pushed_line(struct mupdate_client *c, const struct mupdate_line *lin
 	} else if (bytes_equal_str(line->word, "XFRONTEND") && line->count == 5) {
 		if (e->on_front != NULL)
 			e->on_front(c->o.arg, a[0], a[1], a[2], a[3], bytes_equal_str(a[4], "up"));
+	} else if (bytes_equal_str(line->word, "XPOP3") && line->count == 3) {
+		if (e->on_pop3 != NULL)
+			e->on_pop3(c->o.arg, a[0], a[1], a[2]);
 	} else if (bytes_equal_str(line->word, "XPROMOTE") && line->count == 2) {
 		if (e->on_promote != NULL)
 			e->on_promote(c->o.arg, a[0], a[1]);

@@ -262,6 +262,45 @@ def test_members_and_reigns(server):
     two.close()
 
 
+def test_who_serves_pop3_is_told_behind_its_line(server):
+    """A last argument that may be missing, and a line of its own: who knows nothing of POP3 sends and reads what it ever did."""
+    watcher = Mupdate(server, "admin")
+    watcher.ok("XWATCH")
+
+    def heard(*words):
+        """The next line of the extension about a member or frontend."""
+        while True:
+            line = watcher.record()
+            if "XSERVER" not in line:
+                assert line.split() == ["*", *(f'"{w}"' if i else w for i, w in enumerate(words))], line
+                return
+    at = [f"127.0.0.1:{i}" for i in range(1, 5)]
+    one = Mupdate(server, "backenda", "backenda7")
+    one.ok("XJOIN", "backenda", "backenda7", *at, "0", "", "", "127.0.0.1:5")
+    heard("XMEMBER", "backenda", "backenda7", *at, "up")
+    heard("XPOP3", "backenda", "backenda7", "127.0.0.1:5")
+    front = Mupdate(server, "frontend")
+    front.ok("XFRONTEND", "front7", *at[:3], "127.0.0.1:6")
+    heard("XFRONTEND", "front7", *at[:3], "up")
+    heard("XPOP3", "", "front7", "127.0.0.1:6")
+    lines, _ = Mupdate(server, "admin").do("XWATCH")
+    for x in lines:
+        assert "XPOP3" not in x or '"127.0.0.1:5"' in x or '"127.0.0.1:6"' in x
+    assert sum("XPOP3" in x for x in lines) == 2
+    for c, lost in ((one, ("XMEMBER", "backenda", "backenda7", *at, "down")), (front, ("XFRONTEND", "front7", *at[:3], "down"))):
+        c.close()
+        heard(*lost)
+        assert "XPOP3" in watcher.record()
+    # It comes again, and serves no POP3 any more.
+    one = Mupdate(server, "backenda", "backenda7")
+    one.ok("XJOIN", "backenda", "backenda7", *at, "0", "", "")
+    heard("XMEMBER", "backenda", "backenda7", *at, "up")
+    lines, _ = Mupdate(server, "admin").do("XWATCH")
+    assert sum("XPOP3" in x for x in lines) == 1
+    for c in (one, watcher):
+        c.close()
+
+
 def test_promotion_is_passed_on(server):
     master, (lines, done) = join(server, "backendb", "backendb1", "backendb")
     assert done.startswith("OK")

@@ -27,6 +27,8 @@ COMMANDS = {
     "XREIGN": (["backenda", "1", "backenda1", "backenda1"], 4, True),
     "XWATCH": ([], 0, True),
 }
+# Where POP3 is served comes one more.
+AND_ONE = {"XFRONTEND": ["a:4"], "XJOIN": ["a:5"]}
 WITH_ARGUMENTS = [(verb, i) for verb, (args, _, _) in COMMANDS.items() for i in range(len(args))]
 
 
@@ -85,7 +87,7 @@ def test_arguments_missing(c, verb):
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_one_argument_more(c, verb):
-    args = COMMANDS[verb][0]
+    args = COMMANDS[verb][0] + AND_ONE.get(verb, [])
     for i in range(len(args)):
         is_bad(c, verb, [literal(a) for a in [*args[:i + 1], *args[i:]]])
     for extra in ("x", "", LOCATION):

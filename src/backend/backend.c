@@ -14,6 +14,7 @@
 #include "listener.h"
 #include "lmtp_session.h"
 #include "log.h"
+#include "pop3_session.h"
 #include "store.h"
 
 /* driver_events: on the writer thread. */
@@ -53,11 +54,18 @@ static bool is_ready(void *arg)
 	return d != NULL && driver_is_ready(d);
 }
 
-static void count_sessions(struct backend *b, uint64_t *imap_r, uint64_t *lmtp_r)
+/* NULL: 0. */
+static uint64_t count_of(const struct listener *l)
+{
+	return l != NULL ? listener_count(l) : 0;
+}
+
+static void count_sessions(struct backend *b, uint64_t *imap_r, uint64_t *lmtp_r, uint64_t *pop3_r)
 {
 	(void)pthread_rwlock_rdlock(&b->driver_lock);
-	*imap_r = (b->imap != NULL ? listener_count(b->imap) : 0) + (b->imaps != NULL ? listener_count(b->imaps) : 0);
-	*lmtp_r = b->lmtp != NULL ? listener_count(b->lmtp) : 0;
+	*imap_r = count_of(b->imap) + count_of(b->imaps);
+	*lmtp_r = count_of(b->lmtp);
+	*pop3_r = count_of(b->pop3) + count_of(b->pop3s);
 	(void)pthread_rwlock_unlock(&b->driver_lock);
 }
 
@@ -65,16 +73,17 @@ static void status_json(void *arg, struct buffer *to)
 {
 	struct backend *b = arg;
 	struct driver *d = atomic_load(&b->driver);
-	uint64_t imap, lmtp;
+	uint64_t imap, lmtp, pop3;
 
 	buffer_add_u8(to, '{');
 	json_key_string(to, "role", bytes_of(role(b)));
 	json_key_bool(to, "ready", is_ready(b));
 	if (d != NULL)
 		driver_status_json(d, to);
-	count_sessions(b, &imap, &lmtp);
+	count_sessions(b, &imap, &lmtp, &pop3);
 	json_key_u64(to, "imap_sessions", imap);
 	json_key_u64(to, "lmtp_sessions", lmtp);
+	json_key_u64(to, "pop3_sessions", pop3);
 	json_key_u64(to, "lmtp_accepted", atomic_load(&b->counters.lmtp_accepted));
 	json_key_u64(to, "lmtp_refused", atomic_load(&b->counters.lmtp_refused));
 	json_key_u64(to, "inflight_octets", atomic_load(&b->inflight.now));
@@ -90,13 +99,14 @@ static void metrics(void *arg, struct buffer *to)
 {
 	struct backend *b = arg;
 	struct driver *d = atomic_load(&b->driver);
-	uint64_t imap, lmtp;
+	uint64_t imap, lmtp, pop3;
 
 	if (d != NULL)
 		driver_metrics(d, to);
-	count_sessions(b, &imap, &lmtp);
+	count_sessions(b, &imap, &lmtp, &pop3);
 	metric(to, "roost_imap_sessions", "gauge", imap);
 	metric(to, "roost_lmtp_sessions", "gauge", lmtp);
+	metric(to, "roost_pop3_sessions", "gauge", pop3);
 	metric(to, "roost_imap_commands_total", "counter", atomic_load(&b->counters.imap_commands));
 	metric(to, "roost_logins_total", "counter", atomic_load(&b->counters.logins));
 	metric(to, "roost_login_failures_total", "counter", atomic_load(&b->counters.login_failures));
@@ -135,6 +145,8 @@ static bool check_config(struct backend *b, const char **dir_r, struct fault *wh
 		return config_fault(c, "tls_server_cert", why, "goes with tls_server_key: set both or none");
 	if (config_string(c, "imaps_listen") != NULL && config_string(c, "tls_server_cert") == NULL)
 		return config_fault(c, "imaps_listen", why, "needs tls_server_cert and tls_server_key");
+	if (config_string(c, "pop3s_listen") != NULL && config_string(c, "tls_server_cert") == NULL)
+		return config_fault(c, "pop3s_listen", why, "needs tls_server_cert and tls_server_key");
 	b->server = config_string(c, "servername");
 	b->member = config_string(c, "member");
 	b->max_message = config_number(c, "maxmessagesize");
@@ -159,6 +171,7 @@ static bool check_config(struct backend *b, const char **dir_r, struct fault *wh
 
 #define IMAP_FULL "* BYE [UNAVAILABLE] too many connections, try later\r\n"
 #define LMTP_FULL "421 4.3.2 too many connections, try later\r\n"
+#define POP3_FULL "-ERR [SYS/TEMP] too many connections, try later\r\n"
 
 static bool open_listener(struct backend *b, const char *key, struct tls_context *tls, listener_fn *called,
                           struct listener **l_r, struct fault *why)
@@ -170,7 +183,7 @@ static bool open_listener(struct backend *b, const char *key, struct tls_context
 	*l_r = listener_open(b->home, &b->loops, address, tls, (size_t)config_number(b->cfg, "max_connections"), called, b, why);
 	if (*l_r == NULL)
 		return fault_context(why, "%s", key);
-	listener_set_refusal(*l_r, called == lmtp_session_called ? LMTP_FULL : IMAP_FULL);
+	listener_set_refusal(*l_r, called == lmtp_session_called ? LMTP_FULL : called == pop3_session_called ? POP3_FULL : IMAP_FULL);
 	return true;
 }
 
@@ -211,6 +224,7 @@ static bool open_driver(struct backend *b, struct fault *why)
 		.tls_client = b->tls_client,
 		.imap_address = b->imap != NULL ? listener_address(b->imap) : listener_address(b->imaps),
 		.lmtp_address = b->lmtp != NULL ? listener_address(b->lmtp) : "",
+		.pop3_address = b->pop3 != NULL ? listener_address(b->pop3) : "",
 		.admin_address = b->admin != NULL ? admin_address(b->admin) : admin != NULL ? admin : "",
 		.events = &driver_events,
 		.arg = b,
@@ -234,6 +248,8 @@ static void stop(void *arg)
 	listener_close(&b->imap);
 	listener_close(&b->imaps);
 	listener_close(&b->lmtp);
+	listener_close(&b->pop3);
+	listener_close(&b->pop3s);
 	(void)pthread_rwlock_unlock(&b->driver_lock);
 	for (size_t i = 0; i < b->loops.count; i++)
 		shard_farewell(&b->shards[i], FAREWELL_STOPPING);
@@ -267,7 +283,9 @@ static bool open_all(struct backend *b, const char *dir, struct fault *why)
 		shard_init(&b->shards[i], b, b->loops.at[i]);
 	if (!open_listener(b, "imap_listen", NULL, imap_session_called, &b->imap, why) ||
 	    !open_listener(b, "imaps_listen", b->tls, imap_session_called, &b->imaps, why) ||
-	    !open_listener(b, "lmtp_listen", NULL, lmtp_session_called, &b->lmtp, why))
+	    !open_listener(b, "lmtp_listen", NULL, lmtp_session_called, &b->lmtp, why) ||
+	    !open_listener(b, "pop3_listen", NULL, pop3_session_called, &b->pop3, why) ||
+	    !open_listener(b, "pop3s_listen", b->tls, pop3_session_called, &b->pop3s, why))
 		return false;
 	if (config_string(c, "admin_listen") != NULL) {
 		b->source = (struct admin_source){ role, NULL, is_ready, status_json, metrics, b };
@@ -325,11 +343,14 @@ bool backend_run(const struct config *config, struct fault *why)
 	if (ok) {
 		log_event(LOG_INFO, "backend.role.started", LOG_STR("server", b->server), LOG_STR("member", b->member),
 		          LOG_STR("imap", listener_address(b->imap != NULL ? b->imap : b->imaps)),
-		          LOG_STR("lmtp", b->lmtp != NULL ? listener_address(b->lmtp) : ""));
+		          LOG_STR("lmtp", b->lmtp != NULL ? listener_address(b->lmtp) : ""),
+		          LOG_STR("pop3", b->pop3 != NULL ? listener_address(b->pop3) : ""));
 	} else {
 		listener_close(&b->imap);
 		listener_close(&b->imaps);
 		listener_close(&b->lmtp);
+		listener_close(&b->pop3);
+		listener_close(&b->pop3s);
 		loop_stop(b->home);
 	}
 	loop_run(b->home);

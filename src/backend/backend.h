@@ -1,4 +1,4 @@
-/* backend.h - the role `roost backend`: serves the mailboxes of one server over IMAP and LMTP while this member is its
+/* backend.h - the role `roost backend`: serves the mailboxes of one server over IMAP, LMTP and POP3 while this member is its
  * master, and follows the master while it is not. */
 #ifndef ROOST_BACKEND_H
 #define ROOST_BACKEND_H

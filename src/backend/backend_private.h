@@ -48,7 +48,7 @@ struct client_class {
 	void (*changed)(struct client *c, uint32_t what);
 };
 
-/* The part that IMAP and LMTP sessions have in common; embedded at their start. */
+/* The part that IMAP, LMTP and POP3 sessions have in common; embedded at their start. */
 struct client {
 	const struct client_class *class;
 	struct shard *shard;
@@ -89,7 +89,7 @@ struct backend {
 
 	/* backend.c's: */
 	struct loop *home;
-	struct listener *imap, *imaps, *lmtp;
+	struct listener *imap, *imaps, *lmtp, *pop3, *pop3s;
 	struct tls_context *tls_client;
 	struct admin *admin;
 	struct admin_source source;

@@ -598,6 +598,7 @@ struct driver *driver_start(const struct driver_options *options, struct fault *
 	d->o.imap_address = d->addresses[0] = must_strdup(options->imap_address);
 	d->o.lmtp_address = d->addresses[1] = must_strdup(options->lmtp_address);
 	d->o.admin_address = d->addresses[2] = must_strdup(options->admin_address);
+	d->o.pop3_address = d->addresses[3] = must_strdup(options->pop3_address);
 	d->server = config_string(options->config, "servername");
 	d->member = config_string(options->config, "member");
 	d->partition = config_string(options->config, "defaultpartition");

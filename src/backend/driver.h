@@ -29,7 +29,7 @@ struct driver_options {
 	struct users *users;         /* against which other members authenticate */
 	struct tls_context *tls_server, *tls_client; /* NULL: sync and directory connections without TLS */
 	/* What the directory is told of this member, with real ports. */
-	const char *imap_address, *lmtp_address, *admin_address; /* copied */
+	const char *imap_address, *lmtp_address, *admin_address, *pop3_address; /* copied; pop3 empty: not served */
 	const struct driver_events *events;
 	void *arg;
 };

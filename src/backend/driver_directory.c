@@ -49,7 +49,7 @@ static void on_up(void *arg, bool is_roost)
 	struct store_reign last = { 0 };
 	struct buffer epoch = { 0 };
 	const char *sync = d->sync != NULL ? listener_address(d->sync) : "";
-	struct bytes args[9];
+	struct bytes args[10];
 
 	if (d->is_replacing) {
 		d->wants_join = true;
@@ -73,7 +73,9 @@ static void on_up(void *arg, bool is_roost)
 	args[6] = buffer_bytes(&epoch);
 	args[7] = last.master;
 	args[8] = last.in_sync;
-	(void)mupdate_client_send(d->directory, "XJOIN", args, 9, NULL, joined, d);
+	args[9] = bytes_of(d->o.pop3_address);
+	/* A mupdate server that knows no POP3 takes no tenth. */
+	(void)mupdate_client_send(d->directory, "XJOIN", args, args[9].n > 0 ? 10 : 9, NULL, joined, d);
 	buffer_fini(&epoch);
 }
 

@@ -73,7 +73,7 @@ struct scrub {
 };
 
 struct driver {
-	char *addresses[3]; /* of the options: copies */
+	char *addresses[4]; /* of the options: copies */
 	struct driver_options o;
 	const char *server, *member, *partition;
 	char *location; /* "server!partition" */

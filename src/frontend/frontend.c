@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "fe_imap.h"
+#include "fe_pop3.h"
 #include "frontend_private.h"
 #include "json.h"
 #include "log.h"
@@ -52,6 +53,7 @@ static void status_json(void *arg, struct buffer *to)
 	json_key_bool(to, "ready", is_ready(fe));
 	json_key_u64(to, "imap_sessions", atomic_load(&fe->imap_sessions));
 	json_key_u64(to, "lmtp_sessions", atomic_load(&fe->lmtp_sessions));
+	json_key_u64(to, "pop3_sessions", atomic_load(&fe->pop3_sessions));
 	json_key_u64(to, "accepted", atomic_load(&fe->accepted));
 	json_key_u64(to, "refused", atomic_load(&fe->refused));
 	json_key_u64(to, "resent", atomic_load(&fe->resent));
@@ -70,6 +72,7 @@ static void metrics(void *arg, struct buffer *to)
 
 	metric(to, "roost_frontend_imap_sessions", "gauge", atomic_load(&fe->imap_sessions));
 	metric(to, "roost_frontend_lmtp_sessions", "gauge", atomic_load(&fe->lmtp_sessions));
+	metric(to, "roost_frontend_pop3_sessions", "gauge", atomic_load(&fe->pop3_sessions));
 	metric(to, "roost_frontend_logins_total", "counter", atomic_load(&fe->logins));
 	metric(to, "roost_frontend_login_failures_total", "counter", atomic_load(&fe->login_failures));
 	metric(to, "roost_frontend_commands_total", "counter", atomic_load(&fe->commands));
@@ -111,6 +114,8 @@ static void stop(void *arg)
 	listener_close(&fe->imap);
 	listener_close(&fe->imaps);
 	listener_close(&fe->lmtp);
+	listener_close(&fe->pop3);
+	listener_close(&fe->pop3s);
 	for (size_t i = 0; i < fe->loops.count; i++)
 		loop_post(fe->loops.at[i], end_shard, &fe->shards[i]);
 	places_stop(fe->places);
@@ -141,11 +146,14 @@ static bool check_config(const struct config *c, struct fault *why)
 		return config_fault(c, "tls_server_cert", why, "goes with tls_server_key: set both or none");
 	if (config_string(c, "imaps_listen") != NULL && config_string(c, "tls_server_cert") == NULL)
 		return config_fault(c, "imaps_listen", why, "needs tls_server_cert and tls_server_key");
+	if (config_string(c, "pop3s_listen") != NULL && config_string(c, "tls_server_cert") == NULL)
+		return config_fault(c, "pop3s_listen", why, "needs tls_server_cert and tls_server_key");
 	return true;
 }
 
 #define IMAP_FULL "* BYE [UNAVAILABLE] too many connections, try later\r\n"
 #define LMTP_FULL "421 4.3.2 too many connections, try later\r\n"
+#define POP3_FULL "-ERR [SYS/TEMP] too many connections, try later\r\n"
 
 static bool listen_on(struct frontend *fe, const char *key, struct tls_context *tls, listener_fn *called,
                       struct listener **l_r, struct fault *why)
@@ -158,7 +166,7 @@ static bool listen_on(struct frontend *fe, const char *key, struct tls_context *
 	                     why);
 	if (*l_r == NULL)
 		return fault_context(why, "%s", key);
-	listener_set_refusal(*l_r, called == fe_lmtp_called ? LMTP_FULL : IMAP_FULL);
+	listener_set_refusal(*l_r, called == fe_lmtp_called ? LMTP_FULL : called == fe_pop3_called ? POP3_FULL : IMAP_FULL);
 	return true;
 }
 
@@ -187,11 +195,14 @@ static bool open_all(struct frontend *fe, struct fault *why)
 	}
 	if (!listen_on(fe, "imap_listen", NULL, fe_imap_called, &fe->imap, why) ||
 	    !listen_on(fe, "imaps_listen", fe->tls, fe_imap_called, &fe->imaps, why) ||
-	    !listen_on(fe, "lmtp_listen", NULL, fe_lmtp_called, &fe->lmtp, why))
+	    !listen_on(fe, "lmtp_listen", NULL, fe_lmtp_called, &fe->lmtp, why) ||
+	    !listen_on(fe, "pop3_listen", NULL, fe_pop3_called, &fe->pop3, why) ||
+	    !listen_on(fe, "pop3s_listen", fe->tls, fe_pop3_called, &fe->pop3s, why))
 		return false;
 	po.tls = fe->tls_client;
 	po.imap_address = fe->imap != NULL ? listener_address(fe->imap) : "";
 	po.lmtp_address = fe->lmtp != NULL ? listener_address(fe->lmtp) : "";
+	po.pop3_address = fe->pop3 != NULL ? listener_address(fe->pop3) : "";
 	po.admin_address = config_string(c, "admin_listen") == NULL ? "" : config_string(c, "admin_listen");
 	fe->places = places_open(fe->home, &po, why);
 	if (fe->places == NULL)
@@ -222,11 +233,14 @@ bool frontend_run(const struct config *config, struct fault *why)
 	ok = open_all(fe, why);
 	if (ok) {
 		log_event(LOG_INFO, "frontend.role.started", LOG_STR("imap", fe->imap == NULL ? "" : listener_address(fe->imap)),
-		          LOG_STR("lmtp", fe->lmtp == NULL ? "" : listener_address(fe->lmtp)));
+		          LOG_STR("lmtp", fe->lmtp == NULL ? "" : listener_address(fe->lmtp)),
+		          LOG_STR("pop3", fe->pop3 == NULL ? "" : listener_address(fe->pop3)));
 	} else {
 		listener_close(&fe->imap);
 		listener_close(&fe->imaps);
 		listener_close(&fe->lmtp);
+		listener_close(&fe->pop3);
+		listener_close(&fe->pop3s);
 		if (fe->places != NULL)
 			places_stop(fe->places);
 		loop_stop(fe->home);

@@ -1,4 +1,4 @@
-/* frontend.h - the role that clients connect to: IMAP and LMTP proxy, holding no mail. */
+/* frontend.h - the role that clients connect to: IMAP, LMTP and POP3 proxy, holding no mail. */
 #ifndef ROOST_FRONTEND_H
 #define ROOST_FRONTEND_H
 

@@ -35,16 +35,16 @@ struct frontend {
 	struct users *users;
 	struct tls_context *tls, *tls_client;
 	struct places *places;
-	struct listener *imap, *imaps, *lmtp;
+	struct listener *imap, *imaps, *lmtp, *pop3, *pop3s;
 	struct admin *admin;
 	struct admin_source source;
 	bool is_stopping;
 	uint64_t max_message, max_inflight;
 	atomic_uint_fast64_t inflight;
-	atomic_uint_fast64_t imap_sessions, lmtp_sessions, logins, login_failures, commands, accepted, refused, resent;
+	atomic_uint_fast64_t imap_sessions, lmtp_sessions, pop3_sessions, logins, login_failures, commands, accepted, refused, resent;
 };
 
-/* What IMAP and LMTP sessions have in common: they can be told to go. */
+/* What IMAP, LMTP and POP3 sessions have in common: they can be told to go. */
 struct fe_session {
 	struct list in_shard;
 	struct fe_shard *shard;

@@ -22,7 +22,7 @@ enum { T_MAILBOX, T_META, T_COUNT };
 static const char *const tables[T_COUNT] = { "mailbox", "meta" };
 
 struct where {
-	char imap[PLACES_ADDRESS_MAX], lmtp[PLACES_ADDRESS_MAX];
+	char at[PLACES_SERVICES][PLACES_ADDRESS_MAX];
 };
 
 struct known_server {
@@ -237,8 +237,23 @@ static void on_member(void *arg, struct bytes server, struct bytes member, struc
 		w = must_calloc(1, sizeof(*w));
 		(void)map_put(&s->members, member, w);
 	}
-	copy_text(w->imap, sizeof(w->imap), imap);
-	copy_text(w->lmtp, sizeof(w->lmtp), lmtp);
+	copy_text(w->at[PLACES_IMAP], PLACES_ADDRESS_MAX, imap);
+	copy_text(w->at[PLACES_LMTP], PLACES_ADDRESS_MAX, lmtp);
+	w->at[PLACES_POP3][0] = '\0'; /* it is told next */
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+static void on_pop3(void *arg, struct bytes server, struct bytes name, struct bytes pop3)
+{
+	struct places *p = arg;
+	struct known_server *s;
+	struct where *w;
+
+	(void)pthread_mutex_lock(&p->lock);
+	s = server.n == 0 ? NULL : server_of(p, server, false);
+	w = s == NULL ? NULL : map_get(&s->members, name);
+	if (w != NULL)
+		copy_text(w->at[PLACES_POP3], PLACES_ADDRESS_MAX, pop3);
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -246,11 +261,11 @@ static void on_up(void *arg, bool is_roost)
 {
 	struct places *p = arg;
 	const struct bytes args[] = { bytes_of(p->o.name), bytes_of(p->o.imap_address), bytes_of(p->o.lmtp_address),
-		                      bytes_of(p->o.admin_address) };
+		                      bytes_of(p->o.admin_address), bytes_of(p->o.pop3_address) };
 
 	atomic_store(&p->is_connected, true);
 	if (is_roost)
-		(void)mupdate_client_send(p->client, "XFRONTEND", args, 4, NULL, NULL, NULL);
+		(void)mupdate_client_send(p->client, "XFRONTEND", args, args[4].n > 0 ? 5 : 4, NULL, NULL, NULL);
 }
 
 static void on_down(void *arg)
@@ -269,6 +284,7 @@ static const struct mupdate_client_events events = {
 	.on_list_end = on_list_end,
 	.on_server = on_server,
 	.on_member = on_member,
+	.on_pop3 = on_pop3,
 };
 
 struct places *places_open(struct loop *home, const struct places_options *options, struct fault *why)
@@ -397,6 +413,7 @@ void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void
 bool places_master(struct places *p, const char *server, enum places_service service, char address_r[PLACES_ADDRESS_MAX],
                    uint64_t *epoch_r)
 {
+	static const int ports[] = { [PLACES_IMAP] = 143, [PLACES_LMTP] = 2003, [PLACES_POP3] = 110 };
 	struct known_server *s;
 	struct where *w = NULL;
 
@@ -405,13 +422,13 @@ bool places_master(struct places *p, const char *server, enum places_service ser
 	if (s != NULL && s->master[0] != '\0')
 		w = map_get(&s->members, bytes_of(s->master));
 	if (w != NULL) {
-		copy_text(address_r, PLACES_ADDRESS_MAX, bytes_of(service == PLACES_IMAP ? w->imap : w->lmtp));
+		copy_text(address_r, PLACES_ADDRESS_MAX, bytes_of(w->at[service]));
 		*epoch_r = s->epoch;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	if (w == NULL && s == NULL) {
 		/* A server of which the directory knows no members is a host of that name, as with Cyrus. */
-		(void)snprintf(address_r, PLACES_ADDRESS_MAX, "%.80s:%d", server, service == PLACES_IMAP ? 143 : 2003);
+		(void)snprintf(address_r, PLACES_ADDRESS_MAX, "%.80s:%d", server, ports[service]);
 		*epoch_r = 0;
 		return true;
 	}

@@ -23,7 +23,7 @@ struct places_options {
 	const struct config *config; /* configdirectory, mupdate_...; lent for the life, as all below */
 	struct tls_context *tls;     /* for STARTTLS towards the directory; NULL: none */
 	/* What the directory is told of this frontend. */
-	const char *name, *imap_address, *lmtp_address, *admin_address;
+	const char *name, *imap_address, *lmtp_address, *admin_address, *pop3_address; /* "": not served */
 	places_changed_fn *changed;
 	void *arg;
 };
@@ -56,8 +56,8 @@ enum places_result places_find(struct places *p, struct bytes name, struct arena
 typedef bool places_each_fn(void *arg, struct bytes name, struct bytes location, struct bytes acl);
 void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void *arg);
 
-/* Address of SERVER's present master for IMAP or LMTP, and the epoch. False: it has none that is known. */
-enum places_service { PLACES_IMAP, PLACES_LMTP };
+/* Address of SERVER's present master for a service, and the epoch. False: it has none that is known. */
+enum places_service { PLACES_IMAP, PLACES_LMTP, PLACES_POP3, PLACES_SERVICES };
 bool places_master(struct places *p, const char *server, enum places_service service, char address_r[PLACES_ADDRESS_MAX],
                    uint64_t *epoch_r);
 /* A server for something new, the same for the same KEY as long as the servers are; false: none is known. */

@@ -167,11 +167,28 @@ static void on_front(void *arg, struct bytes name, struct bytes imap, struct byt
 		                                              .is_up = is_up };
 }
 
+static void on_pop3(void *arg, struct bytes server, struct bytes name, struct bytes pop3)
+{
+	struct visit *v = arg;
+	struct cluster *c = v->cluster;
+
+	if (c == NULL || v->is_answered)
+		return;
+	/* It belongs to the line before it, the last that was added. */
+	if (server.n == 0 && c->front_count > 0 && bytes_equal_str(name, c->fronts[c->front_count - 1].name) &&
+	    c->fronts[c->front_count - 1].pop3 == NULL)
+		c->fronts[c->front_count - 1].pop3 = bytes_to_str(pop3);
+	else if (server.n > 0 && c->member_count > 0 && bytes_equal_str(name, c->members[c->member_count - 1].name) &&
+	         c->members[c->member_count - 1].pop3 == NULL)
+		c->members[c->member_count - 1].pop3 = bytes_to_str(pop3);
+}
+
 static const struct mupdate_client_events events = {
 	.on_up = on_up,
 	.on_server = on_server,
 	.on_member = on_member,
 	.on_front = on_front,
+	.on_pop3 = on_pop3,
 };
 
 static bool run(struct visit *v, const struct config *config)
@@ -231,12 +248,14 @@ void cluster_fini(struct cluster *c)
 		free(c->members[i].lmtp);
 		free(c->members[i].sync);
 		free(c->members[i].admin);
+		free(c->members[i].pop3);
 	}
 	for (size_t i = 0; i < c->front_count; i++) {
 		free(c->fronts[i].name);
 		free(c->fronts[i].imap);
 		free(c->fronts[i].lmtp);
 		free(c->fronts[i].admin);
+		free(c->fronts[i].pop3);
 	}
 	free(c->servers);
 	free(c->members);

@@ -12,12 +12,12 @@ struct cluster_server {
 };
 
 struct cluster_member {
-	char *server, *name, *imap, *lmtp, *sync, *admin;
+	char *server, *name, *imap, *lmtp, *sync, *admin, *pop3; /* POP3: NULL where it is not served */
 	bool is_up; /* connected to the directory */
 };
 
 struct cluster_front {
-	char *name, *imap, *lmtp, *admin;
+	char *name, *imap, *lmtp, *admin, *pop3;
 	bool is_up;
 };
 

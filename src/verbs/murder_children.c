@@ -47,7 +47,7 @@ static bool check_address(const struct daemon *d, const char *key, struct fault 
 
 bool murder_check_ports(const struct murder *m, struct fault *why)
 {
-	static const char *const keys[] = { "mupdate_listen", "imap_listen", "lmtp_listen", "sync_listen", "admin_listen" };
+	static const char *const keys[] = { "mupdate_listen", "imap_listen", "lmtp_listen", "pop3_listen", "sync_listen", "admin_listen" };
 
 	for (size_t i = 0; i < m->count; i++) {
 		for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {

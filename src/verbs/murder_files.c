@@ -171,7 +171,8 @@ static bool write_pair(struct murder *m, size_t i, struct ports *p, struct fault
 		struct buffer sync = { 0 };
 
 		ok = add_address(p, &addresses[k], "imap_listen", at, why) && add_address(p, &addresses[k], "lmtp_listen", at + 1, why) &&
-		     add_address(p, &addresses[k], "admin_listen", at + 3, why) && add_address(p, &sync, "sync_listen", at + 2, why);
+		     add_address(p, &addresses[k], "admin_listen", at + 3, why) && add_address(p, &addresses[k], "pop3_listen", at + 4, why) &&
+		     add_address(p, &sync, "sync_listen", at + 2, why);
 		if (ok) {
 			struct bytes value = bytes_trim(bytes_from(buffer_bytes(&sync), strlen("sync_listen: ")));
 
@@ -232,7 +233,7 @@ static bool write_front(struct murder *m, size_t i, struct ports *p, struct faul
 	buffer_addf(&text, "mupdate_server: 127.0.0.1\nmupdate_port: %s\nmupdate_authname: proxy\nmupdate_password: %s\n",
 	            murder_port_of(daemon_address(m->mupdate, "mupdate_listen")), password);
 	ok = ok && add_address(p, &text, "imap_listen", 10 + 10 * i, why) && add_address(p, &text, "lmtp_listen", 11 + 10 * i, why) &&
-	     add_address(p, &text, "admin_listen", 12 + 10 * i, why);
+	     add_address(p, &text, "admin_listen", 12 + 10 * i, why) && add_address(p, &text, "pop3_listen", 13 + 10 * i, why);
 	explicit_bzero(password, sizeof(password));
 	if (!ok)
 		buffer_fini(&text);

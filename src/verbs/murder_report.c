@@ -26,6 +26,7 @@ static json_t *one(const struct daemon *d)
 	}
 	set(j, "imap", daemon_address(d, "imap_listen"));
 	set(j, "lmtp", daemon_address(d, "lmtp_listen"));
+	set(j, "pop3", daemon_address(d, "pop3_listen"));
 	if (d->kind == DAEMON_BACKEND)
 		set(j, "sync", daemon_address(d, "sync_listen"));
 	else
@@ -99,11 +100,12 @@ void murder_print(const struct murder *m)
 		const struct daemon *d = &m->daemons[i];
 
 		if (d->kind == DAEMON_MUPDATE) {
-			(void)printf("  %-11s mupdate %-16s                       status http://%s/\n", d->name,
+			(void)printf("  %-11s mupdate %-16s                                               status http://%s/\n", d->name,
 			             daemon_address(d, "mupdate_listen"), daemon_address(d, "admin_listen"));
 		} else {
-			(void)printf("  %-11s imap    %-16s lmtp %-16s  status http://%s/\n", d->name, daemon_address(d, "imap_listen"),
-			             daemon_address(d, "lmtp_listen"), daemon_address(d, "admin_listen"));
+			(void)printf("  %-11s imap    %-16s lmtp %-16s  pop3 %-16s  status http://%s/\n", d->name,
+			             daemon_address(d, "imap_listen"), daemon_address(d, "lmtp_listen"), daemon_address(d, "pop3_listen"),
+			             daemon_address(d, "admin_listen"));
 		}
 		if (d->kind == DAEMON_FRONTEND && front == NULL)
 			front = d;

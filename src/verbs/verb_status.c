@@ -50,10 +50,10 @@ static json_t *member_json(const struct cluster_server *s, const struct cluster_
 
 	if (role == NULL)
 		role = !is_foreign(m) ? "unknown" : is_master ? "master" : "replica";
-	return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:o}", "name", m->name, "role", role, "joins",
+	return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:s, s:o}", "name", m->name, "role", role, "joins",
 	                 (int)!is_foreign(m), "up", (int)m->is_up, "named_master", (int)is_master, "in_sync",
 	                 (int)has_word(s->in_sync, m->name), "imap", m->imap, "lmtp", m->lmtp, "sync", m->sync,
-	                 "admin", m->admin, "status", own);
+	                 "admin", m->admin, "pop3", m->pop3 != NULL ? m->pop3 : "", "status", own);
 }
 
 static json_t *collect(const struct config *config, const struct cluster *c)
@@ -78,9 +78,9 @@ static json_t *collect(const struct config *config, const struct cluster *c)
 	for (size_t i = 0; i < c->front_count; i++) {
 		const struct cluster_front *f = &c->fronts[i];
 
-		(void)json_array_append_new(fronts, json_pack("{s:s, s:b, s:s, s:s, s:s, s:o}", "name", f->name, "up", (int)f->is_up,
-		                                              "imap", f->imap, "lmtp", f->lmtp, "admin", f->admin, "status",
-		                                              ask(f->admin)));
+		(void)json_array_append_new(fronts, json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "name", f->name, "up", (int)f->is_up,
+		                                              "imap", f->imap, "lmtp", f->lmtp, "admin", f->admin, "pop3",
+		                                              f->pop3 != NULL ? f->pop3 : "", "status", ask(f->admin)));
 	}
 	all = json_pack("{s:{s:s%, s:i}, s:o, s:o}", "directory", "server", (const char *)host.p, host.n, "port",
 	                (int)config_number(config, "mupdate_port"), "servers", servers, "frontends", fronts);

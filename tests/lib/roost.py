@@ -164,7 +164,7 @@ class Murder:
         os.mkdir(self.dir + "/mupdate")
         self.members = {}
         for server, names in backends.items():
-            ports = {n: {k: free_port() for k in ("imap", "lmtp", "sync", "admin")} for n in names}
+            ports = {n: {k: free_port() for k in ("imap", "lmtp", "pop3", "sync", "admin")} for n in names}
             peers = " ".join(f"{n}=127.0.0.1:{p['sync']}" for n, p in ports.items())
             for n, p in ports.items():
                 config = {"servername": server, "member": n, "configdirectory": f"{self.dir}/{n}",
@@ -175,7 +175,7 @@ class Murder:
                 config.update({k + "_listen": f"127.0.0.1:{v}" for k, v in p.items()})
                 config.update(limits or {})
                 d = Daemon(self.dir, "backend", n, config)
-                d.imap, d.lmtp, d.admin = p["imap"], p["lmtp"], p["admin"]
+                d.imap, d.lmtp, d.pop3, d.admin = p["imap"], p["lmtp"], p["pop3"], p["admin"]
                 self.members[n] = d
         self.first = next(iter(self.members.values()))
         self.frontends = []
@@ -183,7 +183,7 @@ class Murder:
     def add_frontend(self, limits=None):
         """A frontend beside it, serving when this returns."""
         name = f"frontend{len(self.frontends) + 1}"
-        ports = {k: free_port() for k in ("imap", "lmtp", "admin")}
+        ports = {k: free_port() for k in ("imap", "lmtp", "pop3", "admin")}
         config = {"member": name, "configdirectory": f"{self.dir}/{name}", "users_file": self.users, "admins": "admin",
                   "proxyservers": "frontend", "proxy_authname": "frontend", "proxy_password": PASSWORD,
                   "mupdate_server": "127.0.0.1", "mupdate_port": self.mupdate_port, "mupdate_authname": "frontend",
@@ -191,7 +191,7 @@ class Murder:
         config.update({k + "_listen": f"127.0.0.1:{v}" for k, v in ports.items()})
         config.update(limits or {})
         d = Daemon(self.dir, "frontend", name, config)
-        d.imap, d.lmtp, d.admin = ports["imap"], ports["lmtp"], ports["admin"]
+        d.imap, d.lmtp, d.pop3, d.admin = ports["imap"], ports["lmtp"], ports["pop3"], ports["admin"]
         self.frontends.append(d)
         d.start()
         wait_for(lambda: http(f"127.0.0.1:{d.admin}", "/readyz")[0] == 200, "the frontend serves")

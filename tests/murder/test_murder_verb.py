@@ -72,8 +72,8 @@ def test_made_up_users_and_status(tmp_path):
         with open(d + "/murder.json") as f:
             info = json.load(f)
         assert set(info) == {"mupdate", "frontends", "servers"} and set(info["mupdate"]) == {"address", "admin", "pid", "config"}
-        assert set(info["frontends"][0]) == {"name", "imap", "lmtp", "admin", "pid", "config"}
-        assert set(info["servers"]["backenda"]["members"]["backenda1"]) == {"imap", "lmtp", "sync", "admin", "pid", "config"}
+        assert set(info["frontends"][0]) == {"name", "imap", "lmtp", "pop3", "admin", "pid", "config"}
+        assert set(info["servers"]["backenda"]["members"]["backenda1"]) == {"imap", "lmtp", "pop3", "sync", "admin", "pid", "config"}
         with urllib.request.urlopen(f"http://{info['mupdate']['admin']}/") as r:
             assert b"<html" in r.read().lower()
         a, b = (open(m["config"]).read() for m in info["servers"]["backenda"]["members"].values())

@@ -39,6 +39,7 @@ bench: deps-test all
 	@bench/run
 	@bench/directory
 	@bench/replication
+	@bench/imap
 
 clean:
 	rm -rf build build-*

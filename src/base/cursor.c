@@ -10,67 +10,44 @@ struct cursor cursor_of(struct bytes b)
 	return (struct cursor){ b.p, b.p + b.n };
 }
 
-struct bytes cursor_rest(const struct cursor *c)
-{
-	return (struct bytes){ c->p, cursor_left(c) };
-}
-
-size_t cursor_left(const struct cursor *c)
-{
-	return (size_t)(c->end - c->p);
-}
-
-bool cursor_at_end(const struct cursor *c)
-{
-	return c->p == c->end;
-}
-
-static bool uint_le(struct cursor *c, size_t width, uint64_t *v_r)
-{
-	uint64_t v = 0;
-
-	if (cursor_left(c) < width)
-		return false;
-	for (size_t i = width; i > 0; i--)
-		v = v << 8 | c->p[i - 1];
-	c->p += width;
-	*v_r = v;
-	return true;
-}
-
 bool cursor_u8(struct cursor *c, uint8_t *v_r)
 {
-	uint64_t v;
-
-	if (!uint_le(c, 1, &v))
+	if (cursor_left(c) < 1)
 		return false;
-	*v_r = (uint8_t)v;
+	*v_r = *c->p++;
 	return true;
 }
 
 bool cursor_u16le(struct cursor *c, uint16_t *v_r)
 {
-	uint64_t v;
-
-	if (!uint_le(c, 2, &v))
+	if (cursor_left(c) < 2)
 		return false;
-	*v_r = (uint16_t)v;
+	*v_r = (uint16_t)(c->p[0] | c->p[1] << 8);
+	c->p += 2;
 	return true;
+}
+
+static uint32_t u32le(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 bool cursor_u32le(struct cursor *c, uint32_t *v_r)
 {
-	uint64_t v;
-
-	if (!uint_le(c, 4, &v))
+	if (cursor_left(c) < 4)
 		return false;
-	*v_r = (uint32_t)v;
+	*v_r = u32le(c->p);
+	c->p += 4;
 	return true;
 }
 
 bool cursor_u64le(struct cursor *c, uint64_t *v_r)
 {
-	return uint_le(c, 8, v_r);
+	if (cursor_left(c) < 8)
+		return false;
+	*v_r = (uint64_t)u32le(c->p + 4) << 32 | u32le(c->p);
+	c->p += 8;
+	return true;
 }
 
 bool cursor_bytes(struct cursor *c, size_t n, struct bytes *b_r)
@@ -112,19 +89,6 @@ bool cursor_varint(struct cursor *c, uint64_t *v_r)
 		}
 	}
 	return false;
-}
-
-int cursor_peek(const struct cursor *c)
-{
-	return cursor_at_end(c) ? -1 : *c->p;
-}
-
-bool cursor_take(struct cursor *c, uint8_t want)
-{
-	if (cursor_peek(c) != want)
-		return false;
-	c->p++;
-	return true;
 }
 
 bool cursor_take_nocase(struct cursor *c, struct bytes word)

@@ -12,9 +12,18 @@ struct cursor {
 
 struct cursor cursor_of(struct bytes b);
 /* What is left, borrowed from the cursor's own bytes. */
-struct bytes cursor_rest(const struct cursor *c);
-size_t cursor_left(const struct cursor *c);
-bool cursor_at_end(const struct cursor *c);
+static inline size_t cursor_left(const struct cursor *c)
+{
+	return (size_t)(c->end - c->p);
+}
+static inline struct bytes cursor_rest(const struct cursor *c)
+{
+	return (struct bytes){ c->p, cursor_left(c) };
+}
+static inline bool cursor_at_end(const struct cursor *c)
+{
+	return c->p == c->end;
+}
 
 /* Each false: fewer octets left than needed, cursor unmoved. */
 bool cursor_u8(struct cursor *c, uint8_t *v_r);
@@ -29,9 +38,18 @@ bool cursor_bytes32(struct cursor *c, size_t limit, struct bytes *b_r);
 bool cursor_varint(struct cursor *c, uint64_t *v_r);
 
 /* Text: the next octet without taking it; -1 at the end. */
-int cursor_peek(const struct cursor *c);
+static inline int cursor_peek(const struct cursor *c)
+{
+	return c->p == c->end ? -1 : *c->p;
+}
 /* Take the octet WANT, or leave the cursor and return false. */
-bool cursor_take(struct cursor *c, uint8_t want);
+static inline bool cursor_take(struct cursor *c, uint8_t want)
+{
+	if (c->p == c->end || *c->p != want)
+		return false;
+	c->p++;
+	return true;
+}
 /* Take WORD whatever its ASCII case, or leave the cursor and return false. */
 bool cursor_take_nocase(struct cursor *c, struct bytes word);
 

@@ -82,6 +82,13 @@ bool imap_datetime_parse(struct bytes text, int64_t *seconds_r)
 	return true;
 }
 
+/* Two digits, the first as FILL where it is 0. Answers hold many dates: no printf. */
+static void add_two(struct buffer *to, int v, char fill)
+{
+	buffer_add_u8(to, (uint8_t)(v < 10 ? fill : '0' + v / 10));
+	buffer_add_u8(to, (uint8_t)('0' + v % 10));
+}
+
 void imap_datetime_write(struct buffer *to, int64_t seconds)
 {
 	int64_t days = seconds >= 0 ? seconds / 86400 : -((86399 - seconds) / 86400);
@@ -93,8 +100,20 @@ void imap_datetime_write(struct buffer *to, int64_t seconds)
 		civil(0, &year, &month, &day);
 		rest = 0;
 	}
-	buffer_addf(to, "\"%2d-%s-%04d %02d:%02d:%02d +0000\"", day, months[month - 1], year, (int)(rest / 3600),
-	            (int)(rest / 60 % 60), (int)(rest % 60));
+	buffer_add_str(to, "\"");
+	add_two(to, day, ' ');
+	buffer_add_u8(to, '-');
+	buffer_add_str(to, months[month - 1]);
+	buffer_add_u8(to, '-');
+	add_two(to, year / 100, '0');
+	add_two(to, year % 100, '0');
+	buffer_add_u8(to, ' ');
+	add_two(to, (int)(rest / 3600), '0');
+	buffer_add_u8(to, ':');
+	add_two(to, (int)(rest / 60 % 60), '0');
+	buffer_add_u8(to, ':');
+	add_two(to, (int)(rest % 60), '0');
+	buffer_add_str(to, " +0000\"");
 }
 
 bool imap_date_parse(struct bytes text, int64_t *days_r)

@@ -7,7 +7,20 @@ static void clean(struct bytes body, struct buffer *to)
 	struct arena a = { 0 };
 	struct buffer text = { 0 };
 	struct buffer folded = { 0 };
+	bool is_plain = true;
 
+	for (size_t i = 0; is_plain && i < body.n; i++)
+		is_plain = body.p[i] < 0x80 && body.p[i] != '=' && body.p[i] != '\r' && body.p[i] != '\n';
+	if (is_plain) { /* most are */
+		body = bytes_trim(body);
+		for (size_t i = 0; i < body.n; i++) {
+			uint8_t c = body.p[i] == '\t' ? ' ' : ascii_lower(body.p[i]);
+
+			if (c != ' ' || to->n == 0 || to->p[to->n - 1] != ' ')
+				buffer_add_u8(to, c);
+		}
+		return;
+	}
 	charset_decode_header(mime_unfold(body, &a), &text);
 	charset_fold(buffer_bytes(&text), &folded);
 	for (size_t i = 0; i < folded.n; i++) {

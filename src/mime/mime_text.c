@@ -45,12 +45,38 @@ static bool folded_contains(struct bytes utf8, struct bytes key)
 	return found;
 }
 
+/* Whether TEXT, plain ASCII in one line and without encoded words, is what it would be decoded and folded to but for case. */
+static bool is_plain(struct bytes text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] >= 0x80 || text.p[i] == '\r' || text.p[i] == '\n' || (text.p[i] == '=' && i + 1 < text.n && text.p[i + 1] == '?'))
+			return false;
+	}
+	return true;
+}
+
+/* KEY is folded. */
+static bool contains_nocase(struct bytes text, struct bytes key)
+{
+	for (size_t i = 0; key.n <= text.n && i <= text.n - key.n; i++) {
+		size_t k = 0;
+
+		while (k < key.n && ascii_lower(text.p[i + k]) == key.p[k])
+			k++;
+		if (k == key.n)
+			return true;
+	}
+	return false;
+}
+
 static bool field_contains(struct bytes body, struct bytes key)
 {
 	struct arena a = { 0 };
 	struct buffer text = { 0 };
 	bool found;
 
+	if (is_plain(body))
+		return contains_nocase(bytes_trim(body), key);
 	charset_decode_header(mime_unfold(body, &a), &text);
 	found = folded_contains(buffer_bytes(&text), key);
 	buffer_fini(&text);

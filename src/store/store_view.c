@@ -13,6 +13,8 @@ struct store_view {
 	struct kv_txn *txn;
 	struct journal_pin pin;
 	lsn_t lsn;
+	lsn_t last_body; /* the record of the body that was asked for last: a body and its structure are asked for in turn */
+	struct index_body last;
 };
 
 static bool enter(struct store *s, struct fault *why)
@@ -187,10 +189,21 @@ void view_changes_end(struct view_changes *it)
 	kv_cursor_end(&it->cursor);
 }
 
+static enum kv_result body_of(struct store_view *v, lsn_t body, struct index_body *b_r)
+{
+	enum kv_result r = KV_OK;
+
+	if (v->last_body == 0 || v->last_body != body)
+		r = index_body(v->txn, body, &v->last);
+	v->last_body = r == KV_OK ? body : 0;
+	*b_r = v->last;
+	return r;
+}
+
 enum store_result store_view_structure(struct store_view *v, lsn_t body, struct bytes *structure_r, struct fault *why)
 {
 	struct index_body b;
-	enum kv_result r = index_body(v->txn, body, &b);
+	enum kv_result r = body_of(v, body, &b);
 
 	*structure_r = r == KV_OK ? b.structure : BYTES_NONE;
 	return result(v, r, why);
@@ -199,7 +212,7 @@ enum store_result store_view_structure(struct store_view *v, lsn_t body, struct 
 enum store_result store_view_body_size(struct store_view *v, lsn_t body, uint32_t *size_r, struct fault *why)
 {
 	struct index_body b;
-	enum kv_result r = index_body(v->txn, body, &b);
+	enum kv_result r = body_of(v, body, &b);
 
 	if (r == KV_OK)
 		*size_r = b.size;
@@ -229,7 +242,7 @@ enum store_result store_view_body(struct store_view *v, lsn_t body, uint64_t off
 	uint64_t first = 0, last;
 	size_t start = out->n;
 	bool ok;
-	enum kv_result r = index_body(v->txn, body, &b);
+	enum kv_result r = body_of(v, body, &b);
 
 	if (r != KV_OK)
 		return result(v, r, why);

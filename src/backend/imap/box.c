@@ -15,6 +15,7 @@
 #include "log.h"
 #include "seqset.h"
 
+#define BOX_STEPS 8
 #define VANISHED_LINE_MAX 8000
 #define SYNC_OUTPUT_MAX (4 * CONN_OUTPUT_HIGH) /* changes of flags are told until so much output waits */
 
@@ -53,6 +54,35 @@ uint32_t box_number(const struct box *box, uint32_t uid)
 size_t box_position(const struct box *box, uint32_t uid)
 {
 	return position(box->uids, box->count, uid);
+}
+
+bool box_read(struct box_reader *r, uint32_t uid, struct message *m_r)
+{
+	/* A few steps are cheaper than a search from the top. */
+	for (unsigned steps = 0; r->is_open && steps < BOX_STEPS && r->msg.uid < uid; steps++) {
+		if (!view_messages_next(&r->it, &r->msg))
+			return false;
+	}
+	if (!r->is_open || r->msg.uid < uid || uid <= r->asked) {
+		box_read_end(r);
+		r->is_open = true;
+		store_view_messages(r->view, r->mailbox, uid, &r->it);
+		r->msg.uid = 0;
+		if (!view_messages_next(&r->it, &r->msg)) {
+			box_read_end(r);
+			return false;
+		}
+	}
+	r->asked = uid;
+	*m_r = r->msg;
+	return r->msg.uid == uid;
+}
+
+void box_read_end(struct box_reader *r)
+{
+	if (r->is_open)
+		view_messages_end(&r->it);
+	r->is_open = false;
 }
 
 void box_save(struct box *box, const uint32_t *index, size_t count)

@@ -44,6 +44,20 @@ uint32_t box_number(const struct box *box, uint32_t uid);
 size_t box_position(const struct box *box, uint32_t uid);
 bool box_is_recent(const struct box *box, uint32_t uid);
 size_t box_recent_count(const struct box *box);
+/* Reading many of a mailbox's messages, mostly in the order of UIDs, without looking for each. Begin with VIEW and MAILBOX alone set. */
+struct box_reader {
+	struct store_view *view;
+	mailbox_id_t mailbox;
+	struct view_messages it;
+	struct message msg; /* the last that was read; uid 0: none */
+	uint32_t asked;     /* the UID before: nothing lies between it and MSG */
+	bool is_open;
+};
+/* False: it is gone, or cannot be read. */
+bool box_read(struct box_reader *r, uint32_t uid, struct message *m_r);
+/* Before the view is closed. */
+void box_read_end(struct box_reader *r);
+
 /* Keep the messages of the COUNT ascending indices as "$"; whether UID is one of them. */
 void box_save(struct box *box, const uint32_t *index, size_t count);
 bool box_is_saved(const struct box *box, uint32_t uid);

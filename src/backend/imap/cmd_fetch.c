@@ -16,6 +16,7 @@
 #include "imap_writer.h"
 
 #define FETCH_LENT 65536   /* bodies of at least so much are handed to the connection without another copy */
+#define FETCH_BATCH 16384  /* short answers are handed over together */
 #define FETCH_TURN 500     /* messages in one turn of the loop */
 #define FETCH_MENDS 3      /* messages that could not be mended before one command tries no more */
 
@@ -58,7 +59,8 @@ struct output {
 	struct bytes blob; /* its structure, if asked for */
 	bool has_blob, is_broken, has_unknown_encoding;
 	bool is_damaged; /* and it may be mended */
-	struct buffer line;
+	struct buffer line; /* of several messages; the present one's from START on */
+	size_t start;
 	struct fault why;
 };
 
@@ -77,9 +79,14 @@ static void free_lent(void *arg)
 	free(arg);
 }
 
-/* Take B, which is then empty, as the next piece. */
+/* Take B, which is then empty, as the next piece. What stands in the line of messages before this one goes out first. */
 static void add_piece(struct output *o, struct buffer *b)
 {
+	if (b == &o->line && o->start > 0) {
+		session_write(o->s, bytes_sub(buffer_bytes(b), 0, o->start));
+		buffer_drop_front(b, o->start);
+		o->start = 0;
+	}
 	if (o->count == o->cap) {
 		o->cap = o->cap == 0 ? 4 : o->cap * 2;
 		o->pieces = must_realloc(o->pieces, o->cap, sizeof(*o->pieces));
@@ -104,6 +111,29 @@ static void end_pieces(struct output *o, bool is_sent)
 			session_write(o->s, buffer_bytes(b));
 		buffer_fini(b);
 	}
+	o->count = 0;
+}
+
+/* The message is written whole, or to be dropped (IS_SENT false). */
+static void end_message(struct output *o, bool is_sent)
+{
+	if (o->count > 0) {
+		add_piece(o, &o->line);
+		end_pieces(o, is_sent);
+		return;
+	}
+	if (!is_sent)
+		o->line.n = o->start;
+	if (o->line.n >= FETCH_BATCH) {
+		session_write(o->s, buffer_bytes(&o->line));
+		buffer_clear(&o->line);
+	}
+}
+
+static void end_output(struct output *o)
+{
+	session_write(o->s, buffer_bytes(&o->line));
+	buffer_fini(&o->line);
 	free(o->pieces);
 }
 
@@ -274,7 +304,8 @@ static void write_item(struct output *o, const struct fetch_item *item)
 	case FETCH_MODSEQ:
 		break; /* with FLAGS */
 	case FETCH_SIZE:
-		buffer_addf(&o->line, "RFC822.SIZE %u", o->msg->size);
+		buffer_add_str(&o->line, "RFC822.SIZE ");
+		buffer_add_u64(&o->line, o->msg->size);
 		break;
 	case FETCH_ENVELOPE:
 		write_kept(o, "ENVELOPE ", mime_blob_envelope(blob_of(o)));
@@ -308,9 +339,14 @@ static bool write_message(struct output *o, struct command *cmd, uint32_t number
 	bool has_flags = f->wants_flags || was_set_seen(f, o->msg->uid);
 	const char *blank = "";
 
-	buffer_addf(&o->line, "* %u FETCH (", number);
+	o->start = o->line.n;
+	o->has_blob = o->is_broken = o->has_unknown_encoding = o->is_damaged = false;
+	buffer_add_str(&o->line, "* ");
+	buffer_add_u64(&o->line, number);
+	buffer_add_str(&o->line, " FETCH (");
 	if (f->wants_uid || (has_flags && (o->s->features & IMAP_F_QRESYNC) != 0)) {
-		buffer_addf(&o->line, "UID %u", o->msg->uid);
+		buffer_add_str(&o->line, "UID ");
+		buffer_add_u64(&o->line, o->msg->uid);
 		blank = " ";
 	}
 	if (has_flags) {
@@ -331,8 +367,7 @@ static bool write_message(struct output *o, struct command *cmd, uint32_t number
 		blank = " ";
 	}
 	buffer_add_str(&o->line, ")\r\n");
-	add_piece(o, &o->line);
-	end_pieces(o, !o->is_broken);
+	end_message(o, !o->is_broken);
 	return !o->is_broken;
 }
 
@@ -355,21 +390,23 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	struct mailbox m;
 	struct message msg;
 	struct fault why;
+	struct output o = { .s = s, .m = &m, .msg = &msg };
+	struct box_reader reader = { .mailbox = 0 };
 	size_t done = 0;
 
 	cmd->resume = go_on;
 	if (s->state != SESSION_SELECTED || (v = session_view(s, cmd)) == NULL)
 		return CMD_DONE;
+	o.v = reader.view = v;
+	reader.mailbox = s->box->id;
 	if (store_view_mailbox_by_id(v, s->box->id, &m, &why) != STORE_OK)
 		f->at = f->count; /* it was deleted: the end tells */
 	if (f->at < f->count && m.keyword_count != s->box->keyword_count)
 		box_write_flags(s, &m);
 	for (; f->at < f->count && !session_is_full(s) && done < FETCH_TURN; f->at++, done++) {
-		struct output o = { .s = s, .v = v, .m = &m, .msg = &msg };
-		uint32_t uid = s->box->uids[f->index[f->at]];
 		bool is_whole;
 
-		if (store_view_message(v, s->box->id, uid, &msg, &why) != STORE_OK) {
+		if (!box_read(&reader, s->box->uids[f->index[f->at]], &msg)) {
 			cmd->missed_one = true;
 			continue;
 		}
@@ -379,6 +416,8 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 			continue;
 		if (o.is_damaged && f->tried != msg.body && f->not_mended < FETCH_MENDS) {
 			f->tried = msg.body;
+			end_output(&o);
+			box_read_end(&reader);
 			store_view_close(&v);
 			client_mend(&s->client, msg.body, mended);
 			return CMD_WANT_COMMIT;
@@ -387,6 +426,8 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 			f->why = o.why;
 		f->is_broken = true;
 	}
+	end_output(&o);
+	box_read_end(&reader);
 	store_view_close(&v);
 	if (f->at < f->count)
 		return session_is_full(s) ? CMD_WANT_OUTPUT : CMD_WANT_TURN;

@@ -213,18 +213,20 @@ static enum cmd_step read_all(struct session *s, struct command *cmd)
 	uint64_t until = clock_mono_ns() + SORT_TURN_NS;
 	struct store_view *v;
 	struct message msg;
-	struct fault why;
+	struct box_reader reader;
 
 	cmd->resume = read_all;
 	if (s->state != SESSION_SELECTED || (v = session_view(s, cmd)) == NULL)
 		return CMD_DONE;
+	reader = (struct box_reader){ .view = v, .mailbox = s->box->id };
 	for (size_t done = 0; st->at < st->search.count; st->at++, done++) {
 		if (done % 64 == 63 && clock_mono_ns() > until)
 			break;
 		/* One that went meanwhile is sorted by nothing. */
-		if (store_view_message(v, s->box->id, s->box->uids[st->search.found[st->at]], &msg, &why) == STORE_OK)
+		if (box_read(&reader, s->box->uids[st->search.found[st->at]], &msg))
 			read_values(cmd, st, v, &msg, &st->values[st->at * cmd->c.criterion_count]);
 	}
+	box_read_end(&reader);
 	store_view_close(&v);
 	if (st->at < st->search.count)
 		return CMD_WANT_TURN;

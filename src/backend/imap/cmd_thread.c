@@ -128,19 +128,21 @@ static enum cmd_step read_all(struct session *s, struct command *cmd)
 	struct buffer header = { 0 };
 	struct store_view *v;
 	struct message msg;
-	struct fault why;
+	struct box_reader reader;
 
 	cmd->resume = read_all;
 	if (s->state != SESSION_SELECTED || (v = session_view(s, cmd)) == NULL)
 		return CMD_DONE;
+	reader = (struct box_reader){ .view = v, .mailbox = s->box->id };
 	for (bool is_first = true; st->at < st->search.count && (is_first || clock_mono_ns() < until); st->at++, is_first = false) {
 		uint32_t index = st->search.found[st->at];
 
-		if (store_view_message(v, s->box->id, s->box->uids[index], &msg, &why) == STORE_OK)
+		if (box_read(&reader, s->box->uids[index], &msg))
 			read_one(s, cmd, v, &msg, index, &header);
 		else
 			cmd->missed_one = true;
 	}
+	box_read_end(&reader);
 	store_view_close(&v);
 	buffer_fini(&header);
 	return st->at < st->search.count ? CMD_WANT_TURN : build(s, cmd);

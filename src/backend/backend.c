@@ -194,7 +194,7 @@ static bool open_store(struct backend *b, const char *dir, struct fault *why)
 		.map_size = config_number(b->cfg, "index_map_size"),
 		.segment_size = config_number(b->cfg, "journal_segment_size"),
 		.keywords_max = (unsigned)config_number(b->cfg, "imap_max_keywords"),
-		.expunge_delay = config_number(b->cfg, "expunge_delay_s"),
+		.expunge_delay = config_number(b->cfg, "expunge_delay"),
 	};
 
 	b->store = store_open(&options, why);

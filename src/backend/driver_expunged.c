@@ -38,7 +38,7 @@ static void reclaimed(void *arg)
 
 static void reclaim(struct driver *d, struct expunged *x)
 {
-	int64_t before = clock_wall_s() - (int64_t)config_number(d->o.config, "expunge_delay_s");
+	int64_t before = clock_wall_s() - (int64_t)config_number(d->o.config, "expunge_delay");
 
 	if (x->is_reclaiming || !store_has_reclaimable(d->o.store, before))
 		return;

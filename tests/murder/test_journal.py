@@ -90,7 +90,7 @@ def expunge_all_but(member_imap, keep):
     assert member_imap.expunge()[0] == "OK"
 
 
-CHURN = {"journal_checkpoint": "1M", "journal_keep": "3M", "expunge_delay_s": "0"}
+CHURN = {"journal_checkpoint": "1M", "journal_keep": "3M", "expunge_delay": "0"}
 
 
 def churn(m, one, rounds, keep=20):
@@ -138,7 +138,7 @@ def test_journal_does_not_grow_for_ever_and_members_stay_the_same():
 def test_full_disk_has_room_for_compaction(small_disk):
     small = small_disk("12m")
     m = Murder(users=["fred"], limits={"journal_segment_size": "256K", "log_level": "info", "journal_checkpoint": "1M",
-                                       "journal_keep": "512K", "compact_rate": "64K", "expunge_delay_s": "0"})
+                                       "journal_keep": "512K", "compact_rate": "64K", "expunge_delay": "0"})
     one = m.first
     one.values["partition-default"] = f"{small}/mail"
     try:
@@ -238,7 +238,7 @@ def test_backup_of_a_running_member_is_restored_to_any_lsn():
 
 
 def test_expunged_messages_are_had_back_from_a_running_master_and_go_in_time():
-    m, one, two = pair({"expunge_delay_s": "3600"})
+    m, one, two = pair({"expunge_delay": "3600"})
     try:
         deliver(one, 5, size=200)
         c = m.imap("fred", mailbox="INBOX")
@@ -260,7 +260,7 @@ def test_expunged_messages_are_had_back_from_a_running_master_and_go_in_time():
         assert "\nexpunged uid=4 " in dump_at(two)[1]
         # A shorter delay at the next start: the time is over.
         for d in (one, two):
-            d.values["expunge_delay_s"] = "1"
+            d.values["expunge_delay"] = "1"
         two.stop()
         two.start()
         one.stop()

@@ -393,20 +393,26 @@ void driver_give_tick(struct driver *d)
 	}
 }
 
+static void hold_from(lsn_t *hold, lsn_t from)
+{
+	if (*hold == 0 || from < *hold)
+		*hold = from;
+}
+
 lsn_t driver_give_hold(const struct driver *d)
 {
-	lsn_t hold = UINT64_MAX;
+	lsn_t hold = 0;
 
 	for (size_t i = 0; i < d->count; i++) {
 		const struct link *l = d->peers[i].link;
 		const struct store_source *kept = d->peers[i].kept;
 
-		if (kept != NULL && store_source_lsn(kept) < hold)
-			hold = store_source_lsn(kept);
-		if (l != NULL && l->give != NULL && l->give->lsn > 0 && l->give->lsn < hold)
-			hold = l->give->lsn;
-		if (l != NULL && l->is_streaming && l->next > 0 && l->next - 1 < hold)
-			hold = l->next - 1;
+		if (kept != NULL)
+			hold_from(&hold, store_source_lsn(kept) + 1);
+		if (l != NULL && l->give != NULL && l->give->lsn > 0)
+			hold_from(&hold, l->give->lsn + 1);
+		if (l != NULL && l->is_streaming)
+			hold_from(&hold, l->next);
 	}
 	return hold;
 }

@@ -154,6 +154,7 @@ static void note_replicated(struct driver *d)
 void driver_keeper_tick(struct driver *d)
 {
 	const struct store_compact_options o = { .keep = config_number(d->o.config, "journal_keep"),
+		                                 .hold = driver_give_hold(d),
 		                                 .rate = config_number(d->o.config, "compact_rate") };
 	uint64_t after = d->keeper.wants_checkpoint ? 0 : config_number(d->o.config, "journal_checkpoint");
 

@@ -214,7 +214,7 @@ void driver_give_tick(struct driver *d);
 /* What is kept for PEER, who goes on with the copy or needs none, is let go. */
 void driver_give_forget(struct driver *d, size_t peer);
 bool driver_give_is_idle(const struct driver *d);
-/* Entries after this LSN are wanted by who takes a copy or follows now; UINT64_MAX: none are. */
+/* Entries from this LSN on are wanted by who takes a copy or follows now; 0: none are. */
 lsn_t driver_give_hold(const struct driver *d);
 /* "copy" of a peer's JSON object, if one is given. */
 void driver_give_status(const struct driver *d, size_t peer, struct buffer *to);

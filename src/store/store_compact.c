@@ -96,18 +96,18 @@ void store_compaction_tidy(const struct store *s)
 }
 
 /* How many segments, from the first on, are old. */
-static size_t count_old(const struct store *s, uint64_t keep)
+static size_t count_old(const struct store *s, const struct store_compact_options *o)
 {
 	const struct journal *j = &s->journal;
 	uint64_t newer = 0;
 	size_t n = j->count;
 
-	while (n > 0 && newer < keep)
+	while (n > 0 && newer < o->keep)
 		newer += j->segments[--n]->used;
 	/* The last is being written to. */
 	if (n > 0 && n == j->count)
 		n--;
-	while (n > 0 && j->segments[n]->first > s->older_checkpoint + 1)
+	while (n > 0 && (j->segments[n]->first > s->older_checkpoint + 1 || (o->hold != 0 && j->segments[n]->first > o->hold)))
 		n--;
 	return s->older_checkpoint == 0 ? 0 : n;
 }
@@ -128,7 +128,7 @@ bool store_wants_compaction(struct store *s, const struct store_compact_options 
 	/* The first run has the reserve taken, while there is room. */
 	if (c == NULL)
 		return s->journal.count > 1;
-	n = count_old(s, o->keep);
+	n = count_old(s, o);
 	if (n == 0)
 		return false;
 	if (c->must_survey || c->queue_at < c->queue_count || s->journal.segments[n]->first - 1 > c->surveyed_to)
@@ -149,7 +149,7 @@ void store_compact_begin(struct store *s, const struct store_compact_options *o)
 	free(c->epochs);
 	c->o = *o;
 	c->is_running = true;
-	c->old_count = count_old(s, o->keep);
+	c->old_count = count_old(s, o);
 	c->old = must_calloc(c->old_count + 1, sizeof(*c->old));
 	for (size_t i = 0; i < c->old_count; i++) {
 		const struct segment *of = j->segments[i];
@@ -466,6 +466,9 @@ void store_compact_run(struct store *s)
 	c->is_ok = true;
 	if (c->old_count == 0)
 		return;
+	/* What was found before somebody wanted it stays. */
+	while (c->queue_at < c->queue_count && c->queue[c->queue_at].last > c->old[c->old_count - 1].last)
+		c->queue_at++;
 	c->is_ok = check_checkpoint(s, c) && (c->queue_at < c->queue_count || survey(s, c));
 	if (c->is_ok && c->queue_at < c->queue_count)
 		c->is_ok = compact(s, c, &c->queue[c->queue_at++]);

@@ -15,6 +15,7 @@
 
 struct store_compact_options {
 	uint64_t keep; /* newest octets of the journal that stay whole */
+	lsn_t hold;    /* entries from here on stay, too: somebody is about to be sent them; 0: none */
 	uint64_t rate; /* octets a second that are written at most; 0: no bound */
 };
 

@@ -256,3 +256,29 @@ def test_a_member_that_ends_while_it_puts_a_copy_in_place():
             s.verify(two)
             wait_for(lambda: len(s.in_sync()) == 1, "the master goes on alone")
             shutil.rmtree(two.values["partition-default"])
+
+
+def test_what_follows_a_copy_stays_in_the_journal_until_it_is_taken():
+    """The giver's journal is given back as quickly as can be, but for what the taker will need."""
+    with Server(2, {**LIMITS, "copy_rate": "6M", "journal_keep": "0", "expunge_delay_s": "0", "compact_rate": "1G"}) as s:
+        one, two = s.members.values()
+        s.begin()
+        fill(s, 60)
+        two.start()
+        wait_for(lambda: s.status(two).get("copy", {}).get("percent", 0) > 10, "it takes a copy", 30)
+        lsn = begun(two)[0][0]
+        first = s.status(one)["journal_first"]
+        c = s.imap("fred", mailbox="INBOX")
+        for _ in range(3):
+            fill(s, 20)
+            c.noop()
+            c.store("1:*", "+FLAGS", "\\Deleted")
+            c.expunge()
+        c.logout()
+        assert "driver.copy.taken" not in two.text()
+        s.wait_in_sync(2)
+        s.dumps_equal()
+        assert [t[0] for t in begun(two)] == [lsn], "the journal did not go on from the copy"
+        two.stop()
+        s.verify(two)
+        wait_for(lambda: s.status(one)["journal_first"] > max(first, lsn), "then it is given back", 30)

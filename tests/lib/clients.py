@@ -3,10 +3,12 @@
 Each has a user of its own, whose mailboxes it alone changes; all deliver to all INBOXes and append to one shared mailbox,
 where each removes only what is its own and sets only its own keyword.
 """
+import functools
 import hashlib
 import random
 import re
 import socket
+import sys
 import threading
 import time
 
@@ -17,6 +19,7 @@ from roost import PASSWORD
 MARK = "X-Roost-Mark"
 FLAGS = [r"\Seen", r"\Flagged", r"\Answered", r"\Draft", "work", "Later"]
 SHARED = "shared"
+CROWD = 200  # a mailbox that has more messages is emptied by the next expunge: reads are kept, and must not grow with the run
 RIGHTS = ["lrs", "lr", "lrswi", ""]
 # How often each is done.
 WEIGHTS = {"append": 20, "deliver": 20, "store": 20, "expunge": 8, "copy": 6, "move": 6, "create": 3, "rename": 2, "delete": 2,
@@ -97,8 +100,14 @@ def messages_of(untagged):
         mark = re.search(MARK.encode() + rb": (\S+)", content)
         if uid and flags and mark:
             is_whole = literal[1] == b"BODY[]"
-            found[int(uid[1])] = (mark[1].decode(), flags[1].decode().split(), digest_of(content) if is_whole else None)
+            found[int(uid[1])] = (sys.intern(mark[1].decode()), flags_of(flags[1]), digest_of(content) if is_whole else None)
     return found
+
+
+@functools.lru_cache(None)
+def flags_of(text):
+    """A tuple that all who have these flags share."""
+    return tuple(text.decode().split())
 
 
 def digest_of(message):
@@ -107,12 +116,13 @@ def digest_of(message):
 
 
 class Client(threading.Thread):
-    """Runs until stop(). HISTORY is shared: lists can be appended to by many threads."""
+    """Runs until stop(), PACE seconds or more between two operations. HISTORY is shared: lists can be appended to by many
+    threads."""
 
-    def __init__(self, cluster, user, others, seed, history, clock=time.monotonic, answer_within=60):
+    def __init__(self, cluster, user, others, seed, history, clock=time.monotonic, answer_within=60, pace=0.0):
         super().__init__(daemon=True, name=user)
         self.cluster, self.user, self.others, self.history, self.clock = cluster, user, others, history, clock
-        self.rng, self.answer_within = random.Random(f"{seed}/{user}"), answer_within
+        self.rng, self.answer_within, self.pace = random.Random(f"{seed}/{user}"), answer_within, pace
         self.stopping = threading.Event()
         self.imap, self.lmtp, self.count = None, None, 0
         self.boxes = {f"user.{user}": set(), f"user.{user}.Keep": set()}  # internal name to UIDs that may be there
@@ -191,7 +201,7 @@ class Client(threading.Thread):
 
     def run(self):
         try:
-            while not self.stopping.is_set():
+            while not self.stopping.wait(self.pace):
                 kind = self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
                 getattr(self, "try_" + kind)()
         except Exception as e:
@@ -280,6 +290,11 @@ class Client(threading.Thread):
         if box is None:
             return
         uids = self.some_uids(box)
+        if len(self.boxes[box]) > CROWD:
+            uids = sorted(self.boxes[box])[:-CROWD // 4]
+            if self.store(box, uids, "+", [r"\Deleted"]) is not None:
+                self.do(self.op("expunge", box, uids=None), "EXPUNGE", box=box)
+            return
         if self.rng.random() < 0.7 and self.store(box, uids, "+", [r"\Deleted"]) is None:
             return
         if self.rng.random() < 0.5:

@@ -118,6 +118,32 @@ static void must(bool ok, const char *what)
 	abort();
 }
 
+/* A process that was killed may have left a part of a record at the end of the log, behind which nothing could be read. */
+static void trim_log(void)
+{
+	uint64_t size, at = 0;
+	const uint8_t *p;
+	struct record r;
+	struct stat st;
+
+	REAL(int, ftruncate64, int, off_t);
+	must(fstat(log_fd, &st) == 0, "fstat");
+	size = (uint64_t)st.st_size;
+	if (size == 0)
+		return;
+	p = mmap(NULL, size, PROT_READ, MAP_SHARED, log_fd, 0);
+	must(p != MAP_FAILED, "the undo log");
+	while (size - at >= sizeof(r)) {
+		memcpy(&r, p + at, sizeof(r));
+		if (size - at - sizeof(r) < r.n)
+			break;
+		at += sizeof(r) + r.n;
+	}
+	(void)munmap((void *)(uintptr_t)p, size);
+	if (at < size)
+		must(real_ftruncate64(log_fd, (off_t)at) == 0, "trimming the undo log");
+}
+
 static void start(void)
 {
 	char path[PATH_MAX];
@@ -130,6 +156,7 @@ static void start(void)
 	(void)snprintf(path, sizeof(path), "%s/undo", state);
 	log_fd = do_open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	must(log_fd >= 0, path);
+	trim_log();
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	/* Generations grow from process to process. */
 	next_gen = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;

@@ -13,6 +13,7 @@ check() returns violations, as lines.
 """
 import collections
 import dataclasses
+import hashlib
 import heapq
 import itertools
 import re
@@ -464,24 +465,31 @@ class Checker:
 
 
 class Dumps:
-    """Texts of `roost dump`, of any member at any time: equal at one LSN; UIDs and modseqs that only grow."""
+    """Texts of `roost dump`, of any member at any time: equal at one LSN; UIDs and modseqs that only grow. Of all but the
+    newest KEPT only a digest is kept, and the last that was compared."""
 
+    KEPT = 16
     MAILBOX = re.compile(r"mailbox (\S+) id=(\d+) uidvalidity=(\d+) uidnext=(\d+) highestmodseq=(\d+) ")
     MESSAGE = re.compile(r"message uid=(\d+) modseq=(\d+) (flags=\S+) (internaldate=\S+ size=\S+ body=\S+ hash=\S+) (keywords=\S*)")
 
     def __init__(self):
-        self.texts, self.problems, self.count = {}, [], 0
+        self.texts, self.digests, self.problems, self.count = {}, {}, [], 0
+        self.before, self.compared = None, 0
 
     def add(self, text, who):
         if not text.startswith("roost-dump"):
             return
         self.count += 1
         lsn = int(re.match(r"\S+ \d+\nlsn (\d+)\n", text)[1])
-        was = self.texts.setdefault(lsn, (text, who))
-        if was[0] != text:
-            a, b = was[0].splitlines(), text.splitlines()
+        digest = hashlib.sha256(text.encode()).digest()
+        was = self.digests.setdefault(lsn, (digest, who))
+        if was[0] != digest:
+            a, b = self.texts.get(lsn, "").splitlines(), text.splitlines()
             differ = [f"{x!r} / {y!r}" for x, y in itertools.zip_longest(a, b) if x != y][:3]
             self.problems.append(f"dumps of {was[1]} and {who} differ at LSN {lsn}: {'; '.join(differ)}")
+        elif lsn > self.compared:
+            self.texts[lsn] = text
+            self.compare_all_but(self.KEPT)
 
     def parse(self, text):
         boxes, box = {}, None
@@ -495,15 +503,18 @@ class Dumps:
         return boxes
 
     def check(self):
-        before = None
-        for lsn in sorted(self.texts):
-            now = self.parse(self.texts[lsn][0])
-            for number, box in now.items() if before is not None else ():
-                old = before.get(number)
+        self.compare_all_but(0)
+        return self.problems
+
+    def compare_all_but(self, kept):
+        while len(self.texts) > kept:
+            lsn = min(self.texts)
+            now = self.parse(self.texts.pop(lsn))
+            for number, box in now.items() if self.before is not None else ():
+                old = self.before.get(number)
                 if old:
                     self.compare(lsn, old, box)
-            before = now
-        return self.problems
+            self.before, self.compared = now, lsn
 
     def compare(self, lsn, old, new):
         where = f"{new['name']} at LSN {lsn}"

@@ -23,6 +23,7 @@ from clients import MARK, SHARED, Client  # noqa: E402
 from cluster import SERVER, Cluster  # noqa: E402
 from history import FOREVER, Checker, Dumps, Op  # noqa: E402
 from roost import wait_for  # noqa: E402
+from watchdog import Watchdog  # noqa: E402
 
 # Errors that daemons must log when disks fail, and no others.
 DISK_ERRORS = ["driver.journal.failed", "driver.turn.refused", "driver.follow.refused", "driver.truncate.failed", "driver.commit.failed",
@@ -30,6 +31,7 @@ DISK_ERRORS = ["driver.journal.failed", "driver.turn.refused", "driver.follow.re
                "driver.stream.unreadable", "imap.select.failed",
                "kv.store.damaged"]  # LMDB will not go on after a failed write of its first pages; the index is made anew
 QUIET = 4.0  # seconds between faults, at most
+OPERATIONS_MAX = 300000  # the history and what it is checked against have to fit into memory: a long run goes slower
 
 
 class Nemesis(threading.Thread):
@@ -267,9 +269,11 @@ class Torture:
         self.cluster.start()
         self.prepare()
         self.zero = time.monotonic()
-        self.clients = [Client(self.cluster, u, self.users, self.seed, self.history, self.clock) for u in self.users]
+        pace = len(self.users) * self.seconds / OPERATIONS_MAX
+        self.clients = [Client(self.cluster, u, self.users, self.seed, self.history, self.clock, pace=pace) for u in self.users]
         self.nemesis, watcher = Nemesis(self.cluster, self.seed, self.only), Watcher(self.cluster, self.dumps)
-        threads = [*self.clients, self.nemesis, watcher]
+        self.watchdog = Watchdog(self.cluster, self.acknowledged)
+        threads = [*self.clients, self.nemesis, watcher, self.watchdog]
         for t in threads:
             t.start()
         end = time.monotonic() + self.seconds
@@ -281,12 +285,13 @@ class Torture:
         began = self.acknowledged()
         self.attempt("clients go on once all is well", lambda: wait_for(lambda: self.acknowledged() > began + 20 or any(c.failure for c in self.clients),
                                                                        "20 more answers", 60))
-        for t in (*self.clients, watcher):
+        for t in (*self.clients, watcher, self.watchdog):
             t.stopping.set()
-        for t in (*self.clients, watcher):
+        for t in (*self.clients, watcher, self.watchdog):
             t.join(120)
             if t.is_alive():
                 self.problems.append(f"{t.name} hangs")
+        self.problems += self.watchdog.problems
         for t in self.clients:
             self.problems += t.hangs
             if t.failure:

@@ -10,6 +10,7 @@
  * What cannot be read is logged and ends the connection; the taker comes again, and is made to wait for RETRY_MS. A taker that
  * stores nothing for STALL_MS is given up. */
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 #include "alloc.h"
 #include "clock.h"
@@ -23,6 +24,8 @@
 #define KEPT_MS 600000
 #define RETRY_MS 3000
 #define STALL_MS 60000
+/* Percent of the disk that must be free for anything to be held for others. */
+#define HOLD_FREE 10
 
 enum give_job { JOB_NONE, JOB_OPEN, JOB_BEGIN, JOB_PIECE, JOB_BODIES };
 
@@ -393,6 +396,16 @@ void driver_give_tick(struct driver *d)
 	}
 }
 
+/* A follower that never gets there must not fill the disk. */
+static bool is_tight(const struct driver *d)
+{
+	const char *name, *dir;
+	struct statvfs v;
+
+	return config_family(d->o.config, "partition-", 0, &name, &dir) && statvfs(dir, &v) == 0 &&
+	       (double)v.f_bavail * 100 < (double)v.f_blocks * HOLD_FREE;
+}
+
 static void hold_from(lsn_t *hold, lsn_t from)
 {
 	if (*hold == 0 || from < *hold)
@@ -414,7 +427,7 @@ lsn_t driver_give_hold(const struct driver *d)
 		if (l != NULL && l->is_streaming)
 			hold_from(&hold, l->next);
 	}
-	return hold;
+	return hold != 0 && is_tight(d) ? 0 : hold;
 }
 
 void driver_give_status(const struct driver *d, size_t peer, struct buffer *to)

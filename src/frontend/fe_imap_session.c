@@ -93,7 +93,7 @@ static void write_capability(struct fe_imap *s, struct buffer *out)
 		}
 		return;
 	}
-	buffer_add_str(out, " IDLE NAMESPACE " IMAP_CAPABILITIES);
+	buffer_addf(out, " IDLE NAMESPACE " IMAP_CAPABILITIES " APPENDLIMIT=%llu", (unsigned long long)fe_imap_frontend(s)->max_message);
 }
 
 /* Count what a large command holds, N octets, against what all may hold together. False: it is too much now. */
@@ -297,6 +297,20 @@ static void cmd_enable(struct fe_imap *s)
 	fe_imap_tagged(s, "OK", "done");
 }
 
+/* Nobody is logged in any more: no backend acts for him, nothing of his is left. */
+static void cmd_unauthenticate(struct fe_imap *s)
+{
+	LIST_EACH(m, &s->links)
+		imap_link_drop(LIST_OBJECT(m, struct imap_link, in_session));
+	free(s->user);
+	s->user = NULL;
+	s->is_admin = false;
+	s->features = 0;
+	s->names = (struct names){ 0 };
+	conn_set_timeout(s->conn, config_number(fe_imap_frontend(s)->config, "imap_login_timeout_s") * 1000);
+	fe_imap_tagged(s, "OK", "nobody is logged in");
+}
+
 /* Start handling; false where it goes on later (then fe_imap_op_done() follows). */
 static bool dispatch(struct fe_imap *s)
 {
@@ -340,6 +354,17 @@ static bool dispatch(struct fe_imap *s)
 		s->selected->features |= features_of(c);
 		fe_imap_forward_selected(s);
 		return false;
+	case IMAP_COMPRESS:
+		if (!bytes_equal_nocase_str(c->mechanism, "DEFLATE"))
+			fe_imap_tagged(s, "NO", "[CANNOT] only DEFLATE is offered");
+		else if (conn_is_compressed(s->conn))
+			fe_imap_tagged(s, "NO", "[COMPRESSIONACTIVE] DEFLATE is on already");
+		else
+			fe_imap_tagged(s, "OK", "DEFLATE from here on");
+		return true;
+	case IMAP_UNAUTHENTICATE:
+		cmd_unauthenticate(s);
+		return true;
 	case IMAP_NAMESPACE:
 		cmd_namespace(s);
 		return true;
@@ -417,7 +442,7 @@ static void take_command(struct fe_imap *s, struct bytes octets)
 	const struct imap_command_limits limits = { (size_t)config_number(cfg, "imap_max_list"),
 		                                    (size_t)config_number(cfg, "imap_max_depth") };
 	struct fault why;
-	bool is_starttls;
+	bool is_starttls, is_compress;
 
 	(void)atomic_fetch_add(&fe_imap_frontend(s)->commands, 1);
 	/* The command outlives the input buffer: its octets are copied first, then parsed where they stay. */
@@ -443,9 +468,12 @@ static void take_command(struct fe_imap *s, struct bytes octets)
 	s->has_op = true;
 	s->deadline_ms = loop_now_ms(s->base.shard->loop) + FRONTEND_PATIENCE_MS;
 	is_starttls = s->cmd.verb == IMAP_STARTTLS && fe_imap_frontend(s)->tls != NULL && !conn_is_tls(s->conn);
+	is_compress = s->cmd.verb == IMAP_COMPRESS && bytes_equal_nocase_str(s->cmd.mechanism, "DEFLATE");
 	if (!dispatch(s))
 		return;
 	fe_imap_op_done(s);
+	if (is_compress)
+		conn_start_compress(s->conn); /* nothing where it is compressed already */
 	if (is_starttls)
 		conn_start_tls_server(s->conn, fe_imap_frontend(s)->tls);
 }

@@ -157,6 +157,7 @@ static bool take_status_items(struct imap_parser *p)
 		{ "MESSAGES", STATUS_MESSAGES },       { "RECENT", STATUS_RECENT }, { "UIDNEXT", STATUS_UIDNEXT },
 		{ "UIDVALIDITY", STATUS_UIDVALIDITY }, { "UNSEEN", STATUS_UNSEEN }, { "HIGHESTMODSEQ", STATUS_HIGHESTMODSEQ },
 		{ "SIZE", STATUS_SIZE },               { "DELETED", STATUS_DELETED },
+		{ "APPENDLIMIT", STATUS_APPENDLIMIT }, { "MAILBOXID", STATUS_MAILBOXID },
 	};
 	struct bytes word;
 
@@ -414,8 +415,11 @@ bool imap_parse_args(struct imap_parser *p)
 	case IMAP_NAMESPACE:
 	case IMAP_NOOP:
 	case IMAP_STARTTLS:
+	case IMAP_UNAUTHENTICATE:
 	case IMAP_UNSELECT:
 		return true;
+	case IMAP_COMPRESS:
+		return space(p) && imap_take_atom(&p->c, &c->mechanism, p->why);
 	case IMAP_EXPUNGE:
 		return !c->is_uid || set(p);
 	case IMAP_DELETE:

@@ -15,6 +15,7 @@ enum imap_verb {
 	IMAP_CAPABILITY,
 	IMAP_CHECK,
 	IMAP_CLOSE,
+	IMAP_COMPRESS,
 	IMAP_COPY,
 	IMAP_CREATE,
 	IMAP_DELETE,
@@ -45,6 +46,7 @@ enum imap_verb {
 	IMAP_STORE,
 	IMAP_SUBSCRIBE,
 	IMAP_THREAD,
+	IMAP_UNAUTHENTICATE,
 	IMAP_UNSELECT,
 	IMAP_UNSUBSCRIBE,
 	IMAP_VERB_COUNT,
@@ -91,6 +93,8 @@ enum fetch_type {
 	FETCH_RFC822_HEADER, /* as BODY.PEEK[HEADER] */
 	FETCH_RFC822_TEXT,   /* as BODY[TEXT] */
 	FETCH_MODSEQ,
+	FETCH_EMAILID,  /* RFC 8474 */
+	FETCH_THREADID,
 	FETCH_BINARY,      /* BINARY[...], BINARY.PEEK[...] (RFC 3516): PARTS, decoded */
 	FETCH_BINARY_SIZE, /* BINARY.SIZE[...] */
 };
@@ -139,6 +143,8 @@ enum search_type {
 	SEARCH_BODY,     /* STRING */
 	SEARCH_TEXT,
 	SEARCH_MODSEQ,   /* NUMBER or more (RFC 7162 section 3.1.5) */
+	SEARCH_EMAILID,  /* STRING (RFC 8474) */
+	SEARCH_THREADID,
 	SEARCH_OLDER,    /* NUMBER: seconds (RFC 5032) */
 	SEARCH_YOUNGER,
 };
@@ -206,6 +212,8 @@ enum status_item {
 	STATUS_HIGHESTMODSEQ = 1 << 5,
 	STATUS_SIZE = 1 << 6,    /* RFC 8438 */
 	STATUS_DELETED = 1 << 7, /* RFC 9051 */
+	STATUS_APPENDLIMIT = 1 << 8, /* RFC 7889 */
+	STATUS_MAILBOXID = 1 << 9,   /* RFC 8474 */
 };
 
 /* LIST with RFC 5258's options, as far as they are served. */
@@ -235,7 +243,7 @@ struct imap_command {
 	struct bytes partition; /* CREATE: Cyrus's second argument, "partition", "server" or "server!partition" */
 	struct bytes special_use; /* CREATE (USE (...)): the attributes */
 	struct bytes user, password; /* LOGIN */
-	struct bytes mechanism, initial; /* AUTHENTICATE; initial.p NULL: none; "=" is empty and means an empty response */
+	struct bytes mechanism, initial; /* AUTHENTICATE; COMPRESS: the first; initial.p NULL: none; "=" is empty and means an empty response */
 
 	struct seqset set;    /* FETCH STORE COPY MOVE, UID EXPUNGE */
 	struct fetch_item *items;

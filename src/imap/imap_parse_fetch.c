@@ -155,7 +155,9 @@ static bool take_item(struct imap_parser *p, struct item_list *l)
 		enum fetch_type type;
 	} names[] = {
 		/* Longer before what they begin with. */
+		{ "EMAILID", FETCH_EMAILID },
 		{ "ENVELOPE", FETCH_ENVELOPE },
+		{ "THREADID", FETCH_THREADID },
 		{ "FLAGS", FETCH_FLAGS },
 		{ "INTERNALDATE", FETCH_INTERNALDATE },
 		{ "MODSEQ", FETCH_MODSEQ },

@@ -219,6 +219,16 @@ enum store_result store_view_body_size(struct store_view *v, lsn_t body, uint32_
 	return result(v, r, why);
 }
 
+enum store_result store_view_body_hash(struct store_view *v, lsn_t body, uint64_t *hash_r, struct fault *why)
+{
+	struct index_body b;
+	enum kv_result r = body_of(v, body, &b);
+
+	if (r == KV_OK)
+		*hash_r = b.hash;
+	return result(v, r, why);
+}
+
 /* The hashes of the body's blocks, from its entry's head, which is checked. False: there are none to be had. */
 static bool read_sums(struct store_view *v, lsn_t body, const struct index_body *b, struct arena *a, struct bytes *sums_r)
 {

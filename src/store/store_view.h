@@ -103,6 +103,8 @@ void view_changes_end(struct view_changes *it);
 enum store_result store_view_structure(struct store_view *v, lsn_t body, struct bytes *structure_r, struct fault *why);
 /* Octets of the body; NO_MAILBOX: no such body. */
 enum store_result store_view_body_size(struct store_view *v, lsn_t body, uint32_t *size_r, struct fault *why);
+/* The hash of the body's octets: the same for the same octets, on every member and server. NO_MAILBOX: no such body. */
+enum store_result store_view_body_hash(struct store_view *v, lsn_t body, uint64_t *hash_r, struct fault *why);
 /* Add octets OFF.. of the body, at most N of them, to OUT (clamped to what there is). Reads the disk: blocks for that long.
  * What is added was read now and its hashes are right: those of the blocks it is in (entry.h), or the body's, which is read
  * whole, where it has one block or is of an old version. NO_MAILBOX: no such body. DAMAGED with WHY: the disk cannot read

@@ -4,14 +4,35 @@
 #include "dispatch.h"
 #include "mailbox_op.h"
 
+/* RFC 8474 section 4.1; where the mailbox is gone again already the answer does without. */
+static void add_mailbox_id(struct session *s)
+{
+	struct buffer internal = { 0 };
+	struct fault why;
+	struct mailbox m;
+	struct store_view *v = store_view_open(s->client.backend->store, &why);
+
+	if (v != NULL && s->state != SESSION_ENDING && names_to_internal(&s->names, s->cmd->c.mailbox, &internal, &why) &&
+	    store_view_mailbox(v, buffer_bytes(&internal), &m, &why) == STORE_OK) {
+		buffer_add_str(answer_code(s->cmd), "MAILBOXID (");
+		session_mailbox_id(s, m.id, answer_code(s->cmd));
+		buffer_add_u8(answer_code(s->cmd), ')');
+	}
+	store_view_close(&v);
+	buffer_fini(&internal);
+}
+
 static void ended(struct client *c, struct mailbox_op *op)
 {
 	struct session *s = (struct session *)c;
 
-	if (op->result == STORE_OK)
-		session_resume(s, answer_ok(s->cmd, "made"));
-	else
+	if (op->result == STORE_OK) {
+		(void)answer_ok(s->cmd, "made");
+		add_mailbox_id(s);
+		session_resume(s, CMD_DONE);
+	} else {
 		session_resume(s, mailbox_op_answer(s, s->cmd, op));
+	}
 }
 
 bool create_check(struct session *s, struct command *cmd, struct store_view *v, struct bytes internal, struct buffer *acl)

@@ -291,6 +291,16 @@ static void write_flags(struct output *o)
 	                 o->m->keyword_count);
 }
 
+/* The body's hash: copies have the same one, and so has a message that comes again. */
+static void write_email_id(struct output *o)
+{
+	uint64_t hash = 0;
+
+	if (store_view_body_hash(o->v, o->msg->body, &hash, &o->why) != STORE_OK)
+		o->is_broken = true;
+	buffer_addf(&o->line, "EMAILID (E%016llx)", (unsigned long long)hash);
+}
+
 static void write_item(struct output *o, const struct fetch_item *item)
 {
 	switch (item->type) {
@@ -315,6 +325,12 @@ static void write_item(struct output *o, const struct fetch_item *item)
 		break;
 	case FETCH_BODYSTRUCTURE:
 		write_kept(o, "BODYSTRUCTURE ", mime_blob_bodystructure(blob_of(o)));
+		break;
+	case FETCH_EMAILID:
+		write_email_id(o);
+		break;
+	case FETCH_THREADID: /* RFC 8474 section 5.2: threads are not kept */
+		buffer_add_str(&o->line, "THREADID NIL");
 		break;
 	case FETCH_BINARY:
 	case FETCH_BINARY_SIZE:

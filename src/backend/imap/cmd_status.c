@@ -41,6 +41,13 @@ void status_write(struct session *s, struct store_view *v, const struct mailbox 
 		buffer_addf(to, "SIZE %llu ", (unsigned long long)m->bytes);
 	if ((items & STATUS_HIGHESTMODSEQ) != 0)
 		buffer_addf(to, "HIGHESTMODSEQ %llu ", (unsigned long long)m->highestmodseq);
+	if ((items & STATUS_APPENDLIMIT) != 0)
+		buffer_addf(to, "APPENDLIMIT %llu ", (unsigned long long)s->client.backend->max_message);
+	if ((items & STATUS_MAILBOXID) != 0) {
+		buffer_add_str(to, "MAILBOXID (");
+		session_mailbox_id(s, m->id, to);
+		buffer_add_str(to, ") ");
+	}
 	to->n--;
 	buffer_add_str(to, ")\r\n");
 }

@@ -8,6 +8,7 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_CAPABILITY] = cmd_capability,
 	[IMAP_CHECK] = cmd_noop,
 	[IMAP_CLOSE] = cmd_close,
+	[IMAP_COMPRESS] = cmd_compress,
 	[IMAP_COPY] = cmd_copy,
 	[IMAP_CREATE] = cmd_create,
 	[IMAP_DELETE] = cmd_delete,
@@ -38,6 +39,7 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_STORE] = cmd_store,
 	[IMAP_SUBSCRIBE] = cmd_subscribe,
 	[IMAP_THREAD] = cmd_thread,
+	[IMAP_UNAUTHENTICATE] = cmd_unauthenticate,
 	[IMAP_UNSELECT] = cmd_unselect,
 	[IMAP_UNSUBSCRIBE] = cmd_subscribe,
 };

@@ -30,7 +30,7 @@ void session_enter(struct session *s, enum session_state state)
 {
 	static const unsigned edges[] = {
 		[SESSION_NOT_AUTHED] = 1u << SESSION_AUTHED | 1u << SESSION_ENDING,
-		[SESSION_AUTHED] = 1u << SESSION_SELECTED | 1u << SESSION_AUTHED | 1u << SESSION_ENDING,
+		[SESSION_AUTHED] = 1u << SESSION_NOT_AUTHED | 1u << SESSION_SELECTED | 1u << SESSION_AUTHED | 1u << SESSION_ENDING,
 		[SESSION_SELECTED] = 1u << SESSION_AUTHED | 1u << SESSION_ENDING,
 		[SESSION_ENDING] = 0,
 	};
@@ -113,7 +113,7 @@ void session_capabilities(struct session *s, struct buffer *to)
 		if (!session_may_send_plain(s))
 			buffer_add_str(to, " LOGINDISABLED");
 	} else {
-		buffer_add_str(to, " " IMAP_CAPABILITIES);
+		buffer_addf(to, " " IMAP_CAPABILITIES " APPENDLIMIT=%llu", (unsigned long long)b->max_message);
 	}
 	(void)config_word(b->cfg, "mupdate_server", 0, &directory);
 	buffer_addf(to, " MUPDATE=mupdate://%.*s/", BYTES_FMT(directory));
@@ -142,6 +142,29 @@ void session_enable(struct session *s, unsigned features)
 	}
 	s->features |= features;
 	s->names.is_utf8 = (s->features & (IMAP_F_REV2 | IMAP_F_UTF8)) != 0;
+}
+
+void session_logged_out(struct session *s)
+{
+	uint64_t login_ms = config_number(s->client.backend->cfg, "imap_login_timeout_s") * 1000;
+
+	if (s->state == SESSION_SELECTED)
+		session_enter(s, SESSION_AUTHED);
+	session_enter(s, SESSION_NOT_AUTHED);
+	s->features = 0;
+	s->names = (struct names){ 0 };
+	identity_fini(&s->identity);
+	s->deadline_ms = loop_now_ms(conn_loop(s->client.conn)) + login_ms;
+	conn_set_timeout(s->client.conn, login_ms);
+}
+
+void session_mailbox_id(const struct session *s, mailbox_id_t id, struct buffer *to)
+{
+	const char *server = s->client.backend->server;
+
+	buffer_addf(to, "M%llu-", (unsigned long long)id);
+	for (size_t i = 0; server[i] != '\0' && i < 200; i++)
+		buffer_add_u8(to, ascii_is_alnum((uint8_t)server[i]) || server[i] == '-' ? (uint8_t)server[i] : '_');
 }
 
 acl_rights_t session_rights(struct session *s, struct bytes internal, struct bytes acl)

@@ -1,6 +1,7 @@
 /* search.c - a search program, message by message in the order of UIDs, side by side with the index's own order. */
 #include "search.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -81,6 +82,18 @@ static bool sent_day(struct candidate *c, int64_t *day_r)
 	return mime_date(mime_field(header_of(c), "Date"), &seconds, day_r);
 }
 
+/* As FETCH EMAILID writes it. */
+static bool has_email_id(struct candidate *c, struct bytes id)
+{
+	char own[24];
+	uint64_t hash;
+
+	if (store_view_body_hash(c->v, c->msg->body, &hash, &c->why) != STORE_OK)
+		return false;
+	(void)snprintf(own, sizeof(own), "E%016llx", (unsigned long long)hash);
+	return bytes_equal_str(id, own);
+}
+
 static bool matches(struct candidate *c, const struct search_key *k);
 
 static bool matches_all(struct candidate *c, const struct search_key *first)
@@ -141,6 +154,10 @@ static bool matches(struct candidate *c, const struct search_key *k)
 		return mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, true);
 	case SEARCH_MODSEQ:
 		return c->msg->modseq >= k->number;
+	case SEARCH_EMAILID:
+		return has_email_id(c, k->string);
+	case SEARCH_THREADID: /* no message has one */
+		return false;
 	case SEARCH_OLDER:
 		return c->msg->internaldate <= c->now - (int64_t)k->number;
 	case SEARCH_YOUNGER:

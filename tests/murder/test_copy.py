@@ -260,7 +260,7 @@ def test_a_member_that_ends_while_it_puts_a_copy_in_place():
 
 def test_what_follows_a_copy_stays_in_the_journal_until_it_is_taken():
     """The giver's journal is given back as quickly as can be, but for what the taker will need."""
-    with Server(2, {**LIMITS, "copy_rate": "6M", "journal_keep": "0", "expunge_delay_s": "0", "compact_rate": "1G"}) as s:
+    with Server(2, {**LIMITS, "copy_rate": "6M", "journal_keep": "0", "expunge_delay": "0", "compact_rate": "1G"}) as s:
         one, two = s.members.values()
         s.begin()
         fill(s, 60)

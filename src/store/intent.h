@@ -98,6 +98,7 @@ struct intent_append {
 	struct bytes op_id;  /* empty: none; else at most OP_ID_MAX octets: together with the mailbox it is done once */
 	struct bytes body;
 	struct bytes structure; /* what mime/ made of it, kept beside it; may be empty */
+	struct bytes also_id;   /* empty: none; else done, too, where it was done under this one */
 };
 
 /* Set, add or take flags. answer.uids: the messages that changed (a message that had them already gets no new modseq);

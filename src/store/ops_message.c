@@ -115,7 +115,7 @@ static enum store_result prepare_target(struct store *s, const struct intent_app
 		return result;
 	t->mailbox_id = m.id;
 	t->uidvalidity = m.uidvalidity;
-	t->was_done = was_delivered(s, in->op_id, m.id, &t->uid);
+	t->was_done = was_delivered(s, in->op_id, m.id, &t->uid) || was_delivered(s, in->also_id, m.id, &t->uid);
 	if (t->was_done)
 		return STORE_OK;
 	if (m.uidnext >= UINT32_MAX - 1)

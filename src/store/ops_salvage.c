@@ -109,7 +109,7 @@ static enum store_result do_message(struct store *s, const struct intent_salvage
 	struct buffer op_id = { 0 };
 	struct append_target t = { .flags = item->flags, .keywords = item->keywords, .keyword_count = item->keyword_count,
 		                   .internaldate = item->internaldate };
-	struct intent_append append = { &t, 1, item->op_id, item->body, item->structure };
+	struct intent_append append = { &t, 1, item->op_id, item->body, item->structure, BYTES_NONE };
 	struct intent_answer appended = { 0 };
 	struct mailbox m;
 	bool was_made;

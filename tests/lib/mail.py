@@ -58,4 +58,4 @@ class Source:
         self.n += 1
         mark = f"{self.run}-{self.n}"
         body = self.rng.choice(self.samples) if self.rng.random() < 0.4 else generated(self.rng)
-        return mark, b"X-Roost-Test: " + mark.encode() + b"\r\n" + body
+        return mark, b"X-Roost-Test: %s\r\nMessage-ID: <%s@test.example>\r\n" % (mark.encode(), mark.encode()) + body

@@ -95,7 +95,7 @@ static inline enum store_result append(struct store *s, const char *name, const 
 	struct append_target t = { .mailbox = bytes_of(name), .flags = IMAP_FLAG_SEEN, .keywords = &keyword, .keyword_count = 1,
 		                   .internaldate = 1000 };
 	struct intent in = { .op = INTENT_APPEND,
-		             .append = { &t, 1, bytes_of(op_id), bytes_of(body), BYTES_LIT("structure") } };
+		             .append = { &t, 1, bytes_of(op_id), bytes_of(body), BYTES_LIT("structure"), BYTES_NONE } };
 	struct intent_answer out = run(s, in, &a);
 
 	arena_fini(&a);

@@ -300,7 +300,7 @@ static void append(struct store *s, epoch_t epoch, const char *name, const char 
 	struct bytes keyword = BYTES_LIT("k1");
 	struct append_target t = { .mailbox = bytes_of(name), .flags = IMAP_FLAG_SEEN, .keywords = &keyword, .keyword_count = 1,
 		                   .internaldate = 1000 };
-	struct intent in = { .op = INTENT_APPEND, .append = { &t, 1, bytes_of(op_id), bytes_of(body), BYTES_LIT("structure") } };
+	struct intent in = { .op = INTENT_APPEND, .append = { &t, 1, bytes_of(op_id), bytes_of(body), BYTES_LIT("structure"), BYTES_NONE } };
 
 	assert_int_equal(run(s, epoch, in), STORE_OK);
 }

@@ -51,6 +51,31 @@ static void second_delivery_of_an_operation_changes_nothing(void **state)
 	store_close(&s);
 }
 
+static void a_second_id_is_looked_up_and_not_kept(void **state)
+{
+	struct store *s = must_open("also");
+	struct append_target t = { .mailbox = BYTES_LIT("user.fred") };
+	struct intent in = { .op = INTENT_APPEND, .append = { .targets = &t, .target_count = 1, .body = BYTES_LIT("body"),
+		                                              .op_id = BYTES_LIT("new"), .also_id = BYTES_LIT("op1") } };
+	struct arena a = { 0 };
+	uint32_t first;
+
+	(void)state;
+	assert_int_equal(run(s, create("user.fred"), &a).result, STORE_OK);
+	assert_int_equal(append(s, "user.fred", "body", "op1", &first), STORE_OK);
+	assert_int_equal(run(s, in, &a).result, STORE_OK);
+	assert_true(t.was_done && t.uid == first);
+	in.append.also_id = BYTES_LIT("op2");
+	assert_int_equal(run(s, in, &a).result, STORE_OK);
+	assert_true(!t.was_done && t.uid == first + 1);
+	assert_int_equal(run(s, in, &a).result, STORE_OK);
+	assert_true(t.was_done && t.uid == first + 1);
+	assert_int_equal(append(s, "user.fred", "body", "op2", &first), STORE_OK);
+	assert_int_equal(first, t.uid + 1);
+	arena_fini(&a);
+	store_close(&s);
+}
+
 static void aborted_turn_leaves_no_trace(void **state)
 {
 	struct store *s = must_open("abort");
@@ -155,6 +180,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(follower_and_rebuilt_index_are_the_same_as_the_master),
 		cmocka_unit_test(second_delivery_of_an_operation_changes_nothing),
+		cmocka_unit_test(a_second_id_is_looked_up_and_not_kept),
 		cmocka_unit_test(aborted_turn_leaves_no_trace),
 		cmocka_unit_test(torn_tail_keeps_a_prefix_and_damage_before_it_is_told),
 	};

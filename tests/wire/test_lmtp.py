@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from roost import Raw, wait_for
+from roost import Murder, Raw, http, wait_for
 from test_imap_mail import fetch
 from test_imap_session import ok
 
@@ -105,6 +105,87 @@ def test_an_operation_id_takes_effect_once(backend):
     assert count(backend, "cleo") == before + 1
     assert say(l, "MAIL FROM:<> XROOST-OP=xyz")[0] == 501
     l.close()
+
+
+def identified(field, text="hello"):
+    return f"Subject: x\r\n{field}\r\n\r\n{text}\r\n".encode()
+
+
+LONG = "x" * 200 + "@example.org"
+
+
+@pytest.mark.parametrize("one, same, others", [
+    ("Message-ID: <dup1@x>", ["message-id:  <dup1@x> ", "Message-Id:\r\n <dup1@x>", "MESSAGE-ID: a comment <dup1@x>"],
+     ["Message-ID: <Dup1@x>", "Message-ID: <dup2@x>", "X-Message-ID: <dup1@x>", "Resent-Message-ID: <dup1@x>"]),
+    ("Message-ID: bare3@x", ["Message-ID: <bare3@x>"], ["Message-ID: <bare3@x", "Message-ID: <>", "Message-ID: ", "References: <bare3@x>"]),
+    (f"Message-ID: <{LONG}>", [f"Message-ID:\r\n\t<{LONG}>"], [f"Message-ID: <y{LONG}>", f"Message-ID: <{LONG[1:]}>", f"Message-ID: <{'z' * 63}>",
+                                                              f"Message-ID: <{'z' * 64}>"]),
+])
+def test_a_message_is_delivered_once(backend, l, one, same, others):  # noqa: E741
+    """duplicatesuppression is on, as with Cyrus: what has the same Message-ID goes to the same mailbox once, and is answered 250 ever again."""
+    before = count(backend, "ann")
+    for n, field in enumerate([one, one, *same]):
+        (code, text), = deliver(l, ["ann"], identified(field, f"text {n}"))
+        assert code == 250 and ("already" in text[0]) == (n > 0), (field, text)
+    assert count(backend, "ann") == before + 1
+    for field in others:
+        (code, text), = deliver(l, ["ann"], identified(field))
+        assert code == 250 and "already" not in text[0], (field, text)
+    assert count(backend, "ann") == before + 1 + len(others)
+
+
+def test_what_is_a_duplicate(backend, l):  # noqa: E741
+    """By mailbox; also of mail that was removed since, from another connection, under an operation id, and to several at once."""
+    c = backend.raw().login("cleo")
+    for name in ("Duptest", "Duptest2"):
+        ok(c.cmd(f"CREATE {name}"))
+        ok(c.cmd(f"SETACL {name} anyone p"))
+    message = identified("Message-ID: <what@dup>")
+    assert [a[0] for a in deliver(l, ["cleo", "cleo+Duptest"], message)] == [250, 250]
+    assert [count(backend, "cleo", b) for b in ("Duptest", "Duptest2")] == [1, 0]
+    inbox = count(backend, "cleo")
+    ok(c.cmd("SELECT Duptest"))
+    ok(c.cmd("STORE 1:* +FLAGS (\\Deleted)"))
+    ok(c.cmd("EXPUNGE"))
+    other = Raw(backend.first.lmtp)
+    other.reply()
+    say(other, "LHLO test")
+    answers = deliver(other, ["cleo", "cleo+Duptest", "cleo+Duptest2", "nobody"], message, " XROOST-OP=" + "a1" * 16)
+    assert [code for code, _ in answers] == [250, 250, 250, 550]
+    assert ["already" in t[0] for _, t in answers] == [True, True, False, False]
+    assert [count(backend, "cleo", b) for b in ("INBOX", "Duptest", "Duptest2")] == [inbox, 0, 1]
+    # One that is made anew is another.
+    ok(c.cmd("CLOSE"))
+    ok(c.cmd("DELETE Duptest"))
+    ok(c.cmd("CREATE Duptest"))
+    ok(c.cmd("SETACL Duptest anyone p"))
+    assert "already" not in deliver(other, ["cleo+Duptest"], message)[0][1][0]
+    # Without a Message-ID every delivery is one.
+    for _ in range(2):
+        assert "already" not in deliver(other, ["cleo+Duptest2"], MESSAGE)[0][1][0]
+    assert count(backend, "cleo", "Duptest2") == 3
+    # APPEND is no delivery.
+    c.send(b"a APPEND Duptest2 {%d+}\r\n%s\r\n" % (len(message), message))
+    assert c.until("a")[1].startswith("OK")
+    assert count(backend, "cleo", "Duptest2") == 4
+    assert re.search(r"roost_lmtp_duplicates_total [1-9]", http(f"127.0.0.1:{backend.first.admin}", "/metrics")[1])
+    for name in ("Duptest", "Duptest2"):
+        ok(c.cmd(f"DELETE {name}"))
+    c.close()
+    other.close()
+
+
+def test_duplicates_are_delivered_where_it_is_off():
+    m = Murder(users=["fred"], limits={"duplicatesuppression": "no"}).start()
+    m.create_user("fred")
+    l = Raw(m.first.lmtp)  # noqa: E741
+    l.reply()
+    say(l, "LHLO test")
+    for _ in range(3):
+        assert "already" not in deliver(l, ["fred"], identified("Message-ID: <off@dup>"))[0][1][0]
+    assert count(m, "fred") == 3
+    l.close()
+    m.stop()
 
 
 def test_sizes(l):  # noqa: E741

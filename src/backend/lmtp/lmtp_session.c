@@ -21,6 +21,7 @@
 #include "log.h"
 #include "lmtp_command.h"
 #include "lmtp_data.h"
+#include "lmtp_duplicate.h"
 #include "lmtp_route.h"
 #include "policy.h"
 #include "store_view.h"
@@ -313,6 +314,8 @@ static void delivered(struct client *c, struct submission *sub)
 		const char *text = result_text(s, sub, &in->targets[i]);
 
 		done += text[0] == '2';
+		if (text[0] == '2' && in->targets[i].was_done)
+			atomic_fetch_add(&c->backend->counters.lmtp_duplicates, 1);
 		reply(s, text);
 	}
 	atomic_fetch_add(&c->backend->counters.lmtp_accepted, done);
@@ -374,6 +377,8 @@ static void deliver(struct lmtp_session *s)
 	in->structure = arena_copy(&sub->arena, buffer_bytes(&structure));
 	buffer_fini(&structure);
 	in->op_id = s->has_op_id ? arena_copy(&sub->arena, bytes_make(s->op_id, sizeof(s->op_id))) : BYTES_NONE;
+	if (config_switch(b->cfg, "duplicatesuppression"))
+		lmtp_duplicate_name(in, &sub->arena);
 	in->target_count = s->recipient_count;
 	in->targets = arena_array(&sub->arena, in->target_count, sizeof(*in->targets));
 	for (size_t i = 0; i < in->target_count; i++) {

@@ -66,7 +66,7 @@ static const struct verb {
 	{ "verify", NULL, NULL, verb_verify, "-C FILE [--rate OCTETS]", "check every checksum and invariant of a member" },
 	{ "salvage", NULL, NULL, verb_salvage, "list|show|apply|discard|take ... -C FILE", "what a member had and the master has not" },
 	{ "backup", NULL, NULL, verb_backup, "DIR -C FILE | --verify DIR", "copy a running member, or what is new in it, to DIR" },
-	{ "restore", NULL, NULL, verb_restore, "--from DIR [--lsn N] -C FILE", "make an empty member as such a copy has it" },
+	{ "restore", NULL, NULL, verb_restore, "--from DIR [--lsn N] [--exact] -C FILE", "make an empty member as such a copy has it" },
 	{ "undelete", NULL, NULL, verb_undelete, "MAILBOX [--since TIME] [--uid SET] [--list] -C FILE", "have expunged messages back" },
 	{ "rebuild", NULL, NULL, verb_rebuild, "-C FILE", "make a member's index anew from its journal" },
 	{ "resync", NULL, NULL, verb_resync, "-C FILE [--yes]", "have a stopped member take all anew from the master" },

@@ -230,7 +230,7 @@ static void turn_failed(struct driver *d)
 void driver_turn(struct driver *d)
 {
 	uint64_t epoch = replica_epoch(d->core);
-	struct intent_answer ignored;
+	struct intent_answer answer;
 	struct store_changes changes = { 0 };
 	enum store_result result;
 	struct fault why;
@@ -272,7 +272,11 @@ void driver_turn(struct driver *d)
 	d->is_turn_open = true;
 	if (d->wants_epoch) {
 		d->wants_epoch = false;
-		store_turn_add(d->o.store, &d->epoch_intent, &d->turn_arena, &ignored);
+		store_turn_add(d->o.store, &d->epoch_intent, &d->turn_arena, &answer);
+		if (answer.result != STORE_OK && answer.result != STORE_BAD) {
+			turn_failed(d);
+			return;
+		}
 	}
 	LIST_EACH(m, &d->in_turn) {
 		struct driver_request *r = LIST_OBJECT(m, struct driver_request, waiting);

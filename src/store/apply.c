@@ -409,13 +409,46 @@ static enum kv_result apply_to_mailbox(struct kv_txn *t, const struct entry *e, 
 	return r == KV_OK ? index_put_mailbox(t, &m) : r;
 }
 
-static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
+/* All mailboxes get a UIDVALIDITY anew, in the order of their ids. */
+static enum kv_result renew_uidvalidity(struct kv_txn *t, const struct entry *e, struct arena *a)
+{
+	size_t cap = kv_count(t, T_MAILBOX), count = 0;
+	mailbox_id_t *ids = arena_array(a, cap + 1, sizeof(*ids));
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(t, T_MAILBOX, BYTES_NONE, &key, &value);
+	enum kv_result r = KV_OK;
+
+	for (bool has = c != NULL; has && count < cap; has = kv_next(c, &key, &value))
+		ids[count++] = key_read_u64(key, 0);
+	kv_cursor_end(&c);
+	if (kv_has_failed(t) || count > UINT32_MAX - e->uidvalidity)
+		return KV_FAILED;
+	for (size_t i = 0; r == KV_OK && i < count; i++) {
+		struct mailbox m;
+		struct arena one = { 0 };
+
+		r = take_mailbox(t, ids[i], &one, &m);
+		m.uidvalidity = e->uidvalidity + (uint32_t)i;
+		if (r == KV_OK)
+			r = index_put_mailbox(t, &m);
+		arena_fini(&one);
+	}
+	return r == KV_OK ? index_put_meta(t, "uidvalidity", e->uidvalidity + (uint64_t)count) : r;
+}
+
+static enum kv_result apply_epoch(struct kv_txn *t, const struct entry *e, struct arena *a)
 {
 	const struct store_reign reign = store_reign_of(e);
+	enum kv_result r = index_put_reign(t, &reign);
 
+	return r == KV_OK && e->uidvalidity != 0 ? renew_uidvalidity(t, e, a) : r;
+}
+
+static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
+{
 	switch (e->type) {
 	case ENTRY_EPOCH:
-		return index_put_reign(t, &reign);
+		return apply_epoch(t, e, a);
 	case ENTRY_CREATE:
 		changes_note(changes, e->mailbox, STORE_CHANGE_CREATED);
 		return apply_create(t, e);

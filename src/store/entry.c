@@ -101,6 +101,8 @@ static void write_data(struct buffer *b, const struct entry *e)
 	case ENTRY_EPOCH:
 		buffer_add_bytes32(b, e->master);
 		buffer_add_bytes32(b, e->in_sync);
+		if (e->uidvalidity != 0)
+			buffer_add_u32le(b, e->uidvalidity);
 		break;
 	case ENTRY_CREATE:
 		buffer_add_u64le(b, e->mailbox);
@@ -323,7 +325,8 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const 
 
 	switch (e->type) {
 	case ENTRY_EPOCH:
-		return cursor_bytes32(c, 4096, &e->master) && cursor_bytes32(c, 65536, &e->in_sync);
+		return cursor_bytes32(c, 4096, &e->master) && cursor_bytes32(c, 65536, &e->in_sync) &&
+		       (cursor_at_end(c) || cursor_u32le(c, &e->uidvalidity));
 	case ENTRY_CREATE:
 		return cursor_u64le(c, &e->mailbox) && cursor_u32le(c, &e->uidvalidity) &&
 		       cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name) && cursor_bytes32(c, MAILBOX_ACL_MAX, &e->acl) &&

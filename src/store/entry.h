@@ -81,7 +81,7 @@ struct entry {
 
 	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY: the target */
 	modseq_t modseq;      /* FLAGS EXPUNGE RETAIN COPY */
-	uint32_t uidvalidity; /* CREATE */
+	uint32_t uidvalidity; /* CREATE; EPOCH: not 0: that of the mailbox with the lowest id, the next has the next, and so on */
 	struct bytes name, acl, partition; /* CREATE (all), ACL (acl), SUBSCRIBE (name) */
 	struct bytes user;    /* SUBSCRIBE */
 	bool is_on;           /* SUBSCRIBE */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "log.h"
 #include "store_private.h"
 
 enum store_result result_of_kv(enum kv_result r)
@@ -29,8 +30,12 @@ static bool is_good_acl(struct bytes acl)
 	return acl.n <= MAILBOX_ACL_MAX && bytes_find(acl, '\0') == acl.n;
 }
 
-/* A UIDVALIDITY that no mailbox of this server ever had: it only grows, and follows the clock where that is ahead. */
-static enum store_result next_uidvalidity(struct store *s, uint32_t *v_r)
+/* Of a partition from a backup: so much is left out for mailboxes that were made after it. */
+#define UIDVALIDITY_AHEAD (1u << 24)
+
+/* A UIDVALIDITY that no mailbox of this server ever had: it only grows, and follows the clock where that is ahead. It can be used for
+ * COUNT mailboxes, each the next. */
+static enum store_result next_uidvalidity(struct store *s, uint64_t ahead, uint64_t count, uint32_t *v_r)
 {
 	uint64_t last, now = (uint64_t)clock_wall_s();
 	enum kv_result r = index_meta(s->txn, "uidvalidity", &last);
@@ -40,7 +45,8 @@ static enum store_result next_uidvalidity(struct store *s, uint32_t *v_r)
 	last++;
 	if (now > last && now < UINT32_MAX)
 		last = now;
-	if (last >= UINT32_MAX)
+	last += ahead;
+	if (last >= UINT32_MAX || count >= UINT32_MAX - last)
 		return STORE_LIMIT;
 	*v_r = (uint32_t)last;
 	return STORE_OK;
@@ -58,7 +64,7 @@ enum store_result op_create(struct store *s, const struct intent_create *in, str
 	result = find_mailbox(s, in->name, &m);
 	if (result != STORE_NO_MAILBOX)
 		return result == STORE_OK ? STORE_EXISTS : result;
-	result = next_uidvalidity(s, &e.uidvalidity);
+	result = next_uidvalidity(s, 0, 1, &e.uidvalidity);
 	if (result == STORE_OK)
 		result = result_of_kv(index_meta(s->txn, "mailbox", &last));
 	if (result != STORE_OK)
@@ -181,5 +187,16 @@ enum store_result op_epoch(struct store *s, const struct intent_epoch *in, struc
 	struct entry e = { .type = ENTRY_EPOCH, .master = in->master, .in_sync = in->in_sync };
 
 	(void)out;
-	return in->epoch < s->epoch ? STORE_BAD : turn_entry(s, &e);
+	if (in->epoch < s->epoch)
+		return STORE_BAD;
+	if (store_must_renew(s)) {
+		uint64_t count = kv_count(s->txn, T_MAILBOX);
+		enum store_result result = next_uidvalidity(s, UIDVALIDITY_AHEAD, count, &e.uidvalidity);
+
+		if (result != STORE_OK)
+			return result;
+		log_event(LOG_WARNING, "store.uidvalidity.renewed", LOG_STR("dir", s->dir), LOG_U64("lsn", s->restored),
+		          LOG_U64("mailboxes", count), LOG_U64("from", e.uidvalidity));
+	}
+	return turn_entry(s, &e);
 }

@@ -134,7 +134,8 @@ static bool open_parts(struct store *s, struct fault *why)
 	char *journal = must_printf("%s/journal", s->dir);
 	bool ok = store_take_incoming(s->dir, why) && store_read_floor(s, why) &&
 	          journal_open(&s->journal, journal, s->segment_size == 0 ? SEGMENT_DEFAULT : s->segment_size, false, why) &&
-	          store_recover_index(s, &o, why) && store_find_reign(s, why) && store_salvage_resume(s, why);
+	          store_recover_index(s, &o, why) && store_find_reign(s, why) && store_salvage_resume(s, why) &&
+	          store_read_restored(s, why);
 
 	free(journal);
 	if (!ok)

@@ -15,7 +15,7 @@
 
 /* Below the partition's directory itself, which may be where a disk is mounted. What waits to be merged stays, and what has come of
  * a copy. The journal goes first: without it, and with an index, nothing starts. */
-static const char *const parts[] = { "journal", "journal.old", "index.boot", "index", "floor" };
+static const char *const parts[] = { "journal", "journal.old", "index.boot", "index", "floor", "restored" };
 
 static bool has_any(const char *dir)
 {

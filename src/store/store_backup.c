@@ -508,7 +508,7 @@ static bool replay(struct store *s, struct journal *j, lsn_t last, struct fault 
 	return ok;
 }
 
-bool store_restore(const struct store_options *o, const char *dir, lsn_t lsn, FILE *out, struct fault *why)
+bool store_restore(const struct store_options *o, const char *dir, lsn_t lsn, bool is_exact, FILE *out, struct fault *why)
 {
 	struct store *s = NULL;
 	struct journal j;
@@ -517,7 +517,9 @@ bool store_restore(const struct store_options *o, const char *dir, lsn_t lsn, FI
 
 	if (!file_make_dirs(o->dir, 0700, why) || !is_empty(o, why) || !choose(dir, &lsn, &base, &j, why))
 		return false;
-	ok = take_base(o, dir, base, &j, why) && (s = store_open(o, why)) != NULL;
+	/* Marked before there is anything that could be served. */
+	ok = (is_exact ? store_unmark_restored(o->dir, why) : store_mark_restored(o->dir, lsn, why)) && take_base(o, dir, base, &j, why) &&
+	     (s = store_open(o, why)) != NULL;
 	if (ok)
 		store_pass_floor(s);
 	ok = ok && replay(s, &j, lsn, why);
@@ -525,6 +527,7 @@ bool store_restore(const struct store_options *o, const char *dir, lsn_t lsn, FI
 	journal_close(&j);
 	if (!ok)
 		return fault_context(why, "%s is not restored", o->dir);
-	(void)fprintf(out, "restored: as of entry %llu, from base %llu\n", (unsigned long long)lsn, (unsigned long long)base);
+	(void)fprintf(out, "restored: as of entry %llu, from base %llu%s\n", (unsigned long long)lsn, (unsigned long long)base,
+	              is_exact ? "" : "; its first reign gives all mailboxes a new UIDVALIDITY");
 	return true;
 }

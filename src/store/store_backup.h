@@ -18,8 +18,9 @@ bool store_backup(const struct store_options *o, const char *dir, FILE *out, str
 /* Check every checksum in DIR; each finding is a line on OUT, and each base that is whole. *problems_r counts them. false with
  * WHY: it cannot be checked at all. */
 bool store_backup_verify(const char *dir, FILE *out, uint64_t *problems_r, struct fault *why);
-/* Make the partition, which is empty and which nobody has open, as it was at LSN (0: the newest there is). false with WHY, naming
- * what DIR has if it has not that one; a partition that was begun must then be emptied. */
-bool store_restore(const struct store_options *o, const char *dir, lsn_t lsn, FILE *out, struct fault *why);
+/* Make the partition, which is empty and which nobody has open, as it was at LSN (0: the newest there is). Unless IS_EXACT the first
+ * reign of it gives all mailboxes a new UIDVALIDITY (store_restored.c): nothing else keeps UIDs from being given again that clients
+ * saw after LSN. false with WHY, naming what DIR has if it has not that one; a partition that was begun must then be emptied. */
+bool store_restore(const struct store_options *o, const char *dir, lsn_t lsn, bool is_exact, FILE *out, struct fault *why);
 
 #endif

@@ -80,7 +80,7 @@ static bool swap(const char *dir, const char *incoming, struct fault *why)
 			ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot be removed", boot);
 		ok = ok && file_sync_dir(dir, why);
 		if (ok && exists(journal))
-			ok = store_remove_tree(old, 1, why) && move(journal, old, dir, why);
+			ok = store_unmark_restored(dir, why) && store_remove_tree(old, 1, why) && move(journal, old, dir, why);
 		ok = ok && move(fresh, journal, dir, why);
 	}
 	free(boot);
@@ -90,8 +90,7 @@ static bool swap(const char *dir, const char *incoming, struct fault *why)
 	return ok;
 }
 
-/* A file that holds an LSN in decimal. A missing one is 0. */
-static bool read_lsn(const char *path, lsn_t *lsn_r, struct fault *why)
+bool store_read_lsn(const char *path, lsn_t *lsn_r, struct fault *why)
 {
 	struct buffer is = { 0 };
 	struct bytes text;
@@ -111,7 +110,7 @@ static bool read_lsn(const char *path, lsn_t *lsn_r, struct fault *why)
 	return ok;
 }
 
-static bool write_lsn(const char *path, lsn_t lsn, struct fault *why)
+bool store_write_lsn(const char *path, lsn_t lsn, struct fault *why)
 {
 	char *text = must_printf("%llu\n", (unsigned long long)lsn);
 	bool ok = file_replace(path, bytes_of(text), 0600, why);
@@ -129,7 +128,7 @@ bool store_take_incoming(const char *dir, struct fault *why)
 
 	if (exists(complete)) {
 		log_event(LOG_INFO, "store.copy.taken", LOG_STR("dir", dir));
-		ok = read_lsn(complete, &lsn, why) && swap(dir, incoming, why) && write_lsn(floor, lsn, why) &&
+		ok = store_read_lsn(complete, &lsn, why) && swap(dir, incoming, why) && store_write_lsn(floor, lsn, why) &&
 		     store_remove_tree(incoming, 2, why);
 	}
 	ok = ok && store_remove_tree(old, 1, why);
@@ -143,7 +142,7 @@ bool store_take_incoming(const char *dir, struct fault *why)
 bool store_read_floor(struct store *s, struct fault *why)
 {
 	char *path = must_printf("%s/floor", s->dir);
-	bool ok = read_lsn(path, &s->floor, why);
+	bool ok = store_read_lsn(path, &s->floor, why);
 
 	free(path);
 	return ok;
@@ -233,7 +232,7 @@ static bool is_for(const struct store_incoming *in)
 	char *path = must_printf("%s/lsn", in->dir);
 	struct fault why;
 	lsn_t lsn;
-	bool ok = read_lsn(path, &lsn, &why) && lsn == in->lsn;
+	bool ok = store_read_lsn(path, &lsn, &why) && lsn == in->lsn;
 
 	free(path);
 	return ok;
@@ -242,7 +241,7 @@ static bool is_for(const struct store_incoming *in)
 static bool begin(struct store_incoming *in, struct fault *why)
 {
 	char *path = must_printf("%s/lsn", in->dir);
-	bool ok = store_remove_tree(in->dir, 2, why) && file_make_dirs(in->journal, 0700, why) && write_lsn(path, in->lsn, why);
+	bool ok = store_remove_tree(in->dir, 2, why) && file_make_dirs(in->journal, 0700, why) && store_write_lsn(path, in->lsn, why);
 
 	free(path);
 	return ok;
@@ -254,7 +253,7 @@ lsn_t store_incoming_begun(const char *dir)
 	struct fault why;
 	lsn_t lsn;
 
-	if (!read_lsn(path, &lsn, &why))
+	if (!store_read_lsn(path, &lsn, &why))
 		lsn = 0;
 	free(path);
 	return lsn;
@@ -397,7 +396,7 @@ bool store_incoming_finish(struct store_incoming *in, lsn_t floor, struct fault 
 		ok = fsync(in->fd) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: sync", in->path);
 	}
 	ok = ok && move(in->path, path, in->journal, why) && file_sync_dir(in->dir, why) &&
-	     write_lsn(complete, floor, why);
+	     store_write_lsn(complete, floor, why);
 	free(complete);
 	free(path);
 	return ok;

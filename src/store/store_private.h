@@ -40,6 +40,7 @@ struct store {
 	uint64_t expunge_delay;
 	uint64_t map_size, segment_size; /* as store_options has them */
 	lsn_t floor;       /* of the copy that this is; 0: none, or passed */
+	lsn_t restored;    /* from a backup, up to here; 0: it was not, or somebody reigned since */
 	pthread_mutex_t gate; /* guards the two below */
 	size_t views;      /* open */
 	bool is_reopening; /* none may be opened */
@@ -199,5 +200,14 @@ void store_compaction_tidy(const struct store *s);
 bool store_take_incoming(const char *dir, struct fault *why);
 /* Set store_floor(). */
 bool store_read_floor(struct store *s, struct fault *why);
+/* A file that holds an LSN in decimal; a missing one is 0. */
+bool store_read_lsn(const char *path, lsn_t *lsn_r, struct fault *why);
+bool store_write_lsn(const char *path, lsn_t lsn, struct fault *why);
+/* store_restored.c: the partition in DIR is from a backup, up to LSN; or it is not. Read it, once the index is open. */
+bool store_mark_restored(const char *dir, lsn_t lsn, struct fault *why);
+bool store_unmark_restored(const char *dir, struct fault *why);
+bool store_read_restored(struct store *s, struct fault *why);
+/* The next reign must give all mailboxes a new UIDVALIDITY. */
+bool store_must_renew(const struct store *s);
 
 #endif

@@ -98,6 +98,8 @@ static bool take(struct verb_args *a, int argc, char **argv, unsigned takes, siz
 		} else if ((takes & VERB_FROM) != 0 && strcmp(argv[i], "--lsn") == 0) {
 			if (++i == argc || !bytes_to_u64(bytes_of(argv[i]), UINT64_MAX, &a->lsn) || a->lsn == 0)
 				return false;
+		} else if ((takes & VERB_FROM) != 0 && strcmp(argv[i], "--exact") == 0) {
+			a->is_exact = true;
 		} else if ((takes & VERB_UNDELETE) != 0 && argv[i][0] == '-') {
 			if (!take_undelete(a, argc, argv, &i))
 				return false;

@@ -17,6 +17,7 @@ struct verb_args {
 	bool is_verify;
 	const char *from; /* NULL: not given */
 	uint64_t lsn;     /* 0: not given */
+	bool is_exact;    /* --exact */
 	const char *since, *uids; /* NULL: not given */
 	bool is_list;
 	struct config *config; /* owned */
@@ -30,7 +31,7 @@ enum verb_takes {
 	VERB_YES = 256, /* --yes */
 	VERB_RATE = 8, /* --rate OCTETS, with an optional K, M or G */
 	VERB_VERIFY = 16, /* --verify: no configuration is read then */
-	VERB_FROM = 32, /* --from DIR, --lsn N */
+	VERB_FROM = 32, /* --from DIR, --lsn N, --exact */
 	VERB_UNDELETE = 64, /* --since TIME, --uid SET, --list */
 };
 

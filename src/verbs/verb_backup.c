@@ -40,13 +40,13 @@ int verb_restore(int argc, char **argv)
 	struct verb_args a;
 	struct store_options o;
 	struct fault why;
-	int status = verb_args_read(&a, argc, argv, VERB_CONFIG | VERB_FROM, 0, 0, "--from DIR [--lsn N] -C FILE");
+	int status = verb_args_read(&a, argc, argv, VERB_CONFIG | VERB_FROM, 0, 0, "--from DIR [--lsn N] [--exact] -C FILE");
 
 	if (status == 0 && a.from == NULL) {
-		(void)fprintf(stderr, "usage: roost restore --from DIR [--lsn N] -C FILE\n");
+		(void)fprintf(stderr, "usage: roost restore --from DIR [--lsn N] [--exact] -C FILE\n");
 		status = EXIT_USAGE;
 	}
-	if (status == 0 && (!verb_store_options(a.config, &o, &why) || !store_restore(&o, a.from, a.lsn, stdout, &why)))
+	if (status == 0 && (!verb_store_options(a.config, &o, &why) || !store_restore(&o, a.from, a.lsn, a.is_exact, stdout, &why)))
 		status = verb_failed(argv[0], &why);
 	verb_args_fini(&a);
 	return status;

@@ -58,6 +58,12 @@ struct bytes mime_blob_bodystructure(struct bytes blob);
 bool mime_blob_section(struct bytes blob, const uint32_t *parts, size_t count, enum mime_section what, uint64_t *off_r,
                        uint64_t *len_r);
 
+/* The fields that are kept in the blob, as a header of their own, lent as long as BLOB, and when the message was sent (RFC 5322 Date;
+ * INT64_MIN: nobody knows). False: they are not kept: the blob is older than that, or they are long. */
+bool mime_blob_header(struct bytes blob, struct bytes *header_r, int64_t *sent_r);
+/* Whether NAME is one of them: what lists of messages, searches and threads look at. */
+bool mime_is_kept_field(struct bytes name);
+
 /* Append the lines of HEADER whose field is (or, with IS_NOT, is not) one of NAMES, as they stand, and a blank line. */
 void mime_header_fields(struct buffer *to, struct bytes header, const struct bytes *names, size_t count, bool is_not);
 /* The octets of MESSAGE's header, with the blank line. */

@@ -2,11 +2,13 @@
  *
  * u8 version (1), u8 zero x 3; three texts (ENVELOPE, BODY, BODYSTRUCTURE), each u32 length and octets; u32 count; then
  * for each part, parents before children: u32 parent (index, 0xffffffff: none), u32 number, u8 flags (1 multipart,
- * 2 message), and header offset, header length, body offset, body length as LEB128. */
+ * 2 message), and header offset, header length, body offset, body length as LEB128. Then, unless it is long or the blob is older
+ * than that: u64 time it was sent, u32 length and octets of the fields that are often asked for. */
 #include "mime_private.h"
 
 #define VERSION 1
 #define NO_PARENT UINT32_MAX
+#define KEPT_MAX 8192 /* octets of fields */
 
 enum { IS_MULTIPART = 1, IS_MESSAGE = 2 };
 
@@ -31,6 +33,37 @@ static void write_part(struct buffer *to, const struct mime_part *part, uint32_t
 		write_part(to, c, self, count);
 }
 
+static const char *const kept[] = { "From", "To", "Cc", "Bcc", "Reply-To", "Sender", "Subject", "Date", "Message-ID", "In-Reply-To",
+	                            "References", "List-Id", "Importance", "X-Priority" };
+#define KEPT_COUNT (sizeof(kept) / sizeof(kept[0]))
+
+bool mime_is_kept_field(struct bytes name)
+{
+	for (size_t i = 0; i < KEPT_COUNT; i++) {
+		if (bytes_equal_nocase_str(name, kept[i]))
+			return true;
+	}
+	return false;
+}
+
+static void write_kept(struct buffer *to, struct bytes header)
+{
+	struct bytes names[KEPT_COUNT];
+	struct buffer fields = { 0 };
+	int64_t sent, day;
+
+	for (size_t i = 0; i < KEPT_COUNT; i++)
+		names[i] = bytes_of(kept[i]);
+	mime_header_fields(&fields, header, names, KEPT_COUNT, false);
+	if (fields.n <= KEPT_MAX) {
+		if (!mime_date(mime_field(header, "Date"), &sent, &day))
+			sent = INT64_MIN;
+		buffer_add_u64le(to, (uint64_t)sent);
+		buffer_add_bytes32(to, buffer_bytes(&fields));
+	}
+	buffer_fini(&fields);
+}
+
 void mime_blob_write(struct buffer *to, struct bytes message, const struct mime_limits *limits)
 {
 	struct arena a = { 0 };
@@ -53,6 +86,8 @@ void mime_blob_write(struct buffer *to, struct bytes message, const struct mime_
 	buffer_add_u32le(to, 0);
 	write_part(to, root, NO_PARENT, &count);
 	buffer_set_u32le(to, count_at, count);
+	if (root->header_len <= limits->header)
+		write_kept(to, bytes_sub(message, root->header_off, root->header_len));
 	buffer_fini(&text);
 	arena_fini(&a);
 }
@@ -95,6 +130,26 @@ static bool read_row(struct cursor *c, struct row *r)
 	return cursor_u32le(c, &r->parent) && cursor_u32le(c, &r->number) && cursor_u8(c, &r->flags) &&
 	       cursor_varint(c, &r->header_off) && cursor_varint(c, &r->header_len) && cursor_varint(c, &r->body_off) &&
 	       cursor_varint(c, &r->body_len);
+}
+
+bool mime_blob_header(struct bytes blob, struct bytes *header_r, int64_t *sent_r)
+{
+	struct bytes texts[3];
+	struct cursor c;
+	uint32_t rows;
+	struct row r;
+	uint64_t sent;
+
+	if (!read_texts(blob, texts, &c) || !cursor_u32le(&c, &rows))
+		return false;
+	for (uint32_t i = 0; i < rows; i++) {
+		if (!read_row(&c, &r))
+			return false;
+	}
+	if (!cursor_u64le(&c, &sent) || !cursor_bytes32(&c, KEPT_MAX, header_r))
+		return false;
+	*sent_r = (int64_t)sent;
+	return true;
 }
 
 /* Parts stand parents first: from row AT, find the child NUMBER of it. */

@@ -269,9 +269,41 @@ static void base_subjects_are_what_rfc_5256_makes_them(void **state)
 	}
 }
 
+static void fields_are_kept_unless_they_are_long(void **state)
+{
+	static const struct mime_limits wide = { 100, 10, 65536 };
+	struct bytes message = BYTES_LIT("Received: x\r\nSubject: a\r\n b\r\nDate: Mon, 23 Nov 2026 10:00:00 +0100\r\nX-Other: y\r\n\r\nbody\r\n");
+	struct buffer blob = { 0 }, large = { 0 };
+	struct bytes header;
+	size_t whole;
+	int64_t sent;
+
+	(void)state;
+	mime_blob_write(&blob, message, &wide);
+	assert_true(mime_blob_header(buffer_bytes(&blob), &header, &sent));
+	assert_true(bytes_equal_str(header, "Subject: a\r\n b\r\nDate: Mon, 23 Nov 2026 10:00:00 +0100\r\n\r\n"));
+	assert_int_equal(sent, 1795424400);
+	/* One from before the fields were kept, or one that is cut: nothing is kept. */
+	whole = blob.n;
+	for (size_t n = 0; n < whole; n++)
+		assert_false(mime_blob_header(bytes_sub(buffer_bytes(&blob), 0, n), &header, &sent));
+	assert_true(mime_is_kept_field(BYTES_LIT("SUBJECT")) && !mime_is_kept_field(BYTES_LIT("Received")));
+	buffer_add_str(&large, "Subject: x\r\nReferences:");
+	while (large.n < 9000)
+		buffer_add_str(&large, " <some-id@example.org>\r\n");
+	buffer_add_str(&large, "\r\nbody\r\n");
+	buffer_clear(&blob);
+	mime_blob_write(&blob, buffer_bytes(&large), &wide);
+	assert_false(mime_blob_header(buffer_bytes(&blob), &header, &sent));
+	assert_true(mime_blob_envelope(buffer_bytes(&blob)).n > 0);
+	buffer_fini(&blob);
+	buffer_fini(&large);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fields_are_kept_unless_they_are_long),
 		cmocka_unit_test(base_subjects_are_what_rfc_5256_makes_them),
 		cmocka_unit_test(sections_are_found_by_their_numbers),
 		cmocka_unit_test(a_plain_message_is_its_own_part_one),

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from test_imap_mail import fetch
 from test_imap_session import no, ok
 
 
@@ -111,3 +112,15 @@ def test_within(c):
     assert "* SEARCH 9" in ok(c.cmd("SEARCH OLDER 86400"))
     assert "* SEARCH 1 2 3 4 5 6 7 8" in ok(c.cmd("SEARCH YOUNGER 86400"))
     assert esearch(c.cmd("UID SEARCH RETURN (MIN COUNT) UNSEEN YOUNGER 259200")) == "UID MIN 1 COUNT 8"
+
+
+def test_headers_that_are_too_long_to_be_kept_beside_the_message(c):
+    """Then the message itself is looked at."""
+    ids = " ".join(f"<id-{i}-{'x' * 40}@example.org>\r\n" for i in range(200))
+    text = f"Subject: long one\r\nReferences: {ids}X-Other: z\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\r\nx\r\n".encode()
+    ok(c.cmd(b"APPEND Box {%d+}\r\n%s" % (len(text), text)))
+    ok(c.cmd("NOOP"))
+    for program in ("HEADER References id-199-", "SUBJECT long", "HEADER X-Other z", "SENTON 23-Nov-2026"):
+        assert "* SEARCH 9" in ok(c.cmd("SEARCH " + program)), program
+    assert fetch(c, "BODY.PEEK[HEADER.FIELDS (SUBJECT DATE)]", 9) == b"Subject: long one\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\r\n"
+    assert "* SEARCH 1 2 3 4 5 6 7 8 9" in ok(c.cmd("SEARCH 1:9 NOT HEADER References nothing"))

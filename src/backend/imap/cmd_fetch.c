@@ -188,15 +188,33 @@ static void write_label(struct output *o, const struct fetch_item *item)
 	buffer_add_u8(&o->line, ' ');
 }
 
+/* Whether all fields of ITEM are kept beside the message: *fields_r is lent as long as the view. */
+static bool has_kept_fields(struct output *o, const struct fetch_item *item, struct bytes *fields_r)
+{
+	int64_t sent;
+
+	if (item->kind != SECTION_FIELDS || item->part_count > 0)
+		return false;
+	for (size_t i = 0; i < item->field_count; i++) {
+		if (!mime_is_kept_field(item->fields[i]))
+			return false;
+	}
+	return mime_blob_header(blob_of(o), fields_r, &sent);
+}
+
 /* HEADER.FIELDS and .NOT: made from the header. */
 static void write_fields(struct output *o, const struct fetch_item *item, uint64_t off, uint64_t len)
 {
 	struct buffer header = { 0 }, picked = { 0 };
+	struct bytes fields;
 	uint64_t from = 0, n;
 
-	if (len > 0 && !read_body(o, off, len, &header))
-		o->is_broken = true;
-	mime_header_fields(&picked, buffer_bytes(&header), item->fields, item->field_count, item->kind == SECTION_FIELDS_NOT);
+	if (!has_kept_fields(o, item, &fields)) {
+		if (len > 0 && !read_body(o, off, len, &header))
+			o->is_broken = true;
+		fields = buffer_bytes(&header);
+	}
+	mime_header_fields(&picked, fields, item->fields, item->field_count, item->kind == SECTION_FIELDS_NOT);
 	n = picked.n;
 	clamp(item, &from, &n);
 	imap_write_literal_head(&o->line, n, false);

@@ -105,11 +105,14 @@ static void read_values(struct command *cmd, struct sorting *st, struct store_vi
 {
 	struct arena a = { 0 };
 	struct envelope e = { 0 };
-	struct bytes blob;
+	struct bytes blob = BYTES_NONE, kept;
 	struct fault why;
-	int64_t day;
+	int64_t day, sent = INT64_MIN;
+	bool has_sent = false;
 
 	if (st->needs_envelope && store_view_structure(v, msg->body, &blob, &why) == STORE_OK)
+		has_sent = mime_blob_header(blob, &kept, &sent);
+	if (st->needs_envelope && (!has_sent || st->needs > ENVELOPE_DATE))
 		(void)envelope_read(mime_blob_envelope(blob), st->needs, &a, &e);
 	for (size_t i = 0; i < cmd->c.criterion_count; i++) {
 		enum sort_by by = cmd->c.criteria[i].by;
@@ -118,6 +121,8 @@ static void read_values(struct command *cmd, struct sorting *st, struct store_vi
 			values[i].text = text_of(cmd, by, &e);
 		else if (by == SORT_SIZE)
 			values[i].number = msg->size;
+		else if (by == SORT_DATE && has_sent)
+			values[i].number = sent != INT64_MIN ? sent : msg->internaldate;
 		else if (by == SORT_ARRIVAL || !mime_date(e.date, &values[i].number, &day))
 			values[i].number = msg->internaldate;
 	}

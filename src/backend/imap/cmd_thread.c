@@ -69,16 +69,21 @@ static size_t take_ids(struct store_view *v, const struct message *msg, struct b
                        struct buffer *header, struct bytes ids[THREAD_IDS_MAX])
 {
 	struct bytes field = e->message_id, id;
+	struct bytes kept;
 	uint64_t off, len;
+	int64_t sent;
 	size_t n = 1;
 	struct fault why;
 
 	if (!threads_next_id(&field, &ids[0]))
 		ids[0] = BYTES_NONE;
-	buffer_clear(header);
-	if (mime_blob_section(blob, NULL, 0, MIME_HEADER, &off, &len) && len > 0)
-		(void)store_view_body(v, msg->body, off, (size_t)len, header, &why);
-	field = mime_field(buffer_bytes(header), "References");
+	if (!mime_blob_header(blob, &kept, &sent)) {
+		buffer_clear(header);
+		if (mime_blob_section(blob, NULL, 0, MIME_HEADER, &off, &len) && len > 0)
+			(void)store_view_body(v, msg->body, off, (size_t)len, header, &why);
+		kept = buffer_bytes(header);
+	}
+	field = mime_field(kept, "References");
 	while (threads_next_id(&field, &id)) {
 		if (n == THREAD_IDS_MAX) {
 			for (size_t i = 1; i + 1 < n; i++)

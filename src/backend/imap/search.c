@@ -49,6 +49,18 @@ static struct bytes header_of(struct candidate *c)
 	return c->has_body ? mime_header_of(buffer_bytes(&c->body)) : buffer_bytes(&c->body);
 }
 
+/* A header that has all fields NAME that the message's has. */
+static struct bytes header_with(struct candidate *c, struct bytes name)
+{
+	struct bytes blob, kept;
+	int64_t sent;
+
+	if (!c->has_header && !c->has_body && mime_is_kept_field(name) &&
+	    store_view_structure(c->v, c->msg->body, &blob, &c->why) == STORE_OK && mime_blob_header(blob, &kept, &sent))
+		return kept;
+	return header_of(c);
+}
+
 static struct bytes body_of(struct candidate *c)
 {
 	if (!c->has_body) {
@@ -79,7 +91,7 @@ static bool sent_day(struct candidate *c, int64_t *day_r)
 {
 	int64_t seconds;
 
-	return mime_date(mime_field(header_of(c), "Date"), &seconds, day_r);
+	return mime_date(mime_field(header_with(c, BYTES_LIT("Date")), "Date"), &seconds, day_r);
 }
 
 /* As FETCH EMAILID writes it. */
@@ -147,7 +159,7 @@ static bool matches(struct candidate *c, const struct search_key *k)
 	case SEARCH_SENTSINCE:
 		return sent_day(c, &day) && day >= (int64_t)k->number;
 	case SEARCH_HEADER:
-		return mime_header_contains(header_of(c), k->field, k->string);
+		return mime_header_contains(header_with(c, k->field), k->field, k->string);
 	case SEARCH_BODY:
 		return mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, false);
 	case SEARCH_TEXT:

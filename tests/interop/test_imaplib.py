@@ -140,13 +140,24 @@ def test_what_is_not_offered_is_refused_clearly(c):
     ok(c.select("INBOX"))
     for refused in (lambda: c.getquota("x"), lambda: c.getquotaroot("INBOX"), lambda: c.setquota("x", "(STORAGE 1)"),
                     lambda: c.getannotation("INBOX", "*", "value"), lambda: c.setannotation("INBOX", '"/x"', '("value.priv" "1")'),
-                    lambda: c.sort("(DATE)", "UTF-8", "ALL"), lambda: c.thread("REFERENCES", "UTF-8", "ALL"),
                     lambda: c.proxyauth("bob"), lambda: c.partial("1", "RFC822", "1", "2")):
         try:
             assert no(refused())
         except imaplib.IMAP4.error:
             pass  # imaplib's way of telling BAD
     ok(c.noop())
+
+
+def test_sort_and_thread(c):
+    ok(c.create("Sorted"))
+    for name in (b"b", b"a", b"c"):
+        ok(c.append("Sorted", None, None, MESSAGE.replace(b"one", name).replace(b"<1@", b"<%s@" % name)))
+    ok(c.select("Sorted"))
+    assert ok(c.sort("(SUBJECT)", "UTF-8", "ALL")) == [b"2 1 3"]
+    assert ok(c.uid("SORT", "(REVERSE SUBJECT)", "UTF-8", "ALL")) == [b"3 1 2"]
+    assert sorted(ok(c.thread("REFERENCES", "UTF-8", "ALL"))[0].strip(b"()").split(b")(")) == [b"1", b"2", b"3"]
+    ok(c.close())
+    ok(c.delete("Sorted"))
 
 
 def test_enable_and_id(c):

@@ -88,9 +88,13 @@ class Pair:
         wait_for(same, "in sync", timeout)
 
     def wait_salvaged(self, holder, kept, timeout=60):
+        """The master has taken HOLDER in, so that what it had alone is put aside, and then nothing but KEPT items is left of it."""
+        def done():
+            master = self.status(self.two if holder is self.one else self.one)
+            s = self.status(holder)
+            return len(master.get("in_sync", "").split()) == 2 and s.get("salvage_pending") == 0 and s.get("salvage_kept") == kept
         try:
-            wait_for(lambda: (lambda s: s.get("salvage_pending") == 0 and s.get("salvage_kept") == kept)(self.status(holder)),
-                     f"salvaged, {kept} kept", timeout)
+            wait_for(done, f"salvaged, {kept} kept", timeout)
         except AssertionError as e:
             raise AssertionError(f"{e}: {self.status(holder)}") from None
 

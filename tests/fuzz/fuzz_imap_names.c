@@ -35,7 +35,8 @@ static bool is_plain_user(struct bytes user)
 		if (!ascii_is_alnum(c) && c != '-' && c != '_' && !(c == '.' && i > 0) && !(c == '@' && i == at))
 			return false;
 	}
-	return at > 0 && at + 1 != user.n && user.n > 0 && user.n < 64 && user.p[user.n - 1] != '.';
+	return at > 0 && at + 1 != user.n && user.n > 0 && user.n < 64 && user.p[user.n - 1] != '.' &&
+	       bytes_search(user, BYTES_LIT("..")) == user.n;
 }
 
 /* What is UTF-8 becomes modified UTF-7 that is good and leads back. */

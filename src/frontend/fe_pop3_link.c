@@ -10,6 +10,7 @@
 #include "policy.h"
 
 #define DIAL_MS 3000
+#define SETUP_MS 10000 /* without a word before the client is logged in */
 #define ANSWER_MS 60000
 #define LAST_WORDS_MS 5000
 #define LINE_MAX_OCTETS 8192
@@ -246,7 +247,7 @@ static void on_ready(struct conn *c, void *arg)
 {
 	struct pop3_link *l = arg;
 
-	conn_set_timeout(c, ANSWER_MS);
+	conn_set_timeout(c, SETUP_MS);
 	if (l->state == PLINK_STLS && l->session != NULL)
 		authenticate(l);
 }

@@ -30,6 +30,11 @@ static void end(struct fe_pop3 *s, const char *text)
 		return;
 	if (text != NULL)
 		reply(s, text);
+	timer_free(&s->retry);
+	if (s->state == FPOP3_OPENING && s->link != NULL) {
+		pop3_link_drop(s->link);
+		s->link = NULL;
+	}
 	s->state = FPOP3_ENDING;
 	conn_close(s->conn);
 }
@@ -476,7 +481,7 @@ static void on_timeout(struct conn *c, void *arg)
 
 	if (s->state == FPOP3_OPENING) /* it is we who are slow */
 		conn_set_timeout(c, config_number(fe_pop3_frontend(s)->config, "pop3_login_timeout_s") * 1000);
-	else if (s->state == FPOP3_PIPE && conn_pending(c) > 0)
+	else if (s->state == FPOP3_PIPE && s->link != NULL && s->link->is_paused)
 		conn_abort(c); /* it does not read */
 	else if (s->state == FPOP3_PIPE)
 		end(s, NULL); /* the backend's connection goes with it, and nothing is deleted */

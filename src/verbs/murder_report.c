@@ -84,6 +84,8 @@ static void print_tries(const struct murder *m, const struct daemon *front)
 		(void)printf("  curl -sS 'imap://%s/INBOX?ALL' -u '%s:%s'\n", daemon_address(front, "imap_listen"), u->name, u->password);
 		(void)printf("  curl -sS 'imap://%s/INBOX;MAILINDEX=1' -u '%s:%s'\n", daemon_address(front, "imap_listen"), u->name,
 		             u->password);
+		if (daemon_address(front, "pop3_listen")[0] != '\0')
+			(void)printf("  curl -sS 'pop3://%s/1' -u '%s:%s'\n", daemon_address(front, "pop3_listen"), u->name, u->password);
 	}
 	(void)printf("  %s status --murder %s\n  %s failover %s --murder %s\n", m->program, m->dir, m->program,
 	             m->daemons[1].server, m->dir);

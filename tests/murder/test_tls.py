@@ -1,6 +1,7 @@
 """A pair, a directory and a frontend on an address that is not loopback: nothing goes in the clear, and all of it works."""
 import base64
 import imaplib
+import poplib
 import socket
 import ssl
 import subprocess
@@ -8,6 +9,7 @@ import subprocess
 import pytest
 
 from local import Lmtp
+from pop3 import Pop3
 from roost import PASSWORD, Daemon, Murder, free_port, wait_for
 
 
@@ -41,7 +43,8 @@ def place(tmp_path):
         "member": "front", "configdirectory": m.dir + "/front", "users_file": m.users, "admins": "admin", "proxyservers": "frontend", "proxy_authname": "frontend",
         "proxy_password": PASSWORD, "mupdate_server": address, "mupdate_port": m.mupdate_port, "mupdate_authname": "frontend",
         "mupdate_password": PASSWORD, "imap_listen": f"{address}:{free_port()}", "imaps_listen": f"{address}:{free_port()}",
-        "lmtp_listen": f"{address}:{free_port()}", "admin_listen": f"127.0.0.1:{free_port()}", **tls})
+        "lmtp_listen": f"{address}:{free_port()}", "pop3_listen": f"{address}:{free_port()}", "pop3s_listen": f"{address}:{free_port()}",
+        "admin_listen": f"127.0.0.1:{free_port()}", **tls})
     m.mupdate.start()
     for d in m.members.values():
         d.start()
@@ -97,6 +100,24 @@ def test_everything_under_tls(place):
     lmtp.expect(2)
     assert lmtp.deliver("s@example.org", ["fred"], b"Subject: y\r\n\r\nz\r\n")[0][0] == 250
     lmtp.close()
+    # POP3: STLS at the frontend, and between it and the backend, whose passwords go by SCRAM or under TLS only.
+    port = int(front.values["pop3_listen"].rsplit(":", 1)[1])
+    p = Pop3(port, host=address)
+    assert set(p.many("CAPA").decode().splitlines()) >= {"STLS", "SASL SCRAM-SHA-256"}
+    for text in ("USER fred", "AUTH PLAIN " + p.plain("fred"), "AUTH LOGIN"):
+        p.err(text)
+    p.ok("STLS")
+    p.tls(context, address)
+    p.ok("USER fred")
+    assert p.ok("PASS " + PASSWORD).startswith("2 messages")
+    assert p.many("RETR 1") == big + b"\r\n"
+    p.ok("DELE 1")
+    p.ok("QUIT")
+    p = poplib.POP3_SSL(address, int(front.values["pop3s_listen"].rsplit(":", 1)[1]), context=context, timeout=20)
+    p.user("fred")
+    p.pass_(PASSWORD)
+    assert p.stat()[0] == 1
+    p.quit()
     # Both members: the stream between them is TLS, too.
     wait_for(lambda: "driver.sync.connected" in m.members["backenda1"].text(), "the pair is connected")
 

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 import damage
 from pop3 import Pop3
-from roost import PASSWORD, Murder, http, wait_for
+from roost import PASSWORD, Murder, free_port, http, wait_for
 
 LIMITS = {"pop3_max_line": "300", "pop3_max_messages": "50", "pop3_login_timeout_s": "2", "pop3_timeout_s": "3"}
 MESSAGES = [b"Subject: one\r\n\r\nfirst\r\n", b"Subject: two\r\n\r\n.\r\n..\r\n.dot\r\nlast line\r\n",
@@ -406,6 +407,72 @@ def test_the_listener_is_full():
         for k in [*kept, p]:
             k.close()
     m.stop()
+
+
+def test_a_login_waits_for_a_master():
+    """As long as the frontend's patience lasts; who waits is told when it stops, and the others are not held up."""
+    m = Murder(users=["fred"]).start()
+    m.create_user("fred")
+    front = m.add_frontend({"pop3_timeout_s": "2"})
+    p = Pop3(front.pop3, "fred")
+    m.first.process.send_signal(signal.SIGSTOP)
+    p.send("STAT\r\n")
+    assert p.line() == "", "a backend that is silent is not waited for longer than for a client"
+    m.first.kill()
+    p = Pop3(front.pop3)
+    p.ok("USER fred")
+    p.send(f"PASS {PASSWORD}\r\nSTAT\r\n")
+    p.s.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        p.s.recv(1)
+    p.s.settimeout(20)
+    m.first.start()
+    assert p.line().startswith("+OK 0 messages") and p.line() == "+OK 0 0"
+    m.first.kill()
+    assert p.line() == "", "the backend died"
+    waiting = Pop3(front.pop3)
+    waiting.ok("USER fred")
+    waiting.send(f"PASS {PASSWORD}\r\n")
+    Pop3(front.pop3).close()
+    gone = Pop3(front.pop3)
+    gone.ok("USER fred")
+    gone.send(f"PASS {PASSWORD}\r\n")
+    gone.close()
+    assert front.stop() == 0
+    assert waiting.line() == "-ERR [SYS/TEMP] the frontend is stopping" and waiting.line() == ""
+    m.stop()
+
+
+def test_over_tls_from_the_first_octet():
+    m = Murder(users=["fred"])
+    cert, key = certificate(m.dir)
+    tls = {"tls_server_cert": cert, "tls_server_key": key, "tls_client_ca_file": cert}
+    ports = [free_port(), free_port()]
+    m.first.values.update({**tls, "pop3s_listen": f"127.0.0.1:{ports[0]}"})
+    m.start()
+    m.create_user("fred")
+    m.add_frontend({**tls, "pop3s_listen": f"127.0.0.1:{ports[1]}"})
+    context = ssl.create_default_context(cafile=cert)
+    for port in ports:
+        p = Pop3(port, greeted=False).tls(context, "127.0.0.1")
+        assert p.line().startswith("+OK")
+        assert "STLS" not in p.many("CAPA").decode().splitlines()
+        p.ok("AUTH PLAIN " + p.plain("fred"))
+        p.ok("QUIT")
+    m.stop()
+
+
+def test_pop3s_needs_a_certificate():
+    for role in ("backend", "frontend"):
+        m = Murder(users=["fred"])
+        daemon = m.first
+        daemon.role = role
+        if role == "frontend":
+            daemon.values.update({"proxy_authname": "frontend", "proxy_password": PASSWORD})
+        daemon.values["pop3s_listen"] = "127.0.0.1:1"
+        daemon.start()
+        assert daemon.process.wait(20) == 1
+        assert "pop3s_listen" in daemon.tail() and "tls_server_cert" in daemon.tail()
 
 
 def test_a_damaged_message_is_said_to_be_unreadable():

@@ -56,8 +56,9 @@ struct compaction {
 	lsn_t surveyed_to;
 	uint64_t surveyed_freed;
 	bool must_survey; /* something could not be done */
-	lsn_t *damaged;   /* first LSNs of segments that cannot be read whole: left alone until the next opening */
+	lsn_t *damaged;   /* first LSNs of segments that cannot be read whole: left alone until something was mended */
 	size_t damaged_count;
+	uint64_t mended;  /* as it was when they were found */
 	lsn_t checked; /* checkpoint that was found whole */
 	lsn_t asked;   /* what the index had applied when it was last asked what is live */
 
@@ -131,6 +132,8 @@ bool store_wants_compaction(struct store *s, const struct store_compact_options 
 	n = count_old(s, o);
 	if (n == 0)
 		return false;
+	if (c->damaged_count > 0 && atomic_load(&s->mended) != c->mended)
+		return true;
 	if (c->must_survey || c->queue_at < c->queue_count || s->journal.segments[n]->first - 1 > c->surveyed_to)
 		return true;
 	enough = journal_used((struct journal *)&s->journal) / 50;
@@ -145,6 +148,11 @@ void store_compact_begin(struct store *s, const struct store_compact_options *o)
 	if (c == NULL)
 		c = s->compaction = must_calloc(1, sizeof(*c));
 	assert(!c->is_running);
+	if (c->damaged_count > 0 && atomic_load(&s->mended) != c->mended) {
+		c->damaged_count = 0;
+		c->queue_count = c->queue_at = 0;
+	}
+	c->mended = atomic_load(&s->mended);
 	free(c->old);
 	free(c->epochs);
 	c->o = *o;

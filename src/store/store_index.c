@@ -329,12 +329,14 @@ enum store_result store_roll_back(struct store *s, lsn_t lsn, struct fault *why)
 	bool is_applied = lsn < store_applied_lsn(s);
 	enum store_result result;
 
-	if (s->checkpoint != NULL) {
-		(void)fault_set(why, FAULT_TRANSIENT, "%s: a checkpoint is being made", s->dir);
+	if (s->checkpoint != NULL || store_is_compacting(s)) {
+		(void)fault_set(why, FAULT_TRANSIENT, "%s: a checkpoint is being made, or the journal compacted", s->dir);
 		return STORE_NO_SPACE;
 	}
 	if (is_applied && !can_go_back(s, lsn, why))
 		return STORE_CONFLICT;
+	/* What it found worth writing anew may be cut. */
+	store_compaction_drop(s);
 	/* From here on whoever opens it makes the index anew, with the journal whole or cut. */
 	if (is_applied && (!unmark_index(s, why) || !remove_checkpoints(s, lsn, why)))
 		result = STORE_FAILED;

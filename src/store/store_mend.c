@@ -118,6 +118,8 @@ static enum store_result mend_pinned(struct store *s, lsn_t lsn, struct bytes ra
 		return STORE_FAILED;
 	result = read_pinned(s, lsn, &now, why);
 	buffer_fini(&now);
+	if (result == STORE_OK)
+		(void)atomic_fetch_add(&s->mended, 1);
 	return result == STORE_OK ? STORE_OK : STORE_FAILED;
 }
 

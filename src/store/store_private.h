@@ -69,7 +69,8 @@ struct store {
 	uint64_t flushed_before;
 	lsn_t older_checkpoint;              /* the one kept beside it; 0: none */
 	uint64_t freed;                      /* octets of bodies that nothing refers to any more, since the opening */
-	struct compaction *compaction;       /* NULL: never was any */
+	struct compaction *compaction;       /* NULL: never was any, or of a journal that was cut since */
+	atomic_uint_fast64_t mended;         /* entries put back, since the opening */
 	atomic_bool is_stopping; /* what runs in the background is to end */
 	struct checkpoint_job *checkpoint; /* being made; NULL: none */
 };

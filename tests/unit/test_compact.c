@@ -6,6 +6,7 @@
 #include "crash_lib.h"
 #include "log.h"
 #include "store_compact.h"
+#include "store_mend.h"
 #include "store_private.h"
 
 static const struct store_compact_options at_once = { .keep = 0, .rate = 0 };
@@ -370,6 +371,42 @@ static void nothing_is_dropped_by_the_word_of_entries_that_may_be_lost(void **st
 	assert_int_equal(verify("async"), 0);
 }
 
+/* What a survey found before the journal was cut is not there any more, or something else. */
+static void rollback_forgets_what_was_to_be_compacted(void **state)
+{
+	struct store *s = wasteful("rolled");
+	struct store_compacted what;
+	struct fault why;
+	lsn_t cut = s->journal.segments[3]->first + 2;
+
+	(void)state;
+	log_set_level(LOG_ERROR);
+	/* Segments are to be written anew, and none has been yet. */
+	store_compact_begin(s, &at_once);
+	store_note_replicated(s, store_applied_lsn(s) - 1);
+	store_compact_run(s);
+	assert_int_equal(store_roll_back(s, cut, &why), STORE_NO_SPACE);
+	assert_true(store_compact_done(s, &what, &why));
+	assert_true(what.first == 0);
+	assert_int_equal(store_roll_back(s, cut, &why), STORE_OK);
+	assert_int_equal(store_applied_lsn(s), cut);
+	store_note_replicated(s, UINT64_MAX);
+	for (int i = 0; i < 8; i++)
+		deliver(s, "user.fred", 7, 5000);
+	expunge(s, "user.fred", 30, 60);
+	checkpoint(s);
+	deliver(s, "user.fred", 3, 5000);
+	checkpoint(s);
+	deliver(s, "user.fred", 3, 5000);
+	assert_true(compact_all(s, &at_once) > 0);
+	read_all(s);
+	store_close(&s);
+	assert_int_equal(verify("rolled"), 0);
+	s = must_open("rolled");
+	read_all(s);
+	store_close(&s);
+}
+
 static void damaged_segment_is_left_and_told_and_the_others_go(void **state)
 {
 	struct store *s = wasteful("bad");
@@ -378,6 +415,7 @@ static void damaged_segment_is_left_and_told_and_the_others_go(void **state)
 	uint64_t octet;
 	int failed = 0, made = 0;
 	struct message msg;
+	struct buffer whole = { 0 };
 	struct bytes head, body;
 	struct segment *spoilt;
 	struct store_view *v;
@@ -393,6 +431,7 @@ static void damaged_segment_is_left_and_told_and_the_others_go(void **state)
 		at++;
 	spoilt = s->journal.segments[at];
 	octet = (uint64_t)(body.p - spoilt->map) + 17;
+	assert_int_equal(store_entry_read(s, msg.body, &whole, &why), STORE_OK);
 	store_view_close(&v);
 	assert_int_equal(pwrite(spoilt->fd, "\0", 1, (off_t)octet), 1);
 	while (store_wants_compaction(s, &at_once)) {
@@ -412,8 +451,17 @@ static void damaged_segment_is_left_and_told_and_the_others_go(void **state)
 		at++;
 	assert_ptr_equal(s->journal.segments[at], spoilt);
 	assert_false(spoilt->is_sparse);
+	/* Once it is mended it goes like the others. */
+	assert_int_equal(store_entry_mend(s, msg.body, buffer_bytes(&whole), &why), STORE_OK);
+	assert_true(store_wants_compaction(s, &at_once));
+	assert_true(compact_all(s, &at_once) > 0);
+	for (at = 0; s->journal.segments[at + 1]->first <= msg.body; at++)
+		;
+	assert_true(s->journal.segments[at]->is_sparse);
+	read_all(s);
+	buffer_fini(&whole);
 	store_close(&s);
-	assert_true(verify("bad") > 0);
+	assert_int_equal(verify("bad"), 0);
 }
 
 /* Mail comes and goes; live data stays about the same, and so must the disk. */
@@ -472,6 +520,7 @@ int main(void)
 		cmocka_unit_test(crash_in_any_step_loses_nothing),
 		cmocka_unit_test(failing_disk_leaves_all_as_it_is),
 		cmocka_unit_test(nothing_is_dropped_by_the_word_of_entries_that_may_be_lost),
+		cmocka_unit_test(rollback_forgets_what_was_to_be_compacted),
 		cmocka_unit_test(damaged_segment_is_left_and_told_and_the_others_go),
 		cmocka_unit_test(week_of_churn_stays_within_half_more_than_what_is_live),
 	};

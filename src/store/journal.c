@@ -51,6 +51,15 @@ epoch_t journal_epoch_at(const struct journal *j, lsn_t lsn)
 	return 0;
 }
 
+lsn_t journal_common(const struct journal *a, const struct journal *b)
+{
+	lsn_t lsn = a->last < b->last ? a->last : b->last;
+
+	while (lsn > 0 && journal_epoch_at(a, lsn) != journal_epoch_at(b, lsn))
+		lsn--;
+	return lsn;
+}
+
 void segment_write_batch_header(uint8_t to[BATCH_HEADER], uint64_t bytes, lsn_t first)
 {
 	struct buffer b = { 0 };

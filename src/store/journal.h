@@ -118,6 +118,8 @@ enum store_result journal_truncate_after(struct journal *j, lsn_t lsn, struct fa
 /* Recovery: clear what lies behind the last entry in the last segment. */
 bool journal_cut_tail(struct journal *j, struct fault *why);
 epoch_t journal_epoch_at(const struct journal *j, lsn_t lsn);
+/* The last entry that both have: of one LSN and one epoch. 0: there is none. */
+lsn_t journal_common(const struct journal *a, const struct journal *b);
 
 /* Octets of durable entry LSN, in mapped memory. Any thread that has a pin, which is taken before the index snapshot that
  * names the entry: the memory lives as long as the pin. The writer's thread needs none, and the memory lives until its next

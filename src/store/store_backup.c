@@ -192,40 +192,87 @@ static bool open_base(struct journal *j, const char *dir, lsn_t base, struct fau
 	return ok;
 }
 
+/* Whether both have entry LSN, and not the same one. */
+static bool is_other(struct journal *a, struct journal *b, lsn_t lsn)
+{
+	struct bytes head, body, other;
+	struct fault ignored;
+
+	return journal_find(a, lsn, &head, &body, &ignored) && journal_find(b, lsn, &other, &body, &ignored) && !bytes_equal(head, other);
+}
+
+/* The last entry of the history that the base J and the partition's journal, up to APPLIED, have in common. Epochs tell; but those
+ * of a restored partition, with a new directory, may be given again, so the entries are looked at, too. */
+static lsn_t find_common(struct journal *j, struct journal *of, lsn_t applied)
+{
+	lsn_t lsn = journal_common(j, of);
+
+	if (lsn > applied)
+		lsn = applied;
+	while (lsn > 0 && is_other(j, of, lsn))
+		lsn--;
+	return lsn;
+}
+
+/* Bases of a history that was left: they would pass for newer ones than what is made now. */
+static bool set_parted_aside(const struct backup *b, const lsn_t *bases, size_t count, lsn_t common, FILE *out, struct fault *why)
+{
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < count && bases[i] > common; i++) {
+		char *from = must_printf("%s/%016llx", b->dir, (unsigned long long)bases[i]), *to = must_printf("%s.parted", from);
+
+		for (unsigned n = 2; access(to, F_OK) == 0; n++) {
+			free(to);
+			to = must_printf("%s.parted%u", from, n);
+		}
+		ok = rename(from, to) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot become %s", from, to);
+		if (ok)
+			(void)fprintf(out, "base %llu is of the other history: it is in %s now\n", (unsigned long long)bases[i], to);
+		free(from);
+		free(to);
+	}
+	return ok && file_sync_dir(b->dir, why);
+}
+
 /* Where the newest base ends, and whether the partition goes on from there. 0: there is none that it goes on from. */
 static bool find_end(struct backup *b, lsn_t *base_r, lsn_t *last_r, FILE *out, struct fault *why)
 {
 	struct store *s = b->s;
-	lsn_t applied = store_applied_lsn(s), both;
+	lsn_t applied = store_applied_lsn(s), common;
 	struct journal j;
 	lsn_t *bases;
 	size_t count;
-	bool is_same;
+	bool ok = true;
 
 	*base_r = *last_r = 0;
 	if (!list_bases(b->dir, &bases, &count, why))
 		return false;
-	if (count > 0)
-		*base_r = bases[0];
-	free(bases);
-	if (*base_r == 0)
+	if (count == 0) {
+		free(bases);
 		return true;
-	if (!open_base(&j, b->dir, *base_r, why))
+	}
+	*base_r = bases[0];
+	if (!open_base(&j, b->dir, *base_r, why)) {
+		free(bases);
 		return fault_context(why, "the newest base (move it away to begin a new one)");
+	}
 	*last_r = j.last;
-	both = applied < j.last ? applied : j.last;
-	is_same = both >= *base_r && journal_epoch_at(&j, both) == journal_epoch_at(&s->journal, both);
+	common = find_common(&j, &s->journal, applied);
 	journal_close(&j);
-	if (is_same && (applied <= *last_r || journal_first_whole(&s->journal) <= *last_r + 1))
-		return true;
-	if (is_same)
+	if (common < applied && common < *last_r) {
+		(void)fprintf(out, "the partition has another history than base %llu from entry %llu on: a new base is made\n",
+		              (unsigned long long)*base_r, (unsigned long long)common + 1);
+		ok = set_parted_aside(b, bases, count, common, out, why);
+		*base_r = 0;
+	} else if (applied > *last_r && journal_first_whole(&s->journal) > *last_r + 1) {
 		(void)fprintf(out, "the journal is whole only from entry %llu on, base %llu ends with %llu: a new base is made\n",
 		              (unsigned long long)journal_first_whole(&s->journal), (unsigned long long)*base_r,
 		              (unsigned long long)*last_r);
-	else
-		(void)fprintf(out, "the partition does not go on from base %llu: a new base is made\n", (unsigned long long)*base_r);
-	*base_r = 0;
-	return true;
+		*base_r = 0;
+	}
+	free(bases);
+	return ok;
 }
 
 static int lock_backup(const char *dir, struct fault *why)

@@ -12,16 +12,6 @@
 #include "salvage_file.h"
 #include "store_private.h"
 
-/* The last entry that both journals have: of one LSN and one epoch. */
-static lsn_t common_lsn(const struct journal *a, const struct journal *b)
-{
-	lsn_t lsn = a->last < b->last ? a->last : b->last;
-
-	while (lsn > 0 && journal_epoch_at(a, lsn) != journal_epoch_at(b, lsn))
-		lsn--;
-	return lsn;
-}
-
 /* The member may be running: its journal is only read. */
 static bool find_common(const struct store *s, const struct store_options *to, lsn_t *common_r, struct fault *why)
 {
@@ -29,7 +19,7 @@ static bool find_common(const struct store *s, const struct store_options *to, l
 	struct journal j;
 	bool ok = journal_open(&j, path, 1 << 20, true, why);
 
-	*common_r = ok ? common_lsn(&s->journal, &j) : 0;
+	*common_r = ok ? journal_common(&s->journal, &j) : 0;
 	journal_close(&j);
 	free(path);
 	if (ok && *common_r == 0)

@@ -267,6 +267,109 @@ static void exact_restore_changes_no_uidvalidity(void **state)
 	store_close(&s);
 }
 
+static char *output;
+
+/* Bring DIR up to partition NAME; what it said is in output. */
+static void back_up_to(const char *dir, const char *name)
+{
+	struct store_options o = options(name);
+	char path[128];
+	size_t n = 0;
+	struct fault why;
+	FILE *out;
+
+	free(output);
+	out = open_memstream(&output, &n);
+	(void)snprintf(path, sizeof(path), "%s/%s", base, dir);
+	if (!store_backup(&o, path, out, &why))
+		fail_msg("%s", why.what);
+	(void)fclose(out);
+}
+
+/* A new partition as the newest of DIR has it, or as of LSN. */
+static struct store *must_have(const char *dir, const char *name, lsn_t lsn)
+{
+	struct store_options o = options(name);
+	char path[128];
+	struct fault why;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", base, dir);
+	if (!store_restore(&o, path, lsn, true, stdout, &why))
+		fail_msg("%s", why.what);
+	return must_open(name);
+}
+
+static void must_be(struct store **s, const char *want)
+{
+	char *is = dump(*s);
+
+	assert_string_equal(is, want);
+	free(is);
+	store_close(s);
+}
+
+static void histories_that_part_are_not_mixed(void **state)
+{
+	struct store *s = must_open("line");
+	char *first, *second, *other, *third;
+	lsn_t middle, end;
+
+	(void)state;
+	some_life(s, 41);
+	middle = store_last_lsn(s);
+	first = dump(s);
+	store_close(&s);
+	back_up_to("early", "line");
+	s = must_open("line");
+	some_life(s, 42);
+	end = store_last_lsn(s);
+	second = dump(s);
+	store_close(&s);
+	back_up_to("late", "line");
+	/* A partition that is only behind adds nothing, and takes nothing away. */
+	s = must_have("early", "behind", 0);
+	must_be(&s, first);
+	back_up_to("late", "behind");
+	assert_non_null(strstr(output, "nothing to add"));
+	s = must_have("late", "still", 0);
+	must_be(&s, second);
+	/* One that went another way under another epoch, and is not as far yet. */
+	s = must_open("behind");
+	reign(s, 2, true);
+	other = dump(s);
+	assert_true(store_last_lsn(s) < end);
+	store_close(&s);
+	back_up_to("late", "behind");
+	assert_non_null(strstr(output, "another history"));
+	s = must_have("late", "after", 0);
+	must_be(&s, other);
+	back_up_to("late", "behind");
+	assert_non_null(strstr(output, "nothing to add"));
+	/* The old one comes back. */
+	back_up_to("late", "line");
+	s = must_have("late", "back", 0);
+	must_be(&s, second);
+	/* One of the same epoch, as with a new directory. */
+	s = must_have("early", "same", middle);
+	some_life(s, 43);
+	third = dump(s);
+	store_close(&s);
+	back_up_to("late", "same");
+	assert_non_null(strstr(output, "another history"));
+	s = must_have("late", "sameagain", 0);
+	must_be(&s, third);
+	/* What was in common stays to be restored. */
+	back_up_to("early", "same");
+	back_up_to("early", "line");
+	s = must_have("early", "common", middle);
+	must_be(&s, first);
+	free(first);
+	free(second);
+	free(other);
+	free(third);
+	free(output);
+}
+
 static void what_is_not_there_is_refused(void **state)
 {
 	struct store_options o = options("none");
@@ -288,6 +391,7 @@ int main(void)
 		cmocka_unit_test(first_reign_after_a_restore_renews_every_uidvalidity_on_all_members),
 		cmocka_unit_test(first_reign_that_is_broken_off_renews_once),
 		cmocka_unit_test(exact_restore_changes_no_uidvalidity),
+		cmocka_unit_test(histories_that_part_are_not_mixed),
 		cmocka_unit_test(what_is_not_there_is_refused),
 	};
 

@@ -160,7 +160,8 @@ struct store *store_open(const struct store_options *o, struct fault *why)
 	s->map_size = o->map_size;
 	s->segment_size = o->segment_size;
 	(void)pthread_mutex_init(&s->gate, NULL);
-	if (!file_make_dirs(o->dir, 0700, why) || !lock_dir(s, why) || !open_parts(s, why)) {
+	if (!file_make_dirs(o->dir, 0700, why) || !lock_dir(s, why) || (o->rebuilds && !store_distrust_index(s->dir, why)) ||
+	    !open_parts(s, why)) {
 		free_store(s);
 		return NULL;
 	}

@@ -38,6 +38,7 @@ struct store_options {
 	uint64_t verify_rate;  /* octets a second that store_verify() reads; 0: as fast as it can */
 	unsigned keywords_max; /* imap_max_keywords, 1..KEYWORDS_MAX; 0: KEYWORDS_MAX */
 	uint64_t expunge_delay; /* seconds that expunged messages are kept at least; 0: they are gone at once */
+	bool rebuilds;          /* the index is made anew, whatever its mark says */
 };
 
 /* Open the partition: one process at a time. Recovers: the last segment is scanned, a torn tail cut (and logged), the index

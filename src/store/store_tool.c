@@ -424,11 +424,12 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 
 bool store_rebuild(const struct store_options *options, FILE *out, struct fault *why)
 {
+	struct store_options o = *options;
 	uint64_t problems;
 	struct store *s;
 
-	/* Without its mark the index is of another boot: store_open() makes it anew. */
-	s = store_distrust_index(options->dir, why) ? store_open(options, why) : NULL;
+	o.rebuilds = true;
+	s = store_open(&o, why);
 	if (s == NULL)
 		return false;
 	(void)fprintf(out, "rebuilt: %llu entries in the journal, applied up to %llu\n", (unsigned long long)store_last_lsn(s),

@@ -175,9 +175,26 @@ static void torn_tail_keeps_a_prefix_and_damage_before_it_is_told(void **state)
 	free(whole);
 }
 
+static void rebuild_beside_who_has_it_open_is_refused_and_changes_nothing(void **state)
+{
+	struct store *s = must_open("busy");
+	struct store_options o = options("busy");
+	char boot[160];
+	struct fault why;
+
+	(void)state;
+	(void)snprintf(boot, sizeof(boot), "%s/index.boot", o.dir);
+	assert_int_equal(access(boot, F_OK), 0);
+	assert_false(store_rebuild(&o, stdout, &why));
+	assert_non_null(strstr(why.what, "in use"));
+	assert_int_equal(access(boot, F_OK), 0);
+	store_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rebuild_beside_who_has_it_open_is_refused_and_changes_nothing),
 		cmocka_unit_test(follower_and_rebuilt_index_are_the_same_as_the_master),
 		cmocka_unit_test(second_delivery_of_an_operation_changes_nothing),
 		cmocka_unit_test(a_second_id_is_looked_up_and_not_kept),

@@ -208,6 +208,8 @@ bool store_write_lsn(const char *path, lsn_t lsn, struct fault *why);
 bool store_mark_restored(const char *dir, lsn_t lsn, struct fault *why);
 bool store_unmark_restored(const char *dir, struct fault *why);
 bool store_read_restored(struct store *s, struct fault *why);
+/* store_view.c: the snapshot that V reads. */
+struct kv_txn *store_view_txn(const struct store_view *v);
 /* The next reign must give all mailboxes a new UIDVALIDITY. */
 bool store_must_renew(const struct store *s);
 

@@ -76,11 +76,7 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 
 	if (v == NULL)
 		return false;
-	t = kv_read(s->kv, why);
-	if (t == NULL) {
-		store_view_close(&v);
-		return false;
-	}
+	t = store_view_txn(v);
 	(void)fprintf(out, "roost-dump 1\nlsn %llu\n", (unsigned long long)store_view_lsn(v));
 	store_view_names(v, BYTES_NONE, &it);
 	while (view_names_next(&it, &name, &id)) {
@@ -111,7 +107,6 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 	}
 	kv_cursor_end(&c);
 	is_whole = !kv_has_failed(t) && it.result == STORE_OK;
-	kv_end(&t);
 	store_view_close(&v);
 	if (!is_whole)
 		return fault_set(why, FAULT_OPERATOR, "%s/index: damaged; \"roost rebuild\" makes it anew", s->dir);

@@ -66,6 +66,11 @@ void store_view_close(struct store_view **v)
 	*v = NULL;
 }
 
+struct kv_txn *store_view_txn(const struct store_view *v)
+{
+	return v->txn;
+}
+
 lsn_t store_view_lsn(const struct store_view *v)
 {
 	return v->lsn;

@@ -7,6 +7,7 @@ import pytest
 
 import damage
 import sync_peer as sync
+from pop3 import Pop3
 from roost import ROOST, Murder, http, wait_for
 from sync_peer import SyncPeer
 
@@ -88,6 +89,24 @@ def test_a_reader_meets_damage_and_is_answered_all_the_same(pair):
     assert p.is_whole(old)
     old.start()
     wait_for(lambda: p.master and len(status(p.master).get("in_sync", "").split()) == 2, "it is back", 30)
+
+
+def test_a_pop3_session_meets_damage_and_is_answered_all_the_same(pair):
+    """Also in the middle of a message, after a part of it is out; what is pipelined behind it waits."""
+    p = pair()
+    long = b"Subject: long\r\n\r\n" + b"".join(b"line %06d of it\r\n" % i for i in range(12000)) + b"the last line\r\n"
+    sent = [*bodies(3), long]
+    p.fill(sent).logout()
+    wait_for(lambda: status(p.master)["applied"] == status(p.replica)["applied"], "the replica knows that it is committed")
+    for text in (b"begin2", b"line 006000", b"the last line"):
+        damage.spoil(p.master, text, 2)
+    c = Pop3(p.master.pop3, "fred")
+    c.send("RETR 2\r\nTOP 4 1\r\nRETR 4\r\nRETR 1\r\n")
+    for want in (sent[1], b"".join(long.splitlines(True)[:3]), long, sent[0]):
+        assert c.line().startswith("+OK") and c.rest() == want
+    c.ok("QUIT")
+    wait_for(lambda: status(p.master)["mended"] >= 2, "it is counted")
+    assert p.is_whole(p.master)
 
 
 def test_damaged_heads_come_back_too_and_a_replica_asks_its_master(pair):

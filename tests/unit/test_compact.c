@@ -44,7 +44,8 @@ static void deliver(struct store *s, const char *name, int count, size_t size)
 	for (int i = 0; i < count; i++) {
 		targets[i] = (struct append_target){ .mailbox = bytes_of(name), .internaldate = i };
 		in[i] = (struct intent){ .op = INTENT_APPEND,
-			                 .append = { &targets[i], 1, BYTES_NONE, bytes_make(body + i, size - (size_t)i), BYTES_LIT("s") } };
+			                 .append = { .targets = &targets[i], .target_count = 1, .body = bytes_make(body + i, size - (size_t)i),
+			                             .structure = BYTES_LIT("s") } };
 		cost += intent_cost(&in[i]);
 	}
 	assert_int_equal(store_reserve_space(s, cost, &why), STORE_OK);

@@ -237,6 +237,51 @@ def test_backup_of_a_running_member_is_restored_to_any_lsn():
             end(m)
 
 
+def test_restored_pair_never_names_another_message_as_before():
+    m, one, two = pair({})
+
+    def seen():
+        c = m.imap("fred")
+        data = c.status("INBOX", "(MESSAGES UIDNEXT UIDVALIDITY MAILBOXID)")[1][0].decode()
+        c.logout()
+        return re.search(r"MESSAGES (\d+) UIDNEXT (\d+) UIDVALIDITY (\d+) MAILBOXID (\S+)\)", data).groups()
+
+    try:
+        deliver(one, 3, size=200)
+        roost("backup", f"{m.dir}/backup", "-C", one.config)
+        lsn, text = dump_at(one)
+        deliver(one, 2, size=300)
+        was = seen()
+        assert was[:2] == ("5", "6")
+        for d in (one, two):
+            d.kill()
+            os.rename(d.values["partition-default"], d.values["partition-default"] + ".lost")
+        assert "new UIDVALIDITY" in roost("restore", "--from", f"{m.dir}/backup", "-C", one.config)
+        assert roost("dump", "-C", one.config) == text
+        one.start()
+        wait_for(lambda: m.imap("fred"), "the restored one serves", 30).logout()
+        two.start()
+        wait_same(one, two)
+        now = seen()
+        assert now[:2] == ("3", "4") and int(now[2]) > int(was[2]) and now[3] != was[3], (was, now)
+        deliver(one, 1, size=400)
+        wait_for(lambda: dump_at(one) == dump_at(two), "both have applied the same")
+        assert "store.uidvalidity.renewed" in one.text()
+        # Once is enough.
+        for d in (two, one):
+            d.kill()
+        one.start()
+        wait_for(lambda: m.imap("fred"), "it serves", 30).logout()
+        assert seen()[2:] == now[2:] and one.text().count("store.uidvalidity.renewed") == 1
+        two.start()
+        wait_same(one, two)
+        m.stop()
+        m = None
+    finally:
+        if m:
+            end(m)
+
+
 def test_expunged_messages_are_had_back_from_a_running_master_and_go_in_time():
     m, one, two = pair({"expunge_delay": "3600"})
     try:

@@ -15,7 +15,7 @@ static void add_mailbox_id(struct session *s)
 	if (v != NULL && s->state != SESSION_ENDING && names_to_internal(&s->names, s->cmd->c.mailbox, &internal, &why) &&
 	    store_view_mailbox(v, buffer_bytes(&internal), &m, &why) == STORE_OK) {
 		buffer_add_str(answer_code(s->cmd), "MAILBOXID (");
-		session_mailbox_id(s, m.id, answer_code(s->cmd));
+		session_mailbox_id(s, &m, answer_code(s->cmd));
 		buffer_add_u8(answer_code(s->cmd), ')');
 	}
 	store_view_close(&v);

@@ -38,7 +38,7 @@ static void tell(struct session *s, const struct mailbox *m, uint32_t first_unse
 	buffer_addf(&out, "* OK [UIDVALIDITY %u] valid\r\n* OK [UIDNEXT %u] next\r\n* OK [HIGHESTMODSEQ %llu] highest\r\n",
 	            m->uidvalidity, m->uidnext, (unsigned long long)m->highestmodseq);
 	buffer_add_str(&out, "* OK [MAILBOXID (");
-	session_mailbox_id(s, m->id, &out);
+	session_mailbox_id(s, m, &out);
 	buffer_add_str(&out, ")] its id\r\n");
 	session_write(s, buffer_bytes(&out));
 	buffer_fini(&out);

@@ -45,7 +45,7 @@ void status_write(struct session *s, struct store_view *v, const struct mailbox 
 		buffer_addf(to, "APPENDLIMIT %llu ", (unsigned long long)s->client.backend->max_message);
 	if ((items & STATUS_MAILBOXID) != 0) {
 		buffer_add_str(to, "MAILBOXID (");
-		session_mailbox_id(s, m->id, to);
+		session_mailbox_id(s, m, to);
 		buffer_add_str(to, ") ");
 	}
 	to->n--;

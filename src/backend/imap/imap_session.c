@@ -158,11 +158,12 @@ void session_logged_out(struct session *s)
 	conn_set_timeout(s->client.conn, login_ms);
 }
 
-void session_mailbox_id(const struct session *s, mailbox_id_t id, struct buffer *to)
+void session_mailbox_id(const struct session *s, const struct mailbox *m, struct buffer *to)
 {
 	const char *server = s->client.backend->server;
 
-	buffer_addf(to, "M%llu-", (unsigned long long)id);
+	/* Its number alone would be given again after a restore. */
+	buffer_addf(to, "M%llu-%u-", (unsigned long long)m->id, m->uidvalidity);
 	for (size_t i = 0; server[i] != '\0' && i < 200; i++)
 		buffer_add_u8(to, ascii_is_alnum((uint8_t)server[i]) || server[i] == '-' ? (uint8_t)server[i] : '_');
 }

@@ -95,8 +95,8 @@ void session_logged_in(struct session *s);
 void session_enable(struct session *s, unsigned features);
 /* Nobody is logged in any more; a selected mailbox is left. */
 void session_logged_out(struct session *s);
-/* Append the mailbox's MAILBOXID (RFC 8474): its number, which no other ever had, and the server's name. */
-void session_mailbox_id(const struct session *s, mailbox_id_t id, struct buffer *to);
+/* Append the mailbox's MAILBOXID (RFC 8474), which no other ever had: its number, its UIDVALIDITY and the server's name. */
+void session_mailbox_id(const struct session *s, const struct mailbox *m, struct buffer *to);
 /* Whether passwords may be sent on this connection; the SASL mechanisms offered on it. */
 bool session_may_send_plain(const struct session *s);
 const char *session_mechanisms(const struct session *s);

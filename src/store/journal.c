@@ -483,6 +483,7 @@ void segment_free(struct segment *s)
 {
 	if (s == NULL)
 		return;
+	segment_unguard(s);
 	if (s->map != NULL)
 		(void)munmap((void *)(uintptr_t)s->map, s->size);
 	file_close(&s->fd);

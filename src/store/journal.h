@@ -156,6 +156,10 @@ uint64_t journal_verify_segment(struct journal *j, size_t i, lsn_t last, FILE *o
 /* journal_open.c and journal.c share: */
 struct segment *segment_open(const char *path, bool is_reader, struct fault *why);
 void segment_free(struct segment *s);
+/* From now on a SIGBUS for who reads S ends the process with a line of log that says which page of which file. What is not a
+ * segment's goes to the handler from before. segment_open() and segment_free() call these. */
+void segment_guard(const struct segment *s);
+void segment_unguard(const struct segment *s);
 /* A header for the segment that begins with FIRST; of a sparse one (LAST not 0) with its last LSN and its table's place.
  * It names the newest of the epochs that begin before FIRST, or not after LAST. */
 void segment_header_write(struct buffer *b, const struct store_epoch *epochs, size_t epoch_count, lsn_t first, lsn_t last,

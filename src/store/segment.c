@@ -144,6 +144,7 @@ struct segment *segment_open(const char *path, bool is_reader, struct fault *why
 		goto fail;
 	}
 	s->map = map;
+	segment_guard(s);
 	/* Of all but the last segment it is not known exactly, nor needed: what it takes on the disk. */
 	s->used = (uint64_t)st.st_blocks * 512 < s->size ? (uint64_t)st.st_blocks * 512 : s->size;
 	if (!header_read(s, why))

@@ -24,6 +24,7 @@ RIGHTS = ["lrs", "lr", "lrswi", ""]
 # How often each is done.
 WEIGHTS = {"append": 20, "deliver": 20, "store": 20, "expunge": 8, "copy": 6, "move": 6, "create": 3, "rename": 2, "delete": 2,
            "setacl": 2, "subscribe": 2, "read": 8, "shared": 8, "recreate": 1}
+ADDING = {"append": 20, "deliver": 20}
 
 
 class Hang(Exception):
@@ -119,7 +120,8 @@ class Client(threading.Thread):
     """Runs until stop(), PACE seconds or more between two operations. HISTORY is shared: lists can be appended to by many
     threads."""
 
-    def __init__(self, cluster, user, others, seed, history, clock=time.monotonic, answer_within=60, pace=0.0):
+    def __init__(self, cluster, user, others, seed, history, clock=time.monotonic, answer_within=60, pace=0.0,
+                 weights=WEIGHTS):
         super().__init__(daemon=True, name=user)
         self.cluster, self.user, self.others, self.history, self.clock = cluster, user, others, history, clock
         self.rng, self.answer_within, self.pace = random.Random(f"{seed}/{user}"), answer_within, pace
@@ -128,7 +130,7 @@ class Client(threading.Thread):
         self.boxes = {f"user.{user}": set(), f"user.{user}.Keep": set()}  # internal name to UIDs that may be there
         self.own_shared, self.retired, self.deleted = set(), set(), []
         self.hangs, self.failure = [], None
-        self.keyword = "by-" + user
+        self.keyword, self.weights = "by-" + user, weights
 
     # Connections.
 
@@ -202,7 +204,7 @@ class Client(threading.Thread):
     def run(self):
         try:
             while not self.stopping.wait(self.pace):
-                kind = self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+                kind = self.rng.choices(list(self.weights), list(self.weights.values()))[0]
                 getattr(self, "try_" + kind)()
         except Exception as e:
             self.failure = e

@@ -72,7 +72,8 @@ class Machine(Daemon):
 
     def run(self, *args, timeout=60):
         with self.cluster.net.inside(self.name):
-            return subprocess.run([ROOST, *args, "-C", self.config], capture_output=True, text=True, timeout=timeout)
+            return subprocess.run([ROOST, *args, "-C", self.config], capture_output=True, text=True, errors="backslashreplace",
+                                  timeout=timeout)
 
 
 class Cluster:
@@ -178,9 +179,10 @@ class Cluster:
         found = self.masters()
         return found[0] if found else None
 
-    def wait_in_sync(self, timeout=90):
+    def wait_in_sync(self, timeout=90, meanwhile=lambda: None):
         """All members are up, in sync, and have applied the same. Returns the master."""
         def same():
+            meanwhile()
             states = {m.name: m.status() for m in self.members}
             for m in self.members:
                 s = states[m.name]
@@ -194,12 +196,12 @@ class Cluster:
             states = {m.name: m.status() for m in self.members}
             raise AssertionError(f"{SERVER} does not get in sync: {states}") from None
 
-    def dumps(self):
-        """The dump of all members, which is the same at one LSN."""
+    def dumps(self, meanwhile=lambda: None):
+        """The dump of all members, which is the same at one LSN. MEANWHILE is called as long as they are not in sync."""
         def same():
             texts = [m.run("dump").stdout for m in self.members]
             return texts[0] if len(set(texts)) == 1 and texts[0] else None
-        self.wait_in_sync()
+        self.wait_in_sync(meanwhile=meanwhile)
         return wait_for(same, "the dumps are equal", 30)
 
     # Ending.

@@ -8,9 +8,11 @@ import errno
 import functools
 import mmap
 import os
+import random
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import uuid
 
@@ -32,11 +34,15 @@ def shim():
     return path
 
 
+def state_of(root):
+    return os.path.realpath(root) + ".disk"
+
+
 class Disk:
     """All that a daemon keeps below ROOT; what is known of it beside, in ROOT.disk."""
 
     def __init__(self, root):
-        self.root, self.state = os.path.realpath(root), os.path.realpath(root) + ".disk"
+        self.root, self.state = os.path.realpath(root), state_of(root)
         os.makedirs(self.root, exist_ok=True)
         os.makedirs(self.state, exist_ok=True)
         self.power_losses = 0
@@ -82,22 +88,15 @@ class Disk:
 
     # Power.
 
-    def records(self):
-        with open(self.state + "/undo", "rb") as f:
-            data = f.read()
-        at = 0
-        while len(data) - at >= RECORD.size:
-            kind, n, ino, gen, off, length = RECORD.unpack_from(data, at)
-            at += RECORD.size
-            if len(data) - at < n:
-                break
-            yield kind, ino, gen, off, length, data[at:at + n]
-            at += n
-
     def lose_power(self, rng=None):
-        """After the daemon was killed: take back a choice of what was not synced, without RNG all. Returns what was done, in words."""
-        if os.path.exists(self.state + "/undo"):
-            told = PowerLoss(self, rng).run()
+        """After the daemon was killed: take back a choice of what was not synced, without RNG all. Returns what was done, in words.
+
+        With RNG in a process of its own: where the threads of a load compute, millions of sectors would take a minute here."""
+        if os.path.exists(self.state + "/undo") and rng:
+            told = subprocess.run([sys.executable, os.path.abspath(__file__), self.root, str(rng.randrange(1 << 30))], check=True,
+                                  capture_output=True, text=True).stdout.strip()
+        elif os.path.exists(self.state + "/undo"):
+            told = PowerLoss(self.root, None).run()
         else:
             told = "nothing was written"
         for name in os.listdir(self.state):
@@ -128,12 +127,24 @@ class FileLog:
 
 
 class PowerLoss:
-    def __init__(self, disk, rng):
-        self.disk, self.rng = disk, rng
+    def __init__(self, root, rng):
+        self.root, self.state, self.rng = root, state_of(root), rng
         self.files, self.dirs = collections.defaultdict(FileLog), collections.defaultdict(list)
         self.names = 0
-        for kind, ino, gen, off, n, data in disk.records():
+        for kind, ino, gen, off, n, data in self.records():
             self.take(kind, ino, gen, off, n, data)
+
+    def records(self):
+        with open(self.state + "/undo", "rb") as f:
+            data = f.read()
+        at = 0
+        while len(data) - at >= RECORD.size:
+            kind, n, ino, gen, off, length = RECORD.unpack_from(data, at)
+            at += RECORD.size
+            if len(data) - at < n:
+                break
+            yield kind, ino, gen, off, length, data[at:at + n]
+            at += n
 
     def take(self, kind, ino, gen, off, n, data):
         log = self.files[ino]
@@ -168,11 +179,15 @@ class PowerLoss:
         return f"{sectors} sectors of {lost} files, {self.undo_names()} names"
 
     def paths(self):
+        """Of what was removed only that which may come back."""
         seen = set()
-        for top in (self.disk.root, self.disk.state):
+        saved = {path for ops in self.dirs.values() for _, _, _, paths in ops for path in paths}
+        for top in (self.root, self.state):
             for where, _, names in os.walk(top):
                 for name in names:
                     path = os.path.join(where, name)
+                    if top == self.state and path not in saved:
+                        continue
                     ino = os.stat(path).st_ino
                     if ino not in seen:
                         seen.add(ino)
@@ -229,3 +244,7 @@ class PowerLoss:
                 if saved:
                     os.link(saved, now(n, b))
         return len(lost)
+
+
+if __name__ == "__main__":
+    print(PowerLoss(sys.argv[1], random.Random(int(sys.argv[2]))).run())

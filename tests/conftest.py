@@ -1,4 +1,4 @@
-"""What every test finds: tests/lib on the path, and small disks."""
+"""What every test finds: tests/lib on the path, small disks, and directories that go when it has passed."""
 import os
 import subprocess
 import sys
@@ -7,6 +7,53 @@ import tempfile
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+
+import scratch  # noqa: E402
+
+
+class ScratchHooks:
+    """Tells tests/lib/scratch.py who is at work, and what came of it. Registered, since a conftest's own hooks are not called for fixtures
+    of the session."""
+
+    def __init__(self):
+        self.ended, self.kept = [], []
+
+    def pytest_runtest_logstart(self, nodeid):
+        scratch.owner = nodeid
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(self, fixturedef):
+        before = scratch.owner
+        if fixturedef.scope != "function":
+            scratch.owner = fixturedef
+        yield
+        scratch.owner = before
+
+    def pytest_fixture_post_finalizer(self, fixturedef):
+        if fixturedef in scratch.made and fixturedef not in self.ended:
+            self.ended.append(fixturedef)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item):
+        outcome = yield
+        if outcome.get_result().failed:
+            scratch.failed.add(item.nodeid)
+            scratch.failed.update(d for defs in item._fixtureinfo.name2fixturedefs.values() for d in defs)
+
+    def pytest_runtest_logfinish(self, nodeid):
+        for who in [nodeid, *self.ended]:
+            self.kept.extend(scratch.end(who))
+        self.ended.clear()
+        scratch.owner = None
+
+    def pytest_terminal_summary(self, terminalreporter):
+        for path in self.kept:
+            terminalreporter.write_line(f"kept: {path}")
+
+
+def pytest_configure(config):
+    if not config.pluginmanager.has_plugin("scratch-hooks"):
+        config.pluginmanager.register(ScratchHooks(), "scratch-hooks")
 
 
 class SmallDisk:

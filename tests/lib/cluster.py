@@ -5,14 +5,13 @@ import glob
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
+import scratch
 from disk import Disk
 from local import Lmtp
 from network import network
@@ -78,7 +77,7 @@ class Machine(Daemon):
 
 class Cluster:
     def __init__(self, users, members=2, frontends=1, network_kind=None, **values):
-        self.dir = tempfile.mkdtemp(prefix="roost-faults.")
+        self.dir = scratch.directory("roost-faults.")
         self.users = list(users)
         self.member_names = [f"{SERVER}{i + 1}" for i in range(members)]
         self.frontend_names = [f"frontend{i + 1}" for i in range(frontends)]
@@ -253,4 +252,4 @@ class Cluster:
         return problems + self.errors()
 
     def remove(self):
-        shutil.rmtree(self.dir, ignore_errors=True)
+        scratch.remove(self.dir)

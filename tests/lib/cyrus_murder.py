@@ -11,14 +11,13 @@ import imaplib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
+import scratch
 from local import Lmtp
 from mupdate import Mupdate
 from relay import Relay
@@ -228,7 +227,7 @@ class CyrusMurder:
     """
 
     def __init__(self, mupdate_port, pair=False, users=(), extra=""):
-        self.base = tempfile.mkdtemp(prefix="cyrus-murder.")
+        self.base = scratch.directory("cyrus-murder.")
         os.chmod(self.base, 0o755)
         self.users, self.mupdate_port = users, mupdate_port
         make = functools.partial(Instance, self.base, extra=extra)
@@ -328,7 +327,7 @@ class CyrusMurder:
             i.kill()
         for r in [*self.service.values(), *self.to_mupdate.values(), *self.sync.values()]:
             r.close()
-        shutil.rmtree(self.base, ignore_errors=True)
+        scratch.remove(self.base)
 
 
 def commands(data):
@@ -390,7 +389,7 @@ class Directory:
     """`roost mupdate` as it replaces Cyrus's: accounts of backends, of the frontend, of an administrator."""
 
     def __init__(self, **values):
-        self.dir = tempfile.mkdtemp(prefix="roost-test.")
+        self.dir = scratch.directory("roost-test.")
         with open(self.dir + "/users", "w") as f:
             os.fchmod(f.fileno(), 0o600)
             for account in ("admin", "frontend", "backenda", "backenda1", "backenda2", "backendb"):

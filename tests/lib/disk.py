@@ -13,8 +13,9 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import uuid
+
+import scratch
 
 SHIM_C = os.path.join(os.path.dirname(os.path.abspath(__file__)), "disk_shim.c")
 SECTOR = 512
@@ -29,7 +30,7 @@ CONTROL_SIZE = HITS + 8 * len(OPS)
 @functools.lru_cache(None)
 def shim():
     """The library, built once for the process."""
-    path = os.path.join(tempfile.mkdtemp(prefix="roost-shim."), "disk.so")
+    path = os.path.join(scratch.for_process("roost-shim."), "disk.so")
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O", "-Wall", "-Werror", "-o", path, SHIM_C, "-ldl"], check=True)
     return path
 

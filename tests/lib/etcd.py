@@ -3,17 +3,17 @@ import os
 import signal
 import ssl
 import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 
+import scratch
 from roost import PASSWORD, Daemon, free_port, scram_line, wait_for
 
 
 class Etcd:
     def __init__(self, nodes=3, tls=None):
         """TLS: certificate and key files, for clients."""
-        self.dir = tempfile.mkdtemp(prefix="roost-etcd.")
+        self.dir = scratch.directory("roost-etcd.")
         self.tls = tls
         self.ports = [(free_port(), free_port()) for _ in range(nodes)]
         self.processes = [None] * nodes
@@ -76,7 +76,7 @@ class Directories:
     """COUNT mupdate servers on one etcd."""
 
     def __init__(self, etcd, count=2, servers=("backenda", "backendb"), extra=None):
-        self.dir = tempfile.mkdtemp(prefix="roost-test.")
+        self.dir = scratch.directory("roost-test.")
         self.users = self.dir + "/users"
         with open(self.users, "w") as f:
             os.fchmod(f.fileno(), 0o600)

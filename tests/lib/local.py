@@ -9,13 +9,12 @@ import imaplib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 
+import scratch
 from roost import ROOST, http, wait_for
 
 ADMIN = "adminsecret"
@@ -27,7 +26,7 @@ def password_of(user):
 
 class LocalMurder:
     def __init__(self, users=("fred", "mary"), pairs=2, frontends=1, restart=True, directory=None):
-        self.dir = directory or tempfile.mkdtemp(prefix="roost-murder.")
+        self.dir = directory or scratch.directory("roost-murder.")
         self.users, self.pairs, self.frontends, self.restart = list(users), pairs, frontends, restart
         self.expected = set()
         self.process = None
@@ -186,7 +185,7 @@ class LocalMurder:
         assert not problems, "\n".join(problems)
         assert self.process.returncode == 0, self.supervisor_text()
         if not keep:
-            shutil.rmtree(self.dir, ignore_errors=True)
+            scratch.remove(self.dir)
 
     def __enter__(self):
         return self.start()

@@ -10,10 +10,10 @@ import functools
 import itertools
 import os
 import subprocess
-import tempfile
 import threading
 import time
 
+import scratch
 from relay import Relay
 from roost import free_port
 
@@ -24,7 +24,7 @@ NETWORK = "10.77.0"
 
 @functools.lru_cache(None)
 def switch():
-    path = os.path.join(tempfile.mkdtemp(prefix="roost-switch."), "switch")
+    path = os.path.join(scratch.for_process("roost-switch."), "switch")
     subprocess.run([os.environ.get("CC", "cc"), "-O2", "-Wall", "-Werror", "-o", path, SWITCH_C], check=True)
     return path
 

@@ -19,6 +19,8 @@ import time
 import urllib.error
 import urllib.request
 
+import scratch
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ROOST = os.environ.get("ROOST", os.path.join(ROOT, "build", "src", "roost"))
 PASSWORD = "secret"
@@ -147,7 +149,7 @@ class Murder:
     """A mupdate server and backends. BACKENDS: {"backenda": ["backenda1"]}: members by server."""
 
     def __init__(self, users=("fred", "bob"), backends=None, limits=None, loops=2):
-        self.dir = tempfile.mkdtemp(prefix="roost-test.")
+        self.dir = scratch.directory("roost-test.")
         self.expected = set()
         backends = backends or {"backenda": ["backenda1"]}
         self.users = os.path.join(self.dir, "users")

@@ -139,7 +139,7 @@ static void member_start(struct whole_member *m)
 {
 	static const struct driver_events events = { .on_serving = on_serving, .on_changes = on_changes };
 	const struct store_options so = { .dir = m->disk.dir, .map_size = 16u << 20, .segment_size = 48u << 10 };
-	struct driver_options o = { .config = m->config, .imap_address = "i", .lmtp_address = "l", .admin_address = "h",
+	struct driver_options o = { .config = m->config, .imap_address = "i", .lmtp_address = "l", .admin_address = "h", .pop3_address = "",
 		                    .events = &events };
 	struct fault why;
 

@@ -378,7 +378,7 @@ static void redial(void *arg)
 	struct link *l;
 
 	if (d->connect_to < 0 || d->dialled != NULL || d->peers[d->connect_to].link != NULL || d->is_closed ||
-	    driver_take_is_waiting(d))
+	    driver_take_is_waiting(d) || d->has_given_up)
 		return;
 	/* While it stays away its lease at the master runs out, and the master goes on without it. */
 	if (d->has_refused && (d->is_flushing || !driver_take_has_room(d) ||

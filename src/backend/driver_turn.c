@@ -384,6 +384,8 @@ static bool follow_one(struct driver *d, struct bytes raw, lsn_t lsn, epoch_t ep
 void driver_follow(struct driver *d)
 {
 	struct bytes raw = d->message->raw;
+	if (result == STORE_FOLLOW_FAILED && d->has_given_up)
+		return false; /* that was told, and the connection is gone */
 	lsn_t untold = 0;
 
 	while (raw.n > 0) {

@@ -73,6 +73,9 @@ void replica_on_failed(struct replica *r)
 		return;
 	r->is_failed = true;
 	replica_set_gate(r, false);
+	/* It can follow no more: the master goes on without it. */
+	if (r->role == REPLICA_FOLLOWER && r->master >= 0 && r->peers[r->master].is_connected)
+		replica_act(r, ACTION_DISCONNECT)->peer = (size_t)r->master;
 	replica_act(r, ACTION_REPORT)->text = "the journal cannot be written: this member stops acting until it is restarted";
 }
 

@@ -24,7 +24,10 @@ void replica_on_peer_up(struct replica *r, size_t peer)
 		r->has_missed = false;
 	if (r->role == REPLICA_FOLLOWER && (int)peer == r->master) {
 		r->is_welcome = false;
-		say_hello(r, peer);
+		if (r->is_failed)
+			disconnect(r, peer);
+		else
+			say_hello(r, peer);
 	}
 }
 
@@ -187,7 +190,7 @@ static void from_master(struct replica *r, const struct replica_event *ev)
 		r->has_missed = true;
 		return;
 	}
-	if (m->epoch < r->epoch || r->has_missed) {
+	if (m->epoch < r->epoch || r->has_missed || r->is_failed) {
 		disconnect(r, ev->peer);
 		return;
 	}

@@ -130,12 +130,38 @@ static void a_handed_over_reign_waits_for_nobody_that_it_names(void **state)
 	replica_free(&core);
 }
 
+/* "b" follows "a", having all that it has. */
+static void follow(void)
+{
+	config(7, "a", "a b");
+	step((struct replica_event){ .type = EVENT_PEER_UP, .peer = 0 });
+	hear(MESSAGE_WELCOME, 10);
+}
+
+static void a_failed_journal_is_not_cut_and_does_not_follow(void **state)
+{
+	(void)state;
+	start();
+	follow();
+	step((struct replica_event){ .type = EVENT_LOCAL_FAILED });
+	assert_int_equal(find(ACTION_DISCONNECT)->peer, 0);
+	step((struct replica_event){ .type = EVENT_PEER_DOWN, .peer = 0 });
+	step((struct replica_event){ .type = EVENT_PEER_UP, .peer = 0 });
+	assert_non_null(find(ACTION_DISCONNECT));
+	assert_null(find(ACTION_SEND));
+	hear(MESSAGE_WELCOME, 5);
+	assert_null(find(ACTION_TRUNCATE));
+	assert_non_null(find(ACTION_DISCONNECT));
+	replica_free(&core);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_grant_to_an_earlier_life_waits_for_the_lease_that_this_one_gave),
 		cmocka_unit_test(a_member_that_starts_as_master_waits_for_what_an_earlier_life_may_have_promised),
 		cmocka_unit_test(a_handed_over_reign_waits_for_nobody_that_it_names),
+		cmocka_unit_test(a_failed_journal_is_not_cut_and_does_not_follow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

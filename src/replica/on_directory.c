@@ -1,6 +1,10 @@
 /* on_directory.c - the directory's word: configurations, answers, and its absence. */
 #include "replica_private.h"
 
+/* What a master alone has said of newer epochs is forgotten where the directory, which is there, says nothing of them for so many leases
+ * after an older one. */
+#define UNCONFIRMED_LEASES 10
+
 static member_set_t set_of(const struct replica *r, struct bytes words)
 {
 	member_set_t set = 0;
@@ -89,20 +93,15 @@ static void become_follower(struct replica *r)
 	}
 }
 
-void replica_on_config(struct replica *r, const struct replica_event *ev)
+static void take_up(struct replica *r, uint64_t epoch, int master, member_set_t in_sync)
 {
 	int old_master = r->master;
 	uint64_t old_epoch = r->epoch;
 
-	if (ev->reign.epoch < r->epoch || ev->reign.epoch == 0 || (ev->reign.epoch == r->epoch && r->role != REPLICA_WAITING))
-		return;
-	/* Old news: a reign that was over before the master that we have heard since began. Taking it up would put entries of
-	 * an old epoch behind those of a newer one. What is in force now will follow. */
-	if (ev->reign.epoch < r->seen_epoch)
-		return;
-	r->epoch = ev->reign.epoch;
-	r->master = number_of(r, ev->reign.master);
-	r->in_sync = set_of(r, ev->reign.in_sync);
+	r->epoch = epoch;
+	r->master = master;
+	r->in_sync = in_sync;
+	r->passed_over.epoch = 0;
 	/* A later epoch settles a question about an earlier one. */
 	if (r->ask.is_open && r->ask.epoch < r->epoch)
 		r->ask.is_open = false;
@@ -126,13 +125,50 @@ void replica_on_config(struct replica *r, const struct replica_event *ev)
 		append_epoch(r);
 		return;
 	}
-	if (old_epoch == 0 && r->last > 0 && ev->reign.epoch >= history_epoch(&r->history, r->last)) {
+	if (old_epoch == 0 && r->last > 0 && epoch >= history_epoch(&r->history, r->last)) {
 		/* We were master when we went down. Whether a lease of that life still holds cannot be known, and PacificA's
 		 * configurations name one life of a primary: ask for the next epoch before acting. */
 		become_follower(r);
 		return;
 	}
 	become_master(r);
+}
+
+void replica_on_config(struct replica *r, const struct replica_event *ev)
+{
+	uint64_t epoch = ev->reign.epoch;
+	int master = number_of(r, ev->reign.master);
+	member_set_t in_sync = set_of(r, ev->reign.in_sync);
+
+	if (epoch < r->epoch || epoch == 0 || (epoch == r->epoch && r->role != REPLICA_WAITING))
+		return;
+	if (epoch >= r->seen_epoch) {
+		take_up(r, epoch, master, in_sync);
+		return;
+	}
+	/* Old news: a reign that was over before the master that we have heard since began. Taking it up would put entries of
+	 * an old epoch behind those of a newer one. What is in force now will follow. */
+	if (epoch <= r->passed_over.epoch)
+		return;
+	r->passed_over.epoch = epoch;
+	r->passed_over.master = master;
+	r->passed_over.in_sync = in_sync;
+	r->passed_over.since_ms = r->now_ms;
+}
+
+void replica_reconsider(struct replica *r)
+{
+	uint64_t journaled = history_epoch(&r->history, r->last);
+
+	if (r->passed_over.epoch == 0 || !r->is_directory_up ||
+	    r->now_ms < r->passed_over.since_ms + UNCONFIRMED_LEASES * r->o.lease_ms)
+		return;
+	/* What the journal has is certain, whatever the directory says. */
+	r->seen_epoch = journaled;
+	if (r->passed_over.epoch < journaled)
+		return;
+	replica_act(r, ACTION_REPORT)->text = "the master spoke of an epoch that the directory does not know: the directory is followed";
+	take_up(r, r->passed_over.epoch, r->passed_over.master, r->passed_over.in_sync);
 }
 
 void replica_on_ask_answered(struct replica *r, const struct replica_event *ev)
@@ -160,6 +196,7 @@ void replica_on_directory(struct replica *r, bool is_up)
 	struct replica_action *a;
 
 	r->is_directory_up = is_up;
+	r->passed_over.since_ms = r->now_ms; /* it has yet to say what is in force */
 	if (!is_up || !r->ask.is_open || !r->ask.is_lost)
 		return;
 	/* Whether it was granted is not known, and reading would not tell: it may still be on its way. The same question,

@@ -131,6 +131,7 @@ void replica_on_tick(struct replica *r)
 {
 	if (r->role == REPLICA_MASTER)
 		master_due(r);
+	replica_reconsider(r);
 	else if (r->role == REPLICA_FOLLOWER)
 		follower_due(r);
 }

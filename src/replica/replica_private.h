@@ -31,6 +31,12 @@ struct replica {
 	uint64_t seen_epoch; /* the newest that a master or the journal spoke of; the directory may lag behind */
 	int master; /* -1: none */
 	member_set_t in_sync;
+	struct {
+		uint64_t epoch; /* 0: none */
+		int master;
+		member_set_t in_sync;
+		uint64_t since_ms;
+	} passed_over; /* the newest configuration that SEEN_EPOCH made old news of */
 
 	struct history history;
 	uint64_t last, durable, applied, committed;
@@ -88,6 +94,8 @@ void replica_note_committed(struct replica *r, uint64_t lsn);
 /* One file per kind of event. */
 void replica_on_config(struct replica *r, const struct replica_event *ev);
 void replica_on_ask_answered(struct replica *r, const struct replica_event *ev);
+/* Take up what was passed over, if the directory has not said better for so long that it will not. */
+void replica_reconsider(struct replica *r);
 void replica_on_ask_lost(struct replica *r);
 void replica_on_directory(struct replica *r, bool is_up);
 void replica_on_peer_up(struct replica *r, size_t peer);

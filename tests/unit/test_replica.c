@@ -155,6 +155,64 @@ static void a_failed_journal_is_not_cut_and_does_not_follow(void **state)
 	replica_free(&core);
 }
 
+static void hear_of_epoch(uint64_t epoch)
+{
+	const struct peer_message m = { .type = MESSAGE_BEACON, .epoch = epoch, .committed = 10, .time_ms = 77 };
+
+	step((struct replica_event){ .type = EVENT_MESSAGE, .peer = 0, .message = &m });
+}
+
+static void an_epoch_that_the_directory_does_not_confirm_is_forgotten(void **state)
+{
+	(void)state;
+	start();
+	follow();
+	hear_of_epoch(UINT64_MAX);
+	config(8, "", "b");
+	config(9, "b", "b");
+	assert_int_equal(replica_epoch(core), 7);
+	/* Nobody to confirm it, nobody to forget it for. */
+	step((struct replica_event){ .type = EVENT_DIRECTORY_DOWN });
+	now += 20 * LEASE;
+	step((struct replica_event){ .type = EVENT_TICK });
+	step((struct replica_event){ .type = EVENT_DIRECTORY_UP });
+	now += 9 * LEASE;
+	hear_of_epoch(UINT64_MAX);
+	step((struct replica_event){ .type = EVENT_TICK });
+	assert_int_equal(replica_epoch(core), 7);
+	now += LEASE;
+	step((struct replica_event){ .type = EVENT_TICK });
+	assert_non_null(find(ACTION_REPORT));
+	assert_int_equal(replica_epoch(core), 9);
+	assert_int_equal(replica_role(core), REPLICA_MASTER);
+	replica_free(&core);
+}
+
+static void old_news_stays_old_where_the_journal_is_newer_or_the_new_is_confirmed(void **state)
+{
+	(void)state;
+	start();
+	follow();
+	hear_of_epoch(9);
+	config(8, "b", "b");
+	config(9, "a", "a b");
+	now += 20 * LEASE;
+	step((struct replica_event){ .type = EVENT_TICK });
+	assert_int_equal(replica_epoch(core), 9);
+	assert_int_equal(replica_master(core), 0);
+	replica_free(&core);
+
+	start();
+	follow();
+	hear_of_epoch(9);
+	step((struct replica_event){ .type = EVENT_FOLLOWED, .lsn = 11, .epoch = 9 });
+	config(8, "b", "b");
+	now += 20 * LEASE;
+	step((struct replica_event){ .type = EVENT_TICK });
+	assert_int_equal(replica_epoch(core), 7);
+	replica_free(&core);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +220,8 @@ int main(void)
 		cmocka_unit_test(a_member_that_starts_as_master_waits_for_what_an_earlier_life_may_have_promised),
 		cmocka_unit_test(a_handed_over_reign_waits_for_nobody_that_it_names),
 		cmocka_unit_test(a_failed_journal_is_not_cut_and_does_not_follow),
+		cmocka_unit_test(an_epoch_that_the_directory_does_not_confirm_is_forgotten),
+		cmocka_unit_test(old_news_stays_old_where_the_journal_is_newer_or_the_new_is_confirmed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,18 +139,6 @@ static void begin_checkpoint(struct driver *d)
 		job_failed(d, KEEPER_CHECKPOINT, &why);
 }
 
-/* What an asynchronous master alone has may be taken back, if another takes over without it. */
-static void note_replicated(struct driver *d)
-{
-	lsn_t lsn = UINT64_MAX;
-
-	for (size_t i = 0; d->is_async && replica_role(d->core) == REPLICA_MASTER && i < d->count; i++) {
-		if (i != d->self && (replica_in_sync(d->core) >> i & 1) != 0 && replica_acked(d->core, i) < lsn)
-			lsn = replica_acked(d->core, i);
-	}
-	store_note_replicated(d->o.store, lsn);
-}
-
 void driver_keeper_tick(struct driver *d)
 {
 	const struct store_compact_options o = { .keep = config_number(d->o.config, "journal_keep"),
@@ -158,7 +146,7 @@ void driver_keeper_tick(struct driver *d)
 		                                 .rate = config_number(d->o.config, "compact_rate") };
 	uint64_t after = d->keeper.wants_checkpoint ? 0 : config_number(d->o.config, "journal_checkpoint");
 
-	note_replicated(d);
+	store_note_replicated(d->o.store, replica_replicated(d->core));
 	if (d->keeper.running != KEEPER_IDLE || d->is_stopping)
 		return;
 	if (may_try(d, KEEPER_CHECKPOINT) && store_wants_checkpoint(d->o.store, after)) {

@@ -41,7 +41,8 @@ struct message_copy {
 struct peer_message {
 	enum message_type type;
 	uint64_t epoch;     /* all: the one the sender acts in (REFUSE: knows of) */
-	uint64_t lsn;       /* WANTED, ENTRY, NONE: of the entry; HELLO: last durable; WELCOME, OFFER: common; ACK, BEACON_ACK: durable */
+	uint64_t lsn;       /* WANTED, ENTRY, NONE: of the entry; HELLO: last durable; WELCOME, OFFER: common; ACK, BEACON_ACK: durable;
+	                       BEACON: durable with all who may take over (replica_replicated()) */
 	uint64_t committed; /* HELLO: applied; ENTRIES, BEACON, WELCOME: committed */
 	uint64_t time_ms;   /* BEACON, BEACON_ACK */
 	struct message_copy copy; /* OFFER to TAKEN */

@@ -74,7 +74,7 @@ static void become_follower(struct replica *r)
 	r->opened_lsn = 0;
 	r->hand_over_to = -1;
 	r->is_welcome = r->is_stuck = false;
-	r->heard_committed = 0;
+	r->heard_committed = r->heard_replicated = 0;
 	replica_set_gate(r, false);
 	if (was_master)
 		(void)replica_act(r, ACTION_STOP_STREAMS);

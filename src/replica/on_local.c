@@ -10,7 +10,7 @@ static void note_journal(struct replica *r, const struct replica_event *ev)
 	r->durable = ev->start.durable;
 	r->applied = r->committed = ev->start.applied;
 	r->floor = ev->start.floor;
-	r->heard_committed = 0;
+	r->heard_committed = r->heard_replicated = 0;
 	epoch = history_epoch(&r->history, r->last);
 	r->seen_epoch = epoch > r->seen_epoch ? epoch : r->seen_epoch;
 }
@@ -90,7 +90,7 @@ void replica_on_saved(struct replica *r, uint64_t lsn)
 {
 	history_truncate(&r->history, lsn);
 	r->last = r->durable = r->applied = r->committed = lsn;
-	r->heard_committed = 0;
+	r->heard_committed = r->heard_replicated = 0;
 }
 
 void replica_on_promote(struct replica *r, size_t peer)

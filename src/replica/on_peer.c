@@ -155,6 +155,7 @@ static void on_beacon(struct replica *r, size_t peer, const struct peer_message 
 	const struct peer_message ack = { .type = MESSAGE_BEACON_ACK, .epoch = m->epoch, .lsn = r->durable, .time_ms = m->time_ms };
 
 	replica_note_committed(r, m->committed);
+	r->heard_replicated = m->lsn;
 	r->promised_until = r->now_ms + replica_grace_ms(r);
 	r->promised_to = (int)peer;
 	replica_send(r, peer, &ack);

@@ -7,7 +7,9 @@
 
 void replica_beacon(struct replica *r)
 {
-	const struct peer_message beacon = { .type = MESSAGE_BEACON, .epoch = r->epoch, .committed = r->committed,
+	uint64_t replicated = replica_replicated(r);
+	const struct peer_message beacon = { .type = MESSAGE_BEACON, .epoch = r->epoch,
+		                        .lsn = replicated < r->durable ? replicated : r->durable, .committed = r->committed,
 		                        .time_ms = r->now_ms };
 
 	r->beacon_ms = r->now_ms;
@@ -129,9 +131,9 @@ static void follower_due(struct replica *r)
 
 void replica_on_tick(struct replica *r)
 {
+	replica_reconsider(r);
 	if (r->role == REPLICA_MASTER)
 		master_due(r);
-	replica_reconsider(r);
 	else if (r->role == REPLICA_FOLLOWER)
 		follower_due(r);
 }

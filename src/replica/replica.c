@@ -238,6 +238,22 @@ uint64_t replica_act_until(const struct replica *r)
 	return until;
 }
 
+uint64_t replica_replicated(const struct replica *r)
+{
+	member_set_t required = replica_required(r);
+	uint64_t lsn = UINT64_MAX;
+
+	if (!r->o.is_async)
+		return UINT64_MAX;
+	if (r->role != REPLICA_MASTER)
+		return r->heard_replicated;
+	for (size_t i = 0; i < r->o.count; i++) {
+		if (i != r->o.self && (required & MEMBER_BIT(i)) != 0 && r->peers[i].acked < lsn)
+			lsn = r->peers[i].acked;
+	}
+	return lsn;
+}
+
 bool replica_may_act(const struct replica *r, uint64_t now_ms)
 {
 	return r->role == REPLICA_MASTER && r->is_opened && !r->is_failed && now_ms < replica_act_until(r);

@@ -151,6 +151,9 @@ uint64_t replica_epoch(const struct replica *r);   /* of the configuration known
 int replica_master(const struct replica *r);       /* its master's number; -1: none */
 member_set_t replica_in_sync(const struct replica *r);
 uint64_t replica_committed(const struct replica *r);
+/* Asynchronous mode: whoever may take over without more news has all entries up to here, so they will not be taken back; on a follower
+ * by the master's last beacon, 0 before there was one. UINT64_MAX: all of what is committed. */
+uint64_t replica_replicated(const struct replica *r);
 /* Whether, at NOW_MS, this member may acknowledge writes and serve readers: it is master, everything of earlier reigns is
  * committed and applied, and every other in-sync member has acknowledged a beacon sent less than lease_ms ago. */
 bool replica_may_act(const struct replica *r, uint64_t now_ms);

@@ -59,6 +59,7 @@ struct replica {
 	bool is_welcome;      /* the master streams to us */
 	bool has_missed;      /* what the master said while we asked for its reign: the stream has a hole */
 	uint64_t heard_committed; /* by the master's last word; may be beyond what is durable here */
+	uint64_t heard_replicated; /* asynchronous mode: whoever may take over has that much, by the master's last beacon */
 	bool is_stuck;        /* our applied entries are not the master's: an operator must look */
 	uint64_t last_ask_ms;
 	/* By beacons that we acknowledged PROMISED_TO may act until then, by our clock. Kept when we become master. */
@@ -93,9 +94,9 @@ void replica_note_committed(struct replica *r, uint64_t lsn);
 
 /* One file per kind of event. */
 void replica_on_config(struct replica *r, const struct replica_event *ev);
-void replica_on_ask_answered(struct replica *r, const struct replica_event *ev);
 /* Take up what was passed over, if the directory has not said better for so long that it will not. */
 void replica_reconsider(struct replica *r);
+void replica_on_ask_answered(struct replica *r, const struct replica_event *ev);
 void replica_on_ask_lost(struct replica *r);
 void replica_on_directory(struct replica *r, bool is_up);
 void replica_on_peer_up(struct replica *r, size_t peer);

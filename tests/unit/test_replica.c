@@ -213,6 +213,41 @@ static void old_news_stays_old_where_the_journal_is_newer_or_the_new_is_confirme
 	replica_free(&core);
 }
 
+static void what_may_be_taken_back_is_what_not_all_who_may_take_over_have(void **state)
+{
+	const struct replica_options o = { .count = 3, .names = { "a", "b", "c" }, .self = 1, .lease_ms = LEASE, .is_async = true };
+	struct peer_message beacon = { .type = MESSAGE_BEACON, .epoch = 7, .lsn = 8, .committed = 10, .time_ms = 77 };
+	struct peer_message hello = { .type = MESSAGE_HELLO, .epoch = 8, .lsn = 6, .committed = 6 };
+	struct history h = { 0 };
+
+	(void)state;
+	history_append(&h, 7, 1);
+	now = 5000;
+	core = replica_new(&o);
+	step((struct replica_event){ .type = EVENT_START, .start = { 10, 10, 10, .history = &h } });
+	config(7, "a", "a b c");
+	assert_int_equal(replica_replicated(core), 0);
+	step((struct replica_event){ .type = EVENT_PEER_UP, .peer = 0 });
+	hear(MESSAGE_WELCOME, 10);
+	step((struct replica_event){ .type = EVENT_MESSAGE, .peer = 0, .message = &beacon });
+	assert_int_equal(replica_replicated(core), 8);
+	/* As master it knows by itself, and says so. */
+	config(8, "b", "b c");
+	open_reign();
+	assert_int_equal(replica_replicated(core), 0);
+	step((struct replica_event){ .type = EVENT_PEER_UP, .peer = 2 });
+	step((struct replica_event){ .type = EVENT_MESSAGE, .peer = 2, .message = &hello, .history = &h });
+	assert_int_equal(replica_replicated(core), 6);
+	for (size_t i = 0; i < out.count; i++) {
+		if (out.at[i].type == ACTION_SEND && out.at[i].message.type == MESSAGE_BEACON)
+			beacon = out.at[i].message;
+	}
+	assert_int_equal(beacon.lsn, 6);
+	config(9, "b", "b");
+	assert_int_equal(replica_replicated(core), UINT64_MAX);
+	replica_free(&core);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +257,7 @@ int main(void)
 		cmocka_unit_test(a_failed_journal_is_not_cut_and_does_not_follow),
 		cmocka_unit_test(an_epoch_that_the_directory_does_not_confirm_is_forgotten),
 		cmocka_unit_test(old_news_stays_old_where_the_journal_is_newer_or_the_new_is_confirmed),
+		cmocka_unit_test(what_may_be_taken_back_is_what_not_all_who_may_take_over_have),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,8 @@ static void *keeper_main(void *arg)
 	for (;;) {
 		while (k->job == KEEPER_IDLE && !k->is_stopping)
 			(void)pthread_cond_wait(&k->wake, &k->lock);
-		if (k->is_stopping)
+		/* What was begun is run, for it has to be ended; it does not take long now. */
+		if (k->job == KEEPER_IDLE)
 			break;
 		job = k->job;
 		(void)pthread_mutex_unlock(&k->lock);
@@ -49,15 +50,23 @@ bool driver_keeper_start(struct driver *d, struct fault *why)
 	return rc == 0 || fault_errno(why, FAULT_OPERATOR, rc, "the keeper's thread");
 }
 
+/* On the loop, which begins the jobs: so none is begun that nobody would run. */
+static void stop_here(void *arg)
+{
+	struct keeper *k = arg;
+
+	(void)pthread_mutex_lock(&k->lock);
+	k->is_stopping = true;
+	(void)pthread_cond_signal(&k->wake);
+	(void)pthread_mutex_unlock(&k->lock);
+}
+
 void driver_keeper_stop(struct driver *d)
 {
 	struct keeper *k = &d->keeper;
 
 	store_background_stop(d->o.store);
-	(void)pthread_mutex_lock(&k->lock);
-	k->is_stopping = true;
-	(void)pthread_cond_signal(&k->wake);
-	(void)pthread_mutex_unlock(&k->lock);
+	loop_post(d->loop, stop_here, k);
 	(void)pthread_join(k->thread, NULL);
 	(void)pthread_cond_destroy(&k->wake);
 	(void)pthread_mutex_destroy(&k->lock);
@@ -147,7 +156,7 @@ void driver_keeper_tick(struct driver *d)
 	uint64_t after = d->keeper.wants_checkpoint ? 0 : config_number(d->o.config, "journal_checkpoint");
 
 	store_note_replicated(d->o.store, replica_replicated(d->core));
-	if (d->keeper.running != KEEPER_IDLE || d->is_stopping)
+	if (d->keeper.running != KEEPER_IDLE || d->keeper.is_stopping)
 		return;
 	if (may_try(d, KEEPER_CHECKPOINT) && store_wants_checkpoint(d->o.store, after)) {
 		begin_checkpoint(d);

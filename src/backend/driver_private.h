@@ -47,7 +47,7 @@ struct keeper {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	enum keeper_job job;
-	bool is_stopping;
+	bool is_stopping; /* set on the loop */
 
 	enum keeper_job running; /* begun and not yet ended */
 	bool wants_checkpoint;   /* as soon as may be, for a member that has to take a copy */
@@ -191,7 +191,7 @@ void driver_expunged_free(struct driver *d);
 
 /* driver_keeper.c */
 bool driver_keeper_start(struct driver *d, struct fault *why);
-/* What it runs ends soon and is dropped. Not on the writer's loop. */
+/* What it runs ends soon and is dropped. Not on the writer's loop, which goes on running. */
 void driver_keeper_stop(struct driver *d);
 /* See what is to be done, and begin it. */
 void driver_keeper_tick(struct driver *d);

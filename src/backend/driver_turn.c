@@ -220,23 +220,49 @@ static enum store_result add_digest(struct driver *d)
 	return answer.result;
 }
 
-static void turn_failed(struct driver *d)
+/* Nothing of it was done. An entry that begins a reign is still wanted. */
+static void turn_failed(struct driver *d, bool had_epoch)
 {
 	store_turn_abort(d->o.store);
 	refuse_turn(d, STORE_FAILED, true);
+	turn_over(d);
+	d->wants_epoch = had_epoch;
+}
+
+/* The store has failed, and the turn is over. */
+static void commit_failed(struct driver *d, const struct fault *why, bool had_no_effect)
+{
+	log_event(LOG_ERROR, "driver.commit.failed", LOG_FAULT(why));
+	refuse_turn(d, STORE_FAILED, had_no_effect);
+	turn_over(d);
+	driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
+	driver_give_up(d);
+}
+
+/* Nothing was changed, so there is nothing to be made durable. */
+static void end_empty_turn(struct driver *d)
+{
+	struct store_changes changes = { 0 };
+	struct fault why;
+
+	if (store_turn_commit(d->o.store, store_last_lsn(d->o.store), &changes, &why) != STORE_OK) {
+		commit_failed(d, &why, true);
+		return;
+	}
+	store_changes_fini(&changes);
+	answer_turn(d);
 	turn_over(d);
 }
 
 void driver_turn(struct driver *d)
 {
 	uint64_t epoch = replica_epoch(d->core);
-	struct intent_answer answer;
-	struct store_changes changes = { 0 };
+	struct intent_answer begun = { .result = STORE_OK };
 	enum store_result result;
 	struct fault why;
 	uint64_t cost;
 	size_t count;
-	bool with_digest;
+	bool with_digest, with_epoch = d->wants_epoch;
 
 	if (d->is_turn_open || d->is_flushing || d->is_stepping || d->is_closed || replica_role(d->core) != REPLICA_MASTER)
 		return;
@@ -270,35 +296,31 @@ void driver_turn(struct driver *d)
 		return;
 	}
 	d->is_turn_open = true;
-	if (d->wants_epoch) {
-		d->wants_epoch = false;
-		store_turn_add(d->o.store, &d->epoch_intent, &d->turn_arena, &answer);
-		if (answer.result != STORE_OK && answer.result != STORE_BAD) {
-			turn_failed(d);
-			return;
-		}
+	d->wants_epoch = false;
+	if (with_epoch)
+		store_turn_add(d->o.store, &d->epoch_intent, &d->turn_arena, &begun);
+	if (begun.result != STORE_OK && begun.result != STORE_BAD) {
+		turn_failed(d, with_epoch);
+		return;
 	}
 	LIST_EACH(m, &d->in_turn) {
 		struct driver_request *r = LIST_OBJECT(m, struct driver_request, waiting);
 
 		store_turn_add(d->o.store, r->intent, r->arena, &r->answer);
 		if (r->answer.result == STORE_FAILED) {
-			turn_failed(d);
+			turn_failed(d, with_epoch);
 			return;
 		}
 		(void)atomic_fetch_add(&d->turned, 1);
 	}
 	if (with_digest && add_digest(d) == STORE_FAILED) {
-		turn_failed(d);
+		turn_failed(d, with_epoch);
 		return;
 	}
 	(void)atomic_fetch_add(&d->turns, 1);
 	(void)store_turn_entries(d->o.store, &count);
 	if (count == 0) {
-		(void)store_turn_commit(d->o.store, store_last_lsn(d->o.store), &changes, &why);
-		store_changes_fini(&changes);
-		answer_turn(d);
-		turn_over(d);
+		end_empty_turn(d);
 		return;
 	}
 	d->turn_last = store_last_lsn(d->o.store);
@@ -317,11 +339,7 @@ void driver_turn_commit(struct driver *d, lsn_t lsn)
 	if (!d->is_turn_open || lsn < d->turn_last)
 		return;
 	if (store_turn_commit(d->o.store, d->turn_last, &changes, &why) != STORE_OK) {
-		log_event(LOG_ERROR, "driver.commit.failed", LOG_FAULT(&why));
-		refuse_turn(d, STORE_FAILED, false);
-		turn_over(d);
-		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
-		driver_give_up(d);
+		commit_failed(d, &why, false);
 		return;
 	}
 	/* Watchers hear before the answers leave: who was told OK finds others told, too. */
@@ -362,6 +380,8 @@ static bool follow_one(struct driver *d, struct bytes raw, lsn_t lsn, epoch_t ep
 	}
 	if (result == STORE_FOLLOW_DUPLICATE)
 		return true;
+	if (result == STORE_FOLLOW_FAILED && d->has_given_up)
+		return false; /* that was told, and the connection is gone */
 	if (result != STORE_FOLLOW_OK) {
 		log_event(result == STORE_FOLLOW_GAP ? LOG_WARNING : LOG_ERROR, "driver.follow.refused", LOG_U64("lsn", lsn),
 		          LOG_FAULT(&why));
@@ -384,8 +404,6 @@ static bool follow_one(struct driver *d, struct bytes raw, lsn_t lsn, epoch_t ep
 void driver_follow(struct driver *d)
 {
 	struct bytes raw = d->message->raw;
-	if (result == STORE_FOLLOW_FAILED && d->has_given_up)
-		return false; /* that was told, and the connection is gone */
 	lsn_t untold = 0;
 
 	while (raw.n > 0) {

@@ -39,7 +39,7 @@ struct segment {
 	int fd;
 	lsn_t first;
 	uint64_t size; /* allocated */
-	uint64_t used; /* end of the last batch */
+	_Atomic uint64_t used; /* end of the last batch; of an old one an estimate until a reader has scanned it, which may be at any time */
 	const uint8_t *map;
 	/* Where each entry begins, from FIRST on, 0: its header is damaged; guarded by the journal's lock, grows only. */
 	uint64_t *offsets;

@@ -282,7 +282,7 @@ static void refresh_status(struct driver *d)
 	json_key_u64(&s, "damaged", atomic_load(&d->damaged));
 	json_key_u64(&s, "mended", atomic_load(&d->mended));
 	json_key_u64(&s, "not_mended", atomic_load(&d->not_mended));
-	if (store_is_failed(d->o.store)) {
+	if (!d->is_replacing && store_is_failed(d->o.store)) {
 		store_failure(d->o.store, &why);
 		json_key_string(&s, "failed", bytes_of(why.what));
 	}

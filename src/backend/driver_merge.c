@@ -44,11 +44,17 @@ static void drop(struct merge *m)
 static void finish(struct merge *m, enum salvage_outcome outcome)
 {
 	struct driver *d = m->driver;
-	/* Also what had been done before is there once all that is applied here is there. */
-	lsn_t lsn = m->request.answer.lsn != 0 ? m->request.answer.lsn : store_applied_lsn(d->o.store);
+	lsn_t lsn = 0;
+	epoch_t epoch = 0;
 
+	/* Also what had been done before is there once all that is applied here is there. Only a master has done anything: what ends
+	 * otherwise may end while a copy is put in place. */
+	if (outcome == SALVAGE_MERGED) {
+		lsn = m->request.answer.lsn != 0 ? m->request.answer.lsn : store_applied_lsn(d->o.store);
+		epoch = store_epoch_at(d->o.store, lsn);
+	}
 	if (!d->is_closed)
-		m->merged(d, m->peer, bytes_make(m->id, DRIVER_ITEM_ID), outcome, lsn, store_epoch_at(d->o.store, lsn));
+		m->merged(d, m->peer, bytes_make(m->id, DRIVER_ITEM_ID), outcome, lsn, epoch);
 	drop(m);
 }
 

@@ -78,6 +78,11 @@ static void authed(struct link *l)
 	const struct replica_event down = { .type = EVENT_PEER_DOWN, .peer = l->peer };
 	const struct replica_event up = { .type = EVENT_PEER_UP, .peer = l->peer };
 
+	/* What it would have us read or append is being put aside. */
+	if (driver_take_is_waiting(d)) {
+		link_drop(l, NULL);
+		return;
+	}
 	l->is_authed = true;
 	timer_free(&l->login);
 	list_remove(&l->calling);

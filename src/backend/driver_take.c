@@ -51,7 +51,7 @@ struct take {
 	lsn_t lsn, floor;
 	struct store_incoming *in;
 	struct list pieces;
-	uint64_t queued; /* octets of those */
+	uint64_t queued; /* octets of those, and of the one that a job has */
 	struct progress progress;
 	uint64_t total;
 	uint64_t began_ms, stored;
@@ -64,7 +64,7 @@ struct take {
 
 	/* The job's. */
 	bool is_working, is_ok, is_placed;
-	lsn_t offered;
+	lsn_t offered, opened;
 	struct piece *piece;
 	struct fault why;
 };
@@ -138,8 +138,8 @@ static void open_job(void *arg)
 	struct take *t = arg;
 	lsn_t begun = t->has_asked ? 0 : store_incoming_begun(t->dir);
 
-	t->lsn = begun != 0 ? begun : t->offered;
-	t->in = store_incoming_open(t->dir, t->lsn, config_number(t->driver->o.config, "journal_segment_size"), &t->why);
+	t->opened = begun != 0 ? begun : t->offered;
+	t->in = store_incoming_open(t->dir, t->opened, config_number(t->driver->o.config, "journal_segment_size"), &t->why);
 	t->is_ok = t->in != NULL;
 }
 
@@ -211,6 +211,7 @@ static void opened(void *arg)
 {
 	struct take *t = arg;
 
+	t->lsn = t->opened;
 	if (!goes_on(t))
 		return;
 	t->has_asked = true;
@@ -233,7 +234,7 @@ static void piece_done(void *arg)
 	free_piece(&t->piece);
 	if (!goes_on(t))
 		return;
-	t->queued -= n;
+	t->queued -= n + sizeof(*t->piece);
 	t->stored += n;
 	say(t, MESSAGE_TAKEN);
 	if (!is_last) {
@@ -321,7 +322,7 @@ void driver_take(struct driver *d, size_t peer, const struct peer_message *m)
 	give_up(t);
 	t->link = l;
 	l->is_taking = true;
-	t->offered = m->copy.lsn;
+	t->lsn = t->offered = m->copy.lsn;
 	t->total = m->copy.total;
 	t->progress = (struct progress){ .left = m->copy.left };
 	t->began_ms = clock_mono_ms();
@@ -347,7 +348,7 @@ void driver_take_hear(struct link *l, const struct peer_message *m)
 	p->next = m->copy.next;
 	p->committed = m->committed;
 	buffer_add(&p->raw, m->raw);
-	t->queued += m->raw.n;
+	t->queued += m->raw.n + sizeof(*p);
 	t->total = m->copy.total;
 	progress_note(&t->progress, clock_mono_ms(), m->copy.left);
 	list_push(&t->pieces, &p->waiting);
@@ -406,8 +407,10 @@ void driver_take_tick(struct driver *d)
 		give_up(t); /* by an operator's order, with what it had */
 		return;
 	}
-	for (size_t i = 0; i < d->count; i++)
+	for (size_t i = 0; i < d->count; i++) {
 		driver_give_forget(d, i);
+		driver_sync_disconnect(d, i); /* who has called us meanwhile; nobody else gets in until it is done */
+	}
 	if (!is_quiet(d) || !store_reopen_begin(d->o.store))
 		return;
 	t->state = TAKE_PLACING;

@@ -61,6 +61,8 @@ static void role_changed(struct driver *d, uint64_t epoch)
 	driver_turn_abort(d);
 	driver_fail_waiting(d);
 	driver_salvage_forget_sent(d);
+	for (size_t i = 0; i < d->count; i++)
+		driver_give_forget(d, i);
 	d->wants_epoch = false;
 }
 

@@ -24,6 +24,8 @@
 #define KEPT_MS 600000
 #define RETRY_MS 3000
 #define STALL_MS 60000
+/* Jobs at once, of those who went away among them: a member that says HELLO again and again makes no more. */
+#define GIVES_MAX (2u * REPLICA_MEMBERS_MAX)
 /* Percent of the disk that must be free for anything to be held for others. */
 #define HOLD_FREE 10
 
@@ -59,7 +61,8 @@ static void give_free(struct give *g)
 {
 	struct peer *p = &g->driver->peers[g->peer];
 
-	if (g->is_taken && !g->driver->is_closed) {
+	/* Who reigns no more may have to cut its journal below that checkpoint. */
+	if (g->is_taken && !g->driver->is_closed && replica_role(g->driver->core) == REPLICA_MASTER) {
 		store_source_close(&p->kept);
 		p->kept = g->src;
 		p->kept_until_ms = clock_mono_ms() + KEPT_MS;
@@ -298,7 +301,7 @@ void driver_give_pump(struct link *l)
 {
 	struct give *g = l->give;
 
-	if (g == NULL || g->job != JOB_NONE || l->is_dead || g->driver->is_closed)
+	if (g == NULL || g->job != JOB_NONE || l->is_dead || g->driver->is_closed || g->driver->gives >= GIVES_MAX)
 		return;
 	if (g->src == NULL) {
 		if (clock_mono_ms() >= g->not_before_ms)

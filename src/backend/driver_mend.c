@@ -9,7 +9,7 @@
 
 #include "alloc.h"
 #include "clock.h"
-#include "driver_private.h"
+#include "driver_link.h"
 #include "log.h"
 #include "store_mend.h"
 
@@ -217,12 +217,21 @@ static void read_out(void *arg)
 		log_event(LOG_ERROR, "driver.entry.damaged", LOG_U64("lsn", s->lsn), LOG_FAULT(&why));
 }
 
+/* No more is made to wait for who does not take what waits already. */
+static bool may_serve(const struct driver *d, size_t peer)
+{
+	const struct link *l = d->peers[peer].link;
+
+	return !d->is_replacing && l != NULL && conn_pending(l->conn) < CONN_OUTPUT_HIGH;
+}
+
 static void served(void *arg)
 {
 	struct serving *s = arg;
 	struct driver *d = s->driver;
-	const struct peer_message m = { .type = s->is_there ? MESSAGE_ENTRY : MESSAGE_NONE, .epoch = replica_epoch(d->core),
-		                        .lsn = s->lsn, .raw = buffer_bytes(&s->raw) };
+	bool is_given = s->is_there && may_serve(d, s->peer);
+	const struct peer_message m = { .type = is_given ? MESSAGE_ENTRY : MESSAGE_NONE, .epoch = replica_epoch(d->core),
+		                        .lsn = s->lsn, .raw = is_given ? buffer_bytes(&s->raw) : BYTES_NONE };
 
 	d->serving_count--;
 	if (!d->is_closed)
@@ -236,7 +245,7 @@ static void serve(struct driver *d, size_t peer, lsn_t lsn)
 	const struct peer_message none = { .type = MESSAGE_NONE, .epoch = replica_epoch(d->core), .lsn = lsn };
 	struct serving *s;
 
-	if (d->serving_count >= SERVINGS_MAX || d->is_replacing) {
+	if (d->serving_count >= SERVINGS_MAX || !may_serve(d, peer)) {
 		driver_sync_send(d, peer, &none);
 		return;
 	}

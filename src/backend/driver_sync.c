@@ -250,6 +250,10 @@ static bool take_frame(struct link *l)
 
 	if (l->is_over || l->is_dead)
 		return false;
+	if (conn_pending(l->conn) > 4 * store_entry_max()) {
+		link_drop(l, "it does not take what it is answered");
+		return false;
+	}
 	if (!l->has_magic && l->is_incoming) {
 		if (in.n < MAGIC_SIZE)
 			return false;

@@ -359,6 +359,15 @@ lsn_t journal_first_whole(struct journal *j)
 	return first;
 }
 
+lsn_t journal_dropped(const struct journal *j)
+{
+	lsn_t dropped = 0;
+
+	for (size_t i = 0; i < j->count; i++)
+		dropped = j->segments[i]->dropped > dropped ? j->segments[i]->dropped : dropped;
+	return dropped;
+}
+
 uint64_t journal_used_after(const struct journal *j, lsn_t lsn)
 {
 	uint64_t used = 0;

@@ -22,7 +22,9 @@
 #define SEGMENT_HEADER 16384
 #define SEGMENT_MAGIC "ROOSTSG1"
 #define SEGMENT_EPOCHS_MAX 1000
-/* In the header: u32 flags, u32 zero, and of a sparse segment u64 last LSN of its range, u64 where its table is. */
+/* In the header: of a sparse segment u64 LSN of the index that its dead entries were dropped by; u32 flags, u32 zero, and of a sparse
+ * segment u64 last LSN of its range, u64 where its table is. */
+#define SEGMENT_DROPPED_AT (SEGMENT_HEADER - 40)
 #define SEGMENT_SPARSE_AT (SEGMENT_HEADER - 32)
 #define SEGMENT_SPARSE 1u
 /* u32 magic, u32 zero, u64 count, u64 hash of the 16 octets before; then rows of u64 LSN, u64 offset. */
@@ -50,6 +52,7 @@ struct segment {
 	bool is_sparse;
 	lsn_t last;
 	uint64_t table, table_count; /* where the rows are, and how many */
+	lsn_t dropped; /* what was dead in the index as of then it has not; 0: not known, as in a copy */
 
 	/* Replaced by another: still there for who pinned the journal before. */
 	uint64_t retired_at; /* RETIRED_CUT: not replaced, but cut off */
@@ -148,6 +151,8 @@ void journal_replace(struct journal *j, struct segment *with);
 uint64_t journal_used(struct journal *j);
 /* First LSN from which on no entry is missing. Any thread. */
 lsn_t journal_first_whole(struct journal *j);
+/* The newest index by which entries were dropped: in an older one they may be alive. 0: none were, or it is not known. */
+lsn_t journal_dropped(const struct journal *j);
 /* Octets in segments that begin after LSN. */
 uint64_t journal_used_after(const struct journal *j, lsn_t lsn);
 /* Check all of segment I, batch by batch; each finding is a line on OUT, if there is one. Returns the findings. */
@@ -160,10 +165,10 @@ void segment_free(struct segment *s);
  * segment's goes to the handler from before. segment_open() and segment_free() call these. */
 void segment_guard(const struct segment *s);
 void segment_unguard(const struct segment *s);
-/* A header for the segment that begins with FIRST; of a sparse one (LAST not 0) with its last LSN and its table's place.
+/* A header for the segment that begins with FIRST; of a sparse one (LAST not 0) with its last LSN, what it was made by, and its table's place.
  * It names the newest of the epochs that begin before FIRST, or not after LAST. */
 void segment_header_write(struct buffer *b, const struct store_epoch *epochs, size_t epoch_count, lsn_t first, lsn_t last,
-                          uint64_t table);
+                          lsn_t dropped, uint64_t table);
 void journal_add_segment(struct journal *j, struct segment *s);
 /* S was cut off: readers may still have what they found there, so it stays until the journal is closed. */
 void journal_retire_cut(struct journal *j, struct segment *s);

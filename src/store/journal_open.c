@@ -87,7 +87,7 @@ bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
 		ok = fault_errno(why, FAULT_OPERATOR, rc, "%s: no room for a segment of %llu octets", j->dir,
 		                 (unsigned long long)size);
 	ok = ok && has_index_room(j, size, why);
-	segment_header_write(&header, j->epochs, j->epoch_count, first, 0, 0);
+	segment_header_write(&header, j->epochs, j->epoch_count, first, 0, 0, 0);
 	v = (struct iovec){ header.p, header.n };
 	/* Whole and synced under another name first: a segment that is there is a segment. */
 	ok = ok && file_pwritev(fd, &v, 1, 0, fresh, &written, why) && (fsync(fd) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: sync", fresh));

@@ -15,7 +15,7 @@
  * rows of u64 epoch and u64 first LSN, zeros, what a sparse one has (journal.h); the last eight octets are the hash of all
  * before. */
 void segment_header_write(struct buffer *b, const struct store_epoch *epochs, size_t epoch_count, lsn_t first, lsn_t last,
-                          uint64_t table)
+                          lsn_t dropped, uint64_t table)
 {
 	size_t from, start = b->n;
 
@@ -33,7 +33,8 @@ void segment_header_write(struct buffer *b, const struct store_epoch *epochs, si
 		buffer_add_u64le(b, epochs[i].first);
 	}
 	memset(buffer_reserve(b, SEGMENT_HEADER), 0, SEGMENT_HEADER);
-	b->n = start + SEGMENT_SPARSE_AT;
+	b->n = start + SEGMENT_DROPPED_AT;
+	buffer_add_u64le(b, dropped);
 	buffer_add_u32le(b, last != 0 ? SEGMENT_SPARSE : 0);
 	buffer_add_u32le(b, 0);
 	buffer_add_u64le(b, last);
@@ -65,10 +66,10 @@ static bool read_table(struct segment *s, uint64_t at, struct fault *why)
 static bool header_read(struct segment *s, struct fault *why)
 {
 	struct bytes all = bytes_make(s->map, SEGMENT_HEADER);
-	struct cursor c = cursor_of(all), end = cursor_of(bytes_from(all, SEGMENT_SPARSE_AT));
+	struct cursor c = cursor_of(all), end = cursor_of(bytes_from(all, SEGMENT_DROPPED_AT));
 	struct bytes magic;
 	uint32_t major, minor, size, count, flags, zero;
-	uint64_t hash, table;
+	uint64_t hash, table, dropped;
 
 	(void)cursor_bytes(&c, 8, &magic);
 	(void)cursor_u32le(&c, &major);
@@ -76,6 +77,7 @@ static bool header_read(struct segment *s, struct fault *why)
 	(void)cursor_u32le(&c, &size);
 	(void)cursor_u32le(&c, &count);
 	(void)cursor_u64le(&c, &s->first);
+	(void)cursor_u64le(&end, &dropped);
 	(void)cursor_u32le(&end, &flags);
 	(void)cursor_u32le(&end, &zero);
 	(void)cursor_u64le(&end, &s->last);
@@ -93,6 +95,7 @@ static bool header_read(struct segment *s, struct fault *why)
 		return true;
 	if (s->last < s->first)
 		return fault_set(why, FAULT_OPERATOR, "%s: the header is damaged; restore this member from the other", s->path);
+	s->dropped = dropped;
 	return read_table(s, table, why);
 }
 

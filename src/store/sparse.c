@@ -67,7 +67,7 @@ bool sparse_add(struct sparse_writer *w, lsn_t lsn, struct bytes head, struct by
 	return true;
 }
 
-static bool finish(struct sparse_writer *w, lsn_t last, const struct store_epoch *epochs, size_t epoch_count, struct fault *why)
+static bool finish(struct sparse_writer *w, lsn_t last, lsn_t dropped, const struct store_epoch *epochs, size_t epoch_count, struct fault *why)
 {
 	struct buffer header = { 0 }, table = { 0 };
 	struct iovec v;
@@ -80,7 +80,7 @@ static bool finish(struct sparse_writer *w, lsn_t last, const struct store_epoch
 	buffer_add(&table, buffer_bytes(&w->rows));
 	v = (struct iovec){ table.p, table.n };
 	ok = ok && write_at(w, &v, 1, w->used, why);
-	segment_header_write(&header, epochs, epoch_count, w->first, last, w->used);
+	segment_header_write(&header, epochs, epoch_count, w->first, last, dropped, w->used);
 	v = (struct iovec){ header.p, header.n };
 	ok = ok && write_at(w, &v, 1, 0, why);
 	/* What was there before may have been longer. */
@@ -93,9 +93,9 @@ static bool finish(struct sparse_writer *w, lsn_t last, const struct store_epoch
 	return ok;
 }
 
-bool sparse_end(struct sparse_writer *w, lsn_t last, const struct store_epoch *epochs, size_t epoch_count, struct fault *why)
+bool sparse_end(struct sparse_writer *w, lsn_t last, lsn_t dropped, const struct store_epoch *epochs, size_t epoch_count, struct fault *why)
 {
-	if (!finish(w, last, epochs, epoch_count, why)) {
+	if (!finish(w, last, dropped, epochs, epoch_count, why)) {
 		sparse_drop(w);
 		return false;
 	}

@@ -25,8 +25,9 @@ struct sparse_writer {
 bool sparse_begin(struct sparse_writer *w, const char *path, lsn_t first, struct fault *why);
 /* Add an entry as it is, after all before. false with WHY: no room, or an I/O error; good only for sparse_drop(). */
 bool sparse_add(struct sparse_writer *w, lsn_t lsn, struct bytes head, struct bytes body, struct fault *why);
-/* The range ends with LAST: write the table and the header, and sync. Frees either way; on failure the file is removed. */
-bool sparse_end(struct sparse_writer *w, lsn_t last, const struct store_epoch *epochs, size_t epoch_count, struct fault *why);
+/* The range ends with LAST: write the table and the header, and sync. DROPPED: the LSN of the index in which all that was left out was dead;
+ * 0: nobody will ask. Frees either way; on failure the file is removed. */
+bool sparse_end(struct sparse_writer *w, lsn_t last, lsn_t dropped, const struct store_epoch *epochs, size_t epoch_count, struct fault *why);
 /* Remove the file and free. Nothing to do if it was not begun. */
 void sparse_drop(struct sparse_writer *w);
 

@@ -36,7 +36,7 @@ static bool end_segment(struct backup *b, lsn_t last, struct fault *why)
 {
 	char *fresh = must_printf("%s/segment.part", b->base);
 	char *path = must_printf("%s/%016llx.seg", b->base, (unsigned long long)b->segment.first);
-	bool ok = sparse_end(&b->segment, last, b->s->journal.epochs, b->s->journal.epoch_count, why) &&
+	bool ok = sparse_end(&b->segment, last, 0, b->s->journal.epochs, b->s->journal.epoch_count, why) &&
 	          (rename(fresh, path) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot make", path)) &&
 	          file_sync_dir(b->base, why);
 

@@ -413,7 +413,7 @@ static bool write_anew(struct store *s, struct compaction *c, const struct run *
 		sparse_drop(&w);
 		return false;
 	}
-	return sparse_end(&w, r->last, c->epochs, c->epoch_count, &c->why);
+	return sparse_end(&w, r->last, c->asked, c->epochs, c->epoch_count, &c->why);
 }
 
 /* The new one takes the first one's name; from then on the others are left over, as every opening knows. */

@@ -330,7 +330,7 @@ bool store_incoming_checkpoint(struct store_incoming *in, struct bytes piece, st
 static bool end_segment(struct store_incoming *in, lsn_t last, struct fault *why)
 {
 	char *fresh = must_printf("%s/segment.part", in->dir), *path = segment_path(in, in->segment.first);
-	bool ok = sparse_end(&in->segment, last, in->reader.head.epochs, in->reader.head.epoch_count, why) &&
+	bool ok = sparse_end(&in->segment, last, 0, in->reader.head.epochs, in->reader.head.epoch_count, why) &&
 	          (rename(fresh, path) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot make", path)) &&
 	          file_sync_dir(in->journal, why);
 

@@ -49,6 +49,7 @@ struct store {
 	atomic_uint_fast64_t applied;
 	bool is_failed;
 	struct fault failure;
+	bool is_relic; /* nobody will be served from it any more */
 
 	bool is_turn;
 	struct kv_txn *txn; /* of the turn */

@@ -154,6 +154,14 @@ enum store_result store_save_after(struct store *s, lsn_t lsn, struct fault *why
 		*why = s->failure;
 		return STORE_FAILED;
 	}
+	/* The index as of LSN would name messages that are not there any more. */
+	if (!s->is_relic && lsn < store_applied_lsn(s) && lsn < journal_dropped(&s->journal)) {
+		(void)fault_set(why, FAULT_OPERATOR,
+		                "%s: cannot go back to entry %llu: what was expunged up to entry %llu is given back already; \"roost resync\" this member, "
+		                "then \"roost salvage take\" what that has set aside",
+		                s->dir, (unsigned long long)lsn, (unsigned long long)journal_dropped(&s->journal));
+		return STORE_CONFLICT;
+	}
 	if (lsn < s->journal.last) {
 		/* What was appended and is not on the disk yet nobody was told of by this member. */
 		if (lsn < s->journal.durable && !salvage_suffix_write(s->salvage_dir, name, &s->journal, s->journal.durable, why))

@@ -59,6 +59,8 @@ bool store_salvage_from(const char *dir, const struct store_options *to, FILE *o
 
 	o.dir = dir;
 	s = store_open(&o, why);
+	if (s != NULL)
+		s->is_relic = true;
 	ok = s != NULL && find_common(s, to, &common, why);
 	last = ok ? store_last_lsn(s) : 0;
 	ok = ok && store_save_after(s, common, why) == STORE_OK;

@@ -408,6 +408,37 @@ static void rollback_forgets_what_was_to_be_compacted(void **state)
 	store_close(&s);
 }
 
+/* What died after LSN is alive in an index as of then. */
+static void rollback_beneath_what_compaction_went_by_is_refused(void **state)
+{
+	struct store *s = wasteful("beneath");
+	lsn_t before = store_checkpoint_lsn(s), went_by;
+	struct fault why;
+	char *want, *is;
+
+	(void)state;
+	expunge(s, "user.fred", 1, 100);
+	went_by = store_applied_lsn(s);
+	assert_true(compact_all(s, &at_once) > 0);
+	store_close(&s);
+	s = must_open("beneath");
+	want = dump(s);
+	assert_int_equal(store_save_after(s, before, &why), STORE_CONFLICT);
+	assert_non_null(strstr(why.what, "roost resync"));
+	is = dump(s);
+	assert_string_equal(is, want);
+	free(is);
+	deliver(s, "user.fred", 3, 5000);
+	assert_int_equal(store_save_after(s, went_by, &why), STORE_OK);
+	is = dump(s);
+	assert_string_equal(is, want);
+	free(is);
+	free(want);
+	read_all(s);
+	store_close(&s);
+	assert_int_equal(verify("beneath"), 0);
+}
+
 static void damaged_segment_is_left_and_told_and_the_others_go(void **state)
 {
 	struct store *s = wasteful("bad");
@@ -522,6 +553,7 @@ int main(void)
 		cmocka_unit_test(failing_disk_leaves_all_as_it_is),
 		cmocka_unit_test(nothing_is_dropped_by_the_word_of_entries_that_may_be_lost),
 		cmocka_unit_test(rollback_forgets_what_was_to_be_compacted),
+		cmocka_unit_test(rollback_beneath_what_compaction_went_by_is_refused),
 		cmocka_unit_test(damaged_segment_is_left_and_told_and_the_others_go),
 		cmocka_unit_test(week_of_churn_stays_within_half_more_than_what_is_live),
 	};

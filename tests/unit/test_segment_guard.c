@@ -33,7 +33,7 @@ static int make(void **state)
 	log_set_level(LOG_ERROR);
 	(void)snprintf(path, sizeof(path), "%s/0000000000000001.seg", dir);
 	(void)snprintf(said_path, sizeof(said_path), "%s/said", dir);
-	segment_header_write(&header, NULL, 0, 1, 0, 0);
+	segment_header_write(&header, NULL, 0, 1, 0, 0, 0);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0 && write(fd, header.p, header.n) == (ssize_t)header.n && ftruncate(fd, SIZE) == 0);
 	(void)close(fd);

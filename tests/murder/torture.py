@@ -12,6 +12,7 @@ octets, once all is salvaged.
 """
 import argparse
 import collections
+import datetime
 import errno
 import os
 import random
@@ -33,8 +34,9 @@ from watchdog import Watchdog  # noqa: E402
 # Errors that daemons must log when disks fail, and no others.
 DISK_ERRORS = ["driver.journal.failed", "driver.turn.refused", "driver.follow.refused", "driver.truncate.failed", "driver.commit.failed",
                "driver.apply.failed", "imap.command.failed", "directory.write.failed", "kv.access.failed", "store.apply.failed",
-               "driver.stream.unreadable", "imap.select.failed", "driver.suffix.unsaved", "store.segment.unreadable",
-               "kv.store.damaged"]  # LMDB will not go on after a failed write of its first pages; the index is made anew
+               "driver.stream.unreadable", "imap.select.failed", "driver.suffix.unsaved", "store.segment.unreadable"]
+# LMDB will not go on after a failed write of its first pages: the index is made anew. But only so long after the disk failed.
+INDEX_ERROR, INDEX_ERROR_WITHIN = "kv.store.damaged", 30
 QUIET = 4.0  # seconds between faults, at most
 OPERATIONS_MAX = 300000  # the history and what it is checked against have to fit into memory: a long run goes slower
 
@@ -47,7 +49,7 @@ class Nemesis(threading.Thread):
         self.cluster, self.rng = cluster, random.Random(f"{seed}/nemesis")
         self.stopping = threading.Event()
         self.counts, self.told, self.deaths = collections.Counter(), [], []
-        self.failure, self.disk_errors_are_due = None, False
+        self.failure, self.disk_faults = None, []  # of those: name, and when
         self.faults = [f for f in (only or self.all_faults())]
 
     @classmethod
@@ -191,8 +193,8 @@ class Nemesis(threading.Thread):
 
     def disk_fault(self, what, **rule):
         m = self.member()
-        self.disk_errors_are_due = True
         self.tell(f"{m.name}: {what}")
+        self.disk_faults.append((m.name, time.time()))
         for op, values in rule.items():
             m.disk.rule(op, match=self.rng.choice(["/journal/", "/journal/", "/mail/"]), **values)
         self.pause(2.0)
@@ -219,7 +221,7 @@ class Nemesis(threading.Thread):
 
     def fault_lost_page(self):
         m = self.member()
-        self.disk_errors_are_due = True
+        self.disk_faults.append((m.name, time.time()))
         self.tell(f"{m.name}: a page of the journal cannot be read")
         m.disk.lose_page(".seg", 1 << 20)
         self.pause(1.0)
@@ -365,15 +367,20 @@ class Torture:
         self.checks["dumps compared"] = self.dumps.count
         self.problems += self.dumps.check()
         self.failovers = len(re.findall("directory.reign.granted", self.cluster.machines["mupdate"].text())) - 1
-        if self.nemesis.disk_errors_are_due:
+        if self.nemesis.disk_faults:
             self.cluster.expected |= set(DISK_ERRORS)
         for name, code in self.nemesis.deaths:
             if code < 0 and code != -signal.SIGKILL:
                 self.problems.append(f"{name} ended by signal {-code}")
-            elif not self.nemesis.disk_errors_are_due:
+            elif not any(n == name for n, _ in self.nemesis.disk_faults):
                 self.problems.append(f"{name} ended with {code}, though its disk was well")
-        for line in self.cluster.stop():
-            self.problems.append(line)
+        self.problems += [line for line in self.cluster.stop() if not self.is_due(line)]
+
+    def is_due(self, line):
+        """Whether LINE of a log tells of an index that a disk has just spoiled."""
+        m = re.match(r"(\S+)\.log: (\S+)Z error " + re.escape(INDEX_ERROR), line)
+        at = m and datetime.datetime.fromisoformat(m[2] + "+00:00").timestamp()
+        return bool(m) and any(n == m[1] and t - 1 < at < t + INDEX_ERROR_WITHIN for n, t in self.nemesis.disk_faults)
 
     def final_reads(self, text):
         """A read of every mailbox that the dump names, by its owner."""

@@ -14,9 +14,11 @@ import argparse
 import collections
 import datetime
 import errno
+import glob
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -495,6 +497,8 @@ def torture(seconds, seed, **options):
         raise
     t.report()
     if not t.problems:
+        for path in glob.glob(f"{t.cluster.dir}/stall.*"):
+            print("clients waited; what all did:", shutil.move(path, f"{t.cluster.dir}.{os.path.basename(path)}"))
         t.cluster.remove()
     return t.problems
 

@@ -168,6 +168,7 @@ bool journal_flush_begin(struct journal *j)
 	assert(!j->is_flushing);
 	j->flushing = j->pending;
 	j->pending = empty;
+	j->flush_to = j->segments[j->count - 1];
 	j->is_flushing = true;
 	return true;
 }
@@ -175,7 +176,7 @@ bool journal_flush_begin(struct journal *j)
 static bool write_batch(struct journal *j, struct fault *why)
 {
 	static const uint8_t zeros[8];
-	struct segment *s = j->segments[j->count - 1];
+	struct segment *s = j->flush_to;
 	const struct batch *b = &j->flushing;
 	struct iovec *v = must_calloc(1 + b->count * 3, sizeof(*v));
 	uint8_t header[BATCH_HEADER];

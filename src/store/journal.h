@@ -83,6 +83,7 @@ struct journal {
 	atomic_uint_fast64_t durable; /* written by the writer only */
 	lsn_t first_whole; /* from here on all entries are there; guarded by the lock */
 	struct batch pending, flushing;
+	struct segment *flush_to; /* the last, while is_flushing: the flusher cannot look into SEGMENTS, which compaction moves */
 	bool is_reader;
 	bool has_tail; /* after opening: octets behind the last entry, for journal_settle() */
 	uint64_t last_batch; /* after opening: where the last batch of the last segment begins, for the same; 0: there is none */

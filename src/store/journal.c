@@ -81,7 +81,8 @@ static bool fits(const struct journal *j, uint64_t n)
 
 	if (j->is_flushing)
 		before += BATCH_HEADER + j->flushing.bytes;
-	return s != NULL && s->size - s->used >= before && s->size - s->used - before >= n;
+	/* A sparse one is finished, whatever its file system says of its size. */
+	return s != NULL && !s->is_sparse && s->size - s->used >= before && s->size - s->used - before >= n;
 }
 
 bool journal_must_flush(const struct journal *j, uint64_t bytes)

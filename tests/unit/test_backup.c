@@ -4,6 +4,7 @@
 #include "crash_lib.h"
 #include "log.h"
 #include "store_backup.h"
+#include "store_private.h"
 
 static char *backup_dir(void)
 {
@@ -370,6 +371,22 @@ static void histories_that_part_are_not_mixed(void **state)
 	free(output);
 }
 
+/* A partition that was just restored ends with one; a file system that compresses says that it takes less than its size. */
+static void nothing_is_written_behind_a_sparse_segment(void **state)
+{
+	struct store *s = must_have("early", "packed", 0);
+	struct segment *last = s->journal.segments[s->journal.count - 1];
+
+	(void)state;
+	assert_true(last->is_sparse);
+	last->used = SEGMENT_HEADER;
+	assert_int_equal(append(s, "user.fred.0", "a message", "", NULL), STORE_OK);
+	store_close(&s);
+	assert_int_equal(verify("packed"), 0);
+	s = must_open("packed");
+	store_close(&s);
+}
+
 static void what_is_not_there_is_refused(void **state)
 {
 	struct store_options o = options("none");
@@ -392,6 +409,7 @@ int main(void)
 		cmocka_unit_test(first_reign_that_is_broken_off_renews_once),
 		cmocka_unit_test(exact_restore_changes_no_uidvalidity),
 		cmocka_unit_test(histories_that_part_are_not_mixed),
+		cmocka_unit_test(nothing_is_written_behind_a_sparse_segment),
 		cmocka_unit_test(what_is_not_there_is_refused),
 	};
 

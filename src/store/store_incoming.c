@@ -309,6 +309,20 @@ lsn_t store_incoming_next(const struct store_incoming *in)
 	return in->next;
 }
 
+/* What is known of the checkpoint so far is what was asked for, and can be read here. */
+static bool is_wanted(const struct store_incoming *in, struct fault *why)
+{
+	const struct checkpoint_head *h = &in->reader.head;
+
+	if (!in->reader.has_head)
+		return true;
+	if (h->lsn != in->lsn)
+		return fault_set(why, FAULT_OPERATOR, "%s: is the checkpoint of another LSN", in->path);
+	return h->format == INDEX_FORMAT ||
+	       fault_set(why, FAULT_OPERATOR, "%s: has records of form %u, this program reads %d: another version has made it", in->path, h->format,
+	                 INDEX_FORMAT);
+}
+
 bool store_incoming_checkpoint(struct store_incoming *in, struct bytes piece, struct fault *why)
 {
 	struct iovec v = { (void *)(uintptr_t)piece.p, piece.n };
@@ -317,10 +331,8 @@ bool store_incoming_checkpoint(struct store_incoming *in, struct bytes piece, st
 	if (piece.n > 0 && !file_pwritev(in->fd, &v, 1, (off_t)in->size, in->path, &written, why))
 		return false;
 	in->size += piece.n;
-	if (checkpoint_feed(&in->reader, piece, why) && (!in->reader.has_head || in->reader.head.lsn == in->lsn))
+	if (checkpoint_feed(&in->reader, piece, why) && is_wanted(in, why))
 		return true;
-	if (in->reader.has_head && in->reader.head.lsn != in->lsn)
-		(void)fault_set(why, FAULT_OPERATOR, "%s: is the checkpoint of another LSN", in->path);
 	if (!drop_checkpoint(in))
 		(void)fault_context(why, "%s: cannot be cut", in->path);
 	return false;
@@ -382,9 +394,9 @@ bool store_incoming_entry(struct store_incoming *in, struct bytes raw, struct fa
 bool store_incoming_finish(struct store_incoming *in, lsn_t floor, struct fault *why)
 {
 	char *complete = must_printf("%s/complete", in->dir), *path = checkpoint_path(in->journal, in->lsn);
-	bool ok = true;
+	bool ok = is_wanted(in, why);
 
-	if (!in->reader.is_whole)
+	if (ok && !in->reader.is_whole)
 		ok = fault_set(why, FAULT_OPERATOR, "%s: is not whole", in->path);
 	/* The segments cover all up to the checkpoint, also where nothing is left of it. */
 	if (ok && in->segment.path == NULL && in->next <= in->lsn)

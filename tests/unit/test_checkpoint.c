@@ -4,6 +4,7 @@
 #include "checkpoint_file.h"
 #include "file.h"
 #include "crash_lib.h"
+#include "store_private.h"
 
 static void forget_index(const char *name)
 {
@@ -464,9 +465,46 @@ static void checkpoint_that_does_not_fit_leaves_nothing(void **state)
 	assert_int_equal(verify("full"), 0);
 }
 
+/* The members of a murder may be of different versions while they are upgraded. */
+static void checkpoint_of_another_form_is_refused_before_it_replaces_anything(void **state)
+{
+	struct store *s = must_open("form");
+	struct store_options o = options("formtaker");
+	struct checkpoint_head head;
+	struct buffer octets = { 0 };
+	struct store_incoming *in;
+	atomic_bool never = false;
+	struct arena a = { 0 };
+	struct fault why;
+	struct kv_txn *t;
+	char *texts, *path;
+
+	(void)state;
+	assert_int_equal(run(s, create("user.fred"), &a).result, STORE_OK);
+	t = kv_read(s->kv, &why);
+	assert_true(store_checkpoint_head(s, t, &head, &texts));
+	head.format++;
+	assert_true(checkpoint_file_write(base, &t, &head, &never, &why));
+	path = checkpoint_path(base, head.lsn);
+	assert_true(file_read_all(path, 1u << 20, &octets, NULL, &why));
+	in = store_incoming_open(o.dir, head.lsn, 0, &why);
+	assert_non_null(in);
+	assert_false(store_incoming_checkpoint(in, buffer_bytes(&octets), &why));
+	assert_non_null(strstr(why.what, "form"));
+	assert_int_equal(store_incoming_size(in), 0);
+	store_incoming_close(&in);
+	store_close(&s);
+	buffer_fini(&octets);
+	arena_fini(&a);
+	free(head.epochs);
+	free(texts);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(checkpoint_of_another_form_is_refused_before_it_replaces_anything),
 		cmocka_unit_test(new_index_begins_with_the_newest_whole_checkpoint),
 		cmocka_unit_test(two_checkpoints_are_kept_and_one_is_wanted_after_so_much),
 		cmocka_unit_test(what_is_cut_or_changed_is_no_checkpoint),

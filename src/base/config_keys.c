@@ -68,7 +68,7 @@ const struct config_key config_keys[] = {
 	{ "specialuse_archive", CONFIG_STRING, "Archive", 0, 0, NULL, "The same for \\Archive" },
 
 	/* running */
-	{ "duplicatesuppression", CONFIG_SWITCH, "yes", 0, 0, NULL, "Whether LMTP delivers a message to a mailbox once only, by its Message-ID; the same on all members" },
+	{ "duplicatesuppression", CONFIG_SWITCH, "no", 0, 0, NULL, "Whether LMTP delivers a message to a mailbox once only, by its Message-ID; the same on all members" },
 	{ "log_level", CONFIG_CHOICE, "info", 0, 0, "error warning info debug", "What is logged" },
 	{ "loops", CONFIG_NUMBER, "0", 0, 256, NULL, "Threads that serve connections; 0: one per core" },
 	{ "journal_checkpoint", CONFIG_NUMBER, "256M", 1u << 16, 1ull << 44, NULL, "Octets of journal after which a checkpoint of the index is made, from which a start or a copy begins" },

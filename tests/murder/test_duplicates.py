@@ -1,4 +1,5 @@
 """The same Message-ID through a frontend, with the master killed and handed over in between, and index and journal made anew: one message."""
+import glob
 import threading
 
 from local import LocalMurder
@@ -28,7 +29,12 @@ def send_all(m, count, text):
 
 
 def test_once_whatever_happens_in_between():
-    with LocalMurder(["fred", "mary"], pairs=1) as m:
+    murder = LocalMurder(["fred", "mary"], pairs=1).start()
+    murder.stop(keep=True)
+    for path in glob.glob(murder.dir + "/backend*.conf"):
+        with open(path, "a") as f:
+            f.write("duplicatesuppression: yes\n")
+    with murder as m:
         assert send_all(m, 20, "first") == [250] * 40
         m.wait_in_sync("backenda")
         old = m.master("backenda")

@@ -6,7 +6,7 @@ from roost import Murder
 
 @pytest.fixture(scope="session")
 def backend():
-    m = Murder(users=["fred", "bob", "ann", "cleo"], limits={"imap_max_line": "4K", "imap_max_literal": "8K",
+    m = Murder(users=["fred", "bob", "ann", "cleo"], limits={"duplicatesuppression": "yes", "imap_max_line": "4K", "imap_max_literal": "8K",
                                                               "imap_max_command": "16K", "imap_max_list": "100",
                                                               "imap_max_depth": "10", "maxmessagesize": "1M"}).start()
     for u in ("fred", "bob", "ann", "cleo"):

@@ -122,7 +122,7 @@ LONG = "x" * 200 + "@example.org"
                                                               f"Message-ID: <{'z' * 64}>"]),
 ])
 def test_a_message_is_delivered_once(backend, l, one, same, others):  # noqa: E741
-    """duplicatesuppression is on, as with Cyrus: what has the same Message-ID goes to the same mailbox once, and is answered 250 ever again."""
+    """duplicatesuppression is on: what has the same Message-ID goes to the same mailbox once, and is answered 250 ever again."""
     before = count(backend, "ann")
     for n, field in enumerate([one, one, *same]):
         (code, text), = deliver(l, ["ann"], identified(field, f"text {n}"))
@@ -176,7 +176,7 @@ def test_what_is_a_duplicate(backend, l):  # noqa: E741
 
 
 def test_duplicates_are_delivered_where_it_is_off():
-    m = Murder(users=["fred"], limits={"duplicatesuppression": "no"}).start()
+    m = Murder(users=["fred"]).start()
     m.create_user("fred")
     l = Raw(m.first.lmtp)  # noqa: E741
     l.reply()

@@ -177,6 +177,12 @@ class Client(threading.Thread):
             self.drop()
             self.is_lost(op)
             return None
+        if status == "NO" and "is not known" in text:
+            # The frontend lost the server in the midst of it.
+            self.imap.selected = None
+            op.data["text"] = text
+            self.is_lost(op)
+            return None
         op.t1 = self.clock()
         op.answer = {"OK": "ok", "NO": "no"}.get(status, status)
         if status == "NO":

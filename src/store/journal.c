@@ -103,7 +103,9 @@ enum store_result journal_reserve(struct journal *j, uint64_t bytes, struct faul
 		(void)fault_set(why, FAULT_TRANSIENT, "%s: the segment is full, and not yet flushed", j->dir);
 		return STORE_NO_SPACE;
 	}
-	return journal_new_segment(j, journal_padded(bytes) + BATCH_HEADER, why) ? STORE_OK : STORE_NO_SPACE;
+	if (journal_new_segment(j, journal_padded(bytes) + BATCH_HEADER, why))
+		return STORE_OK;
+	return j->is_failed ? STORE_FAILED : STORE_NO_SPACE;
 }
 
 bool journal_append(struct journal *j, epoch_t epoch, struct bytes head, struct bytes body, bool copy_body)

@@ -81,7 +81,7 @@ bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
 	struct segment *s = NULL;
 	int fd = file_open(fresh, O_RDWR | O_CREAT | O_TRUNC, 0600, why);
 	int rc;
-	bool ok = fd >= 0;
+	bool ok = fd >= 0, is_named;
 
 	if (ok && (rc = posix_fallocate(fd, 0, (off_t)size)) != 0)
 		ok = fault_errno(why, FAULT_OPERATOR, rc, "%s: no room for a segment of %llu octets", j->dir,
@@ -93,6 +93,7 @@ bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
 	ok = ok && file_pwritev(fd, &v, 1, 0, fresh, &written, why) && (fsync(fd) == 0 || fault_errno(why, FAULT_OPERATOR, errno, "%s: sync", fresh));
 	if (ok && rename(fresh, path) != 0)
 		ok = fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot make", path);
+	is_named = ok;
 	ok = ok && file_sync_dir(j->dir, why);
 	if (!ok)
 		(void)unlink(fresh);
@@ -110,6 +111,10 @@ bool journal_new_segment(struct journal *j, uint64_t need, struct fault *why)
 		s->used = SEGMENT_HEADER;
 		s->is_scanned = true;
 		journal_add_segment(j, s);
+	} else if (is_named) {
+		/* It is there, or may be after a crash: nothing may be written any more to the one before it, or whose name it took. */
+		j->is_failed = true;
+		j->failure = *why;
 	}
 	buffer_fini(&header);
 	free(path);

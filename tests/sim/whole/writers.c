@@ -52,8 +52,10 @@ static struct intent append_intent(struct delivery *d)
 		body[head + (int)i] = (char)('a' + (d->op * 31 + i) % 26);
 	d->target = (struct append_target){ .mailbox = BYTES_LIT(MAILBOX), .internaldate = 1000 };
 	return (struct intent){ .op = INTENT_APPEND,
-		                .append = { &d->target, 1, bytes_make(body, (size_t)head), bytes_make(body, (size_t)head + n),
-		                            BYTES_NONE } };
+		                .append = { .targets = &d->target,
+		                            .target_count = 1,
+		                            .op_id = bytes_make(body, (size_t)head),
+		                            .body = bytes_make(body, (size_t)head + n) } };
 }
 
 static struct intent intent_of(struct delivery *d)

@@ -72,6 +72,7 @@ enum store_follow store_follow_append(struct store *s, struct bytes raw, struct 
 	case STORE_NO_SPACE:
 		return STORE_FOLLOW_NO_SPACE;
 	default:
+		store_fail(s, why);
 		return STORE_FOLLOW_FAILED;
 	}
 	return journal_append(j, h.epoch, head, body, true) ? STORE_FOLLOW_OK :

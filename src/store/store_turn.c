@@ -76,6 +76,8 @@ uint64_t intent_cost(const struct intent *in)
 
 enum store_result store_reserve_space(struct store *s, uint64_t bytes, struct fault *why)
 {
+	enum store_result result;
+
 	if (s->is_failed) {
 		*why = s->failure;
 		return STORE_FAILED;
@@ -83,7 +85,10 @@ enum store_result store_reserve_space(struct store *s, uint64_t bytes, struct fa
 	/* Sets may cost less than their numbers say, never more than what a mailbox holds. */
 	if (bytes > (64u << 20) + ENTRY_BODY_MAX)
 		bytes = (64u << 20) + ENTRY_BODY_MAX;
-	return journal_reserve(&s->journal, bytes, why);
+	result = journal_reserve(&s->journal, bytes, why);
+	if (result == STORE_FAILED)
+		store_fail(s, why);
+	return result;
 }
 
 enum store_result store_turn_begin(struct store *s, epoch_t epoch, struct fault *why)

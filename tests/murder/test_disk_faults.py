@@ -146,6 +146,29 @@ def test_each_kind_of_failure_as_the_daemon_starts(alone, op):
     assert seen(alone) == before
 
 
+def test_nothing_is_written_before_a_new_segment_that_could_not_be_opened(alone):
+    """It has its name already: what came into the one before it the next start would not find."""
+    alone.expected |= {"driver.journal.failed", "driver.turn.refused", "imap.command.failed"}
+    m = alone.members[0]
+    before = seen(alone)
+    m.disk.rule("open", errno.ENOSPC, per_million=1000000, match=".seg")
+    c, big, acked = m.imap("fred"), MESSAGE + "x" * 200000 + "\r\n", 0
+    try:
+        while c.cmd(f"APPEND INBOX {{{len(big)}+}}\r\n{big}")[1].startswith("OK"):
+            acked += 1
+            assert acked < 100, "the segment is never full"
+        while append(c).startswith("OK"):
+            acked += 1
+            assert acked < 100, "it goes on"
+    except (EOFError, ConnectionResetError):
+        pass
+    m.disk.heal()
+    assert m.process.wait(20) == 1
+    m.process = None
+    m.start()
+    assert len(seen(alone)[1]) - len(before[1]) in (acked, acked + 1)
+
+
 def calls_of(path):
     with open(path) as f:
         return set(re.findall(r"(?m)^(?:static )?[a-z_ *]+\b(\w+)\(", f.read()))

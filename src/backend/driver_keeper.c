@@ -65,8 +65,9 @@ void driver_keeper_stop(struct driver *d)
 {
 	struct keeper *k = &d->keeper;
 
-	store_background_stop(d->o.store);
+	/* In this order: what fails because of the second is found done after the first. */
 	loop_post(d->loop, stop_here, k);
+	store_background_stop(d->o.store);
 	(void)pthread_join(k->thread, NULL);
 	(void)pthread_cond_destroy(&k->wake);
 	(void)pthread_mutex_destroy(&k->lock);
@@ -76,7 +77,7 @@ static void begin_job(struct driver *d, enum keeper_job job)
 {
 	struct keeper *k = &d->keeper;
 
-	k->running = job;
+	k->running = k->last = job;
 	k->began_ns = clock_mono_ns();
 	(void)pthread_mutex_lock(&k->lock);
 	k->job = job;
@@ -87,7 +88,7 @@ static void begin_job(struct driver *d, enum keeper_job job)
 /* JOB could not be done; not to be tried at once again. */
 static void job_failed(struct driver *d, enum keeper_job job, const struct fault *why)
 {
-	if (d->is_closed)
+	if (d->is_closed || d->keeper.is_stopping)
 		return;
 	if (job == KEEPER_CHECKPOINT)
 		log_event(LOG_WARNING, "driver.checkpoint.failed", LOG_FAULT(why));
@@ -154,14 +155,18 @@ void driver_keeper_tick(struct driver *d)
 		                                 .hold = driver_give_hold(d),
 		                                 .rate = config_number(d->o.config, "compact_rate") };
 	uint64_t after = d->keeper.wants_checkpoint ? 0 : config_number(d->o.config, "journal_checkpoint");
+	bool wants_checkpoint, wants_compaction;
 
 	store_note_replicated(d->o.store, replica_replicated(d->core));
 	if (d->keeper.running != KEEPER_IDLE || d->keeper.is_stopping)
 		return;
-	if (may_try(d, KEEPER_CHECKPOINT) && store_wants_checkpoint(d->o.store, after)) {
-		begin_checkpoint(d);
-	} else if (may_try(d, KEEPER_COMPACTION) && store_wants_compaction(d->o.store, &o)) {
+	wants_checkpoint = may_try(d, KEEPER_CHECKPOINT) && store_wants_checkpoint(d->o.store, after);
+	wants_compaction = may_try(d, KEEPER_COMPACTION) && store_wants_compaction(d->o.store, &o);
+	/* In turns: under much load there is always a checkpoint to be made. */
+	if (wants_compaction && (!wants_checkpoint || d->keeper.last == KEEPER_CHECKPOINT)) {
 		store_compact_begin(d->o.store, &o);
 		begin_job(d, KEEPER_COMPACTION);
+	} else if (wants_checkpoint) {
+		begin_checkpoint(d);
 	}
 }

@@ -50,6 +50,7 @@ struct keeper {
 	bool is_stopping; /* set on the loop */
 
 	enum keeper_job running; /* begun and not yet ended */
+	enum keeper_job last;    /* that was begun */
 	bool wants_checkpoint;   /* as soon as may be, for a member that has to take a copy */
 	uint64_t began_ns;
 	uint64_t not_before_ms[3]; /* of each job, after it failed */

@@ -46,16 +46,19 @@ def test_a_damaged_message_is_left_out_and_the_others_are_answered(member):
     assert typ == "NO" and b"SERVERBUG" in data[0], data
     got = c.untagged_responses.pop("FETCH")
     assert [g[1] for g in got if isinstance(g, tuple)] == [b for i, b in enumerate(bodies) if i != 2]
-    for item in ("BODY.PEEK[TEXT]", "BODY.PEEK[]<0.10>", "BODY.PEEK[HEADER.FIELDS (SUBJECT)]", "RFC822"):
+    for item in ("BODY.PEEK[TEXT]", "BODY.PEEK[]<0.10>", "BODY.PEEK[HEADER.FIELDS (X-OTHER)]", "RFC822"):
         assert c.fetch("3", f"({item})")[0] == "NO", item
         assert not c.untagged_responses.pop("FETCH", None), item
         assert c.fetch("2", f"({item})")[0] == "OK", item
     # What is kept beside the message needs none of its octets.
     typ, data = c.fetch("3", "(ENVELOPE RFC822.SIZE)")
     assert typ == "OK" and b"number 3" in data[0]
+    typ, data = c.fetch("3", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+    assert typ == "OK" and b"number 3" in data[0][1]
     # A search that would have to look there does not know; one that need not does.
     assert c.search(None, "TEXT", "begin4")[0] == "NO"
-    assert c.search(None, "SUBJECT", '"number"')[0] == "NO"
+    assert c.search(None, "HEADER", "X-Other", '"number"')[0] == "NO"
+    assert c.search(None, "SUBJECT", '"number 3"') == ("OK", [b"3"])
     assert c.search(None, "1:2", "TEXT", "begin2") == ("OK", [b"2"])
     c.logout()
     r = subprocess.run([ROOST, "verify", "-C", member.first.config], capture_output=True, text=True)

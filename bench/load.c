@@ -379,5 +379,6 @@ int main(int argc, char **argv)
 	report(&r);
 	if (r.journal != NULL && fclose(r.journal) != 0)
 		die("journal");
+	free(r.times_us);
 	return r.done > 0 || r.mode == &mode_idle ? 0 : 1;
 }

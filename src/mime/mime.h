@@ -90,6 +90,11 @@ bool mime_decode_part(struct bytes header, struct bytes body, struct buffer *to)
 bool mime_fold_key(struct bytes key, struct bytes charset, struct buffer *to); /* false: the charset is not known */
 /* Whether a header field NAME of MESSAGE, decoded (RFC 2047), contains the folded KEY; an empty key: whether it is there. */
 bool mime_header_contains(struct bytes header, struct bytes name, struct bytes key);
+/* Call FN for each text of MESSAGE that a search looks at: the content of each text part, the fields of messages within it, and
+ * WITH_HEADERS all fields ("Name: body"); decoded and folded or, where IS_ASCII, as it stands: lower case is what it is folded to.
+ * TEXT is lent during the call. FN says true to end; so does this then. */
+typedef bool mime_text_fn(void *arg, struct bytes text, bool is_ascii);
+bool mime_each_text(struct bytes message, const struct mime_limits *limits, bool with_headers, mime_text_fn *fn, void *arg);
 /* Whether a text part's decoded content (and, WITH_HEADERS, any header) contains the folded KEY. */
 bool mime_text_contains(struct bytes message, const struct mime_limits *limits, struct bytes key, bool with_headers);
 

@@ -193,6 +193,33 @@ static void texts_are_searched_decoded_and_folded(void **state)
 	buffer_fini(&key);
 }
 
+/* mime_text_fn: each on a line of its own. */
+static bool collect(void *arg, struct bytes text, bool is_ascii)
+{
+	buffer_add(arg, text);
+	buffer_add_str(arg, is_ascii ? "<\n" : "|\n");
+	return false;
+}
+
+static void each_text_is_given_once_decoded(void **state)
+{
+	static const char message[] = "Subject: =?utf-8?q?=C3=9Cber?=\r\n uns\r\nX-Plain : Yes\r\nno field\r\n"
+	                              "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+	                              "--b\r\nContent-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+	                              "<b>Caf=E9</b>\r\n--b\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\n"
+	                              "\x1b$B$\"\x1b(BX\r\n--b\r\nContent-Type: image/png\r\n\r\nPNG\r\n"
+	                              "--b\r\nContent-Type: text/plain\r\n\r\nAS it is\r\n--b--\r\n";
+	struct buffer out = { 0 };
+
+	(void)state;
+	assert_false(mime_each_text(bytes_of(message), &limits, false, collect, &out));
+	assert_true(bytes_equal_str(buffer_bytes(&out), "<b>cafe\xcc\x81</b>|\n\xe3\x81\x82x|\nAS it is<\n"));
+	buffer_clear(&out);
+	assert_false(mime_each_text(bytes_of(message), &limits, true, collect, &out));
+	assert_true(bytes_starts(buffer_bytes(&out), BYTES_LIT("subject: u\xcc\x88""ber uns|\nX-Plain: Yes<\n")));
+	buffer_fini(&out);
+}
+
 static void dates_are_read_as_people_write_them(void **state)
 {
 	int64_t t, day;
@@ -311,6 +338,7 @@ int main(void)
 		cmocka_unit_test(broken_messages_of_any_length_are_parsed),
 		cmocka_unit_test(header_fields_keep_order_and_folding),
 		cmocka_unit_test(texts_are_searched_decoded_and_folded),
+		cmocka_unit_test(each_text_is_given_once_decoded),
 		cmocka_unit_test(long_headers_take_time_and_memory_by_their_length),
 		cmocka_unit_test(dates_are_read_as_people_write_them),
 	};

@@ -302,6 +302,11 @@ enum imap_parse {
 enum imap_parse imap_command_parse(struct bytes command, const struct imap_command_limits *limits, struct arena *a,
                                    struct imap_command *cmd_r, struct fault *why);
 
+/* Whether C names messages by their numbers, in a set, in a search program or for QRESYNC: not allowed where UIDONLY is enabled
+ * (RFC 9586 section 3). */
+bool imap_command_uses_numbers(const struct imap_command *c);
+#define IMAP_UIDREQUIRED "message numbers are not allowed once UIDONLY is enabled"
+
 /* What C enables by being used at all (RFC 7162 section 3.1): bits of enum imap_feature. */
 unsigned imap_command_enables(const struct imap_command *c);
 

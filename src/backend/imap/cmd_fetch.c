@@ -371,14 +371,15 @@ static bool write_message(struct output *o, struct command *cmd, uint32_t number
 {
 	const struct fetching *f = cmd->state;
 	bool has_flags = f->wants_flags || was_set_seen(f, o->msg->uid);
+	bool by_uid = (o->s->features & IMAP_F_UIDONLY) != 0;
 	const char *blank = "";
 
 	o->start = o->line.n;
 	o->has_blob = o->is_broken = o->has_unknown_encoding = o->is_damaged = false;
 	buffer_add_str(&o->line, "* ");
-	buffer_add_u64(&o->line, number);
-	buffer_add_str(&o->line, " FETCH (");
-	if (f->wants_uid || (has_flags && (o->s->features & IMAP_F_QRESYNC) != 0)) {
+	buffer_add_u64(&o->line, by_uid ? o->msg->uid : number);
+	buffer_add_str(&o->line, by_uid ? " UIDFETCH (" : " FETCH (");
+	if (f->wants_uid || (has_flags && !by_uid && (o->s->features & IMAP_F_QRESYNC) != 0)) {
 		buffer_add_str(&o->line, "UID ");
 		buffer_add_u64(&o->line, o->msg->uid);
 		blank = " ";
@@ -574,7 +575,7 @@ enum cmd_step cmd_fetch(struct session *s, struct command *cmd)
 		return answer_bad(cmd, "VANISHED needs ENABLE QRESYNC");
 	if (!box_resolve(s->box, &cmd->c.set, cmd->c.is_uid, &cmd->arena, &f->index, &f->count))
 		return answer_bad(cmd, "no message of that number");
-	f->wants_uid = cmd->c.is_uid;
+	f->wants_uid = cmd->c.is_uid && (s->features & IMAP_F_UIDONLY) == 0; /* RFC 9586: the UID stands in front */
 	f->wants_modseq = cmd->c.has_modseq;
 	for (size_t i = 0; i < cmd->c.item_count; i++) {
 		const struct fetch_item *item = &cmd->c.items[i];

@@ -97,6 +97,8 @@ enum fetch_type {
 	FETCH_THREADID,
 	FETCH_BINARY,      /* BINARY[...], BINARY.PEEK[...] (RFC 3516): PARTS, decoded */
 	FETCH_BINARY_SIZE, /* BINARY.SIZE[...] */
+	FETCH_SAVEDATE, /* RFC 8514 */
+	FETCH_PREVIEW,  /* RFC 8970; IS_LAZY: only if it is at hand */
 };
 enum section_kind {
 	SECTION_ALL, /* the message, or the part's body */
@@ -108,7 +110,7 @@ enum section_kind {
 };
 struct fetch_item {
 	enum fetch_type type;
-	bool is_peek;
+	bool is_peek, is_lazy;
 	enum section_kind kind;
 	uint32_t *parts; /* part numbers, in the arena */
 	size_t part_count;
@@ -147,6 +149,9 @@ enum search_type {
 	SEARCH_THREADID,
 	SEARCH_OLDER,    /* NUMBER: seconds (RFC 5032) */
 	SEARCH_YOUNGER,
+	SEARCH_SAVEDBEFORE, /* as SEARCH_BEFORE, by the time when it came into the mailbox (RFC 8514) */
+	SEARCH_SAVEDON,
+	SEARCH_SAVEDSINCE,
 };
 struct search_key {
 	enum search_type type;

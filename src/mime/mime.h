@@ -64,6 +64,13 @@ bool mime_blob_header(struct bytes blob, struct bytes *header_r, int64_t *sent_r
 /* Whether NAME is one of them: what lists of messages, searches and threads look at. */
 bool mime_is_kept_field(struct bytes name);
 
+/* The preview that is kept in the blob, UTF-8, lent as long as BLOB; empty: there is no text to show. False: none is kept. */
+bool mime_blob_preview(struct bytes blob, struct bytes *text_r);
+/* Append the beginning of the first text in MESSAGE, or in as much of it as is given, in one line: UTF-8, at most
+ * MIME_PREVIEW_CHARS characters without the markup of HTML. Nothing, where there is no text. Looks at a bounded part of each text. */
+#define MIME_PREVIEW_CHARS 200
+void mime_preview(struct bytes message, const struct mime_limits *limits, struct buffer *to);
+
 /* Append the lines of HEADER whose field is (or, with IS_NOT, is not) one of NAMES, as they stand, and a blank line. */
 void mime_header_fields(struct buffer *to, struct bytes header, const struct bytes *names, size_t count, bool is_not);
 /* The octets of MESSAGE's header, with the blank line. */

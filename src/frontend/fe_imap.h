@@ -12,6 +12,8 @@
 #include "acl.h"
 #include "arena.h"
 #include "buffer.h"
+#include "capabilities.h"
+#include "fe_imap_login.h"
 #include "frontend_private.h"
 #include "imap_command.h"
 #include "imap_framer.h"
@@ -21,7 +23,7 @@
 
 struct fe_imap;
 
-enum imap_link_state { ILINK_GREETING, ILINK_STARTTLS, ILINK_AUTH, ILINK_READY };
+enum imap_link_state { ILINK_LOGIN, ILINK_READY };
 
 /* A session's connection to one server. */
 struct imap_link {
@@ -30,7 +32,7 @@ struct imap_link {
 	struct conn *conn;
 	char server[PLACES_SERVER_MAX], address[PLACES_ADDRESS_MAX];
 	enum imap_link_state state;
-	struct sasl_client *sasl;
+	struct imap_login login; /* until it is ready; its user is the session's */
 	uint64_t literal;     /* octets of the present literal still to come */
 	bool in_response;     /* the next segment goes on with a response */
 	unsigned features;    /* enum imap_feature: what it was told to enable */
@@ -75,6 +77,7 @@ struct fe_imap {
 	struct list links;
 	struct imap_link *selected;
 	unsigned features; /* what the client enabled */
+	uint64_t told_version; /* of the capabilities that it was told */
 
 	/* The command at hand. */
 	bool has_op, is_leaving;
@@ -103,6 +106,8 @@ void fe_imap_tagged(struct fe_imap *s, const char *status, const char *text);
 void fe_imap_op_done(struct fe_imap *s);
 void fe_imap_bye(struct fe_imap *s, const char *text);
 struct frontend *fe_imap_frontend(const struct fe_imap *s);
+/* Have TO's octets sent instead of the command at hand, which stays valid until it is done; TO is emptied. */
+void fe_imap_replace_raw(struct fe_imap *s, struct buffer *to);
 
 /* fe_imap_link.c */
 /* The session's connection to SERVER's present master, dialled if need be. NULL: it has no master now. */

@@ -219,11 +219,13 @@ void fe_imap_forward_to_inbox(struct fe_imap *s)
 /* CREATE with a partition or server behind it: the server is ours to choose, the backend gets the name alone. */
 static void rewrite_create(struct fe_imap *s)
 {
-	buffer_clear(&s->final);
-	buffer_add(&s->final, s->cmd.tag);
-	buffer_add_str(&s->final, " CREATE ");
-	imap_write_astring(&s->final, s->cmd.mailbox, true);
-	buffer_add_str(&s->final, "\r\n");
+	struct buffer out = { 0 };
+
+	buffer_add(&out, s->cmd.tag);
+	buffer_add_str(&out, " CREATE ");
+	imap_write_astring(&out, s->cmd.mailbox, true);
+	buffer_add_str(&out, "\r\n");
+	fe_imap_replace_raw(s, &out);
 }
 
 /* Where a new mailbox goes: with its nearest parent, else where asked, else anywhere. */
@@ -269,14 +271,7 @@ void fe_imap_forward_create(struct fe_imap *s)
 		fail(s, "[UNAVAILABLE] no server is known");
 	} else {
 		if (s->cmd.partition.n > 0) {
-			struct buffer rewritten;
-
 			rewrite_create(s);
-			rewritten = s->final;
-			s->final = (struct buffer){ 0 };
-			/* The parsed command borrows from the old octets: they stay until it is done. */
-			arena_on_free(&s->arena, free, s->raw.p);
-			s->raw = rewritten;
 		}
 		fe_imap_forward_to(s, server);
 	}

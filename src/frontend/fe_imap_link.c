@@ -1,15 +1,13 @@
-/* fe_imap_link.c - a session's connection to a backend: dial, greeting, AUTHENTICATE for the user, then segments. */
+/* fe_imap_link.c - a session's connection to a backend: dial, login for the user, then segments. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
-#include "base64.h"
 #include "fe_imap.h"
-#include "log.h"
-#include "policy.h"
 
 #define DIAL_MS 3000
+#define SETUP_MS 10000 /* without a word before the client is logged in */
 #define SEGMENT_MAX (1024 * 1024)
 
 static void lost(struct imap_link *l, const char *why)
@@ -73,117 +71,23 @@ static bool is_of_enable(struct imap_link *l, struct bytes seg)
 	return bytes_starts_nocase(seg, BYTES_LIT("* ENABLED"));
 }
 
-static void send_base64(struct imap_link *l, const char *prefix, struct bytes raw)
+static void go_on(struct imap_link *l, enum imap_login_result result, const char *why)
 {
-	struct buffer out = { 0 };
+	struct frontend *fe;
 
-	buffer_add_str(&out, prefix);
-	if (raw.n == 0 && prefix[0] != '\0')
-		buffer_add_u8(&out, '=');
-	base64_encode(&out, raw);
-	buffer_add_str(&out, "\r\n");
-	conn_write(l->conn, buffer_bytes(&out));
-	buffer_fini(&out);
-}
-
-static void authenticate(struct imap_link *l)
-{
-	const struct fe_imap *s = l->session;
-	const struct config *cfg = fe_imap_frontend(s)->config;
-	const char *mechanism = auth_may_send_plain(cfg, conn_is_tls(l->conn), conn_is_loopback(l->conn)) ? "PLAIN" :
-	                                                                                                    "SCRAM-SHA-256";
-	struct buffer first = { 0 };
-	char prefix[64];
-	struct fault why;
-
-	l->sasl = sasl_client_new(mechanism, bytes_of(config_string(cfg, "proxy_authname")), bytes_of(s->user),
-	                          bytes_of(config_string(cfg, "proxy_password")));
-	if (l->sasl == NULL || sasl_client_step(l->sasl, BYTES_NONE, &first, &why) == SASL_FAIL) {
-		lost(l, "cannot authenticate");
-	} else {
-		(void)snprintf(prefix, sizeof(prefix), "FA AUTHENTICATE %s ", mechanism);
-		l->state = ILINK_AUTH;
-		send_base64(l, prefix, buffer_bytes(&first));
-	}
-	buffer_fini(&first);
-}
-
-static void greeting(struct imap_link *l, const struct imap_response *r)
-{
-	const struct frontend *fe = fe_imap_frontend(l->session);
-
-	if (!r->is_untagged || !bytes_equal_nocase_str(r->word, "OK")) {
-		lost(l, bytes_equal_nocase_str(r->word, "BYE") ? "it is not the master" : "it does not greet");
-		return;
-	}
-	if (!conn_is_tls(l->conn) && !conn_is_loopback(l->conn) && fe->tls_client != NULL &&
-	    bytes_search(r->code, BYTES_LIT("STARTTLS")) < r->code.n) {
-		l->state = ILINK_STARTTLS;
-		conn_write(l->conn, BYTES_LIT("FT STARTTLS\r\n"));
-		return;
-	}
-	authenticate(l);
-}
-
-static void auth_line(struct imap_link *l, const struct imap_response *r)
-{
-	struct buffer raw = { 0 }, out = { 0 };
-	struct fault why;
-
-	if (r->is_continuation) {
-		if (!base64_decode(&raw, bytes_trim(r->rest)) ||
-		    sasl_client_step(l->sasl, buffer_bytes(&raw), &out, &why) == SASL_FAIL)
-			lost(l, "its challenge is wrong");
-		else
-			send_base64(l, "", buffer_bytes(&out));
-	} else if (bytes_equal_str(r->tag, "FA")) {
-		if (bytes_equal_nocase_str(r->word, "OK")) {
-			l->state = ILINK_READY;
-			sasl_client_free(&l->sasl);
-			fe_imap_link_ready(l->session, l);
-		} else {
-			log_event(LOG_ERROR, "frontend.imap.auth_refused", LOG_STR("backend", l->address), LOG_BYTES("answer", r->rest));
-			lost(l, "it refuses proxy_authname");
-		}
-	}
-	buffer_fini(&raw);
-	buffer_fini(&out);
-}
-
-static void setup_line(struct imap_link *l, struct bytes segment)
-{
-	struct imap_response r;
-
-	if (!imap_response_parse(segment, &r)) {
-		lost(l, "what it says is not IMAP");
-		return;
-	}
-	if (r.is_untagged && bytes_equal_nocase_str(r.word, "BYE") && l->state != ILINK_GREETING) {
-		lost(l, "it is not the master");
-		return;
-	}
-	switch (l->state) {
-	case ILINK_GREETING:
-		greeting(l, &r);
+	switch (result) {
+	case IMAP_LOGIN_MORE:
 		break;
-	case ILINK_STARTTLS:
-		if (bytes_equal_str(r.tag, "FT") && bytes_equal_nocase_str(r.word, "OK")) {
-			char host[PLACES_ADDRESS_MAX];
-			char *colon;
-
-			(void)snprintf(host, sizeof(host), "%s", l->address);
-			colon = strrchr(host, ':');
-			if (colon != NULL)
-				*colon = '\0';
-			conn_start_tls_client(l->conn, fe_imap_frontend(l->session)->tls_client, host);
-		} else {
-			lost(l, "it refuses STARTTLS");
-		}
+	case IMAP_LOGIN_FAILED:
+		lost(l, why);
 		break;
-	case ILINK_AUTH:
-		auth_line(l, &r);
-		break;
-	case ILINK_READY:
+	case IMAP_LOGIN_DONE:
+		fe = fe_imap_frontend(l->session);
+		capabilities_learn(fe->capabilities, l->server, l->address, buffer_bytes(&l->login.capabilities));
+		imap_login_fini(&l->login);
+		conn_set_timeout(l->conn, 0);
+		l->state = ILINK_READY;
+		fe_imap_link_ready(l->session, l);
 		break;
 	}
 }
@@ -208,6 +112,7 @@ static bool take(struct imap_link *l)
 {
 	struct bytes in = conn_input(l->conn);
 	struct buffer copy = { 0 };
+	const char *why = NULL;
 	bool has_literal;
 	uint64_t literal;
 	size_t n;
@@ -241,7 +146,7 @@ static bool take(struct imap_link *l)
 		/* The connection's input may go with a TLS handshake: take the line first. */
 		buffer_add(&copy, bytes_sub(in, 0, n));
 		conn_consume(l->conn, n);
-		setup_line(l, buffer_bytes(&copy));
+		go_on(l, imap_login_line(&l->login, l->conn, buffer_bytes(&copy), &why), why);
 		buffer_fini(&copy);
 		return l->session != NULL;
 	}
@@ -263,10 +168,17 @@ static void on_input(struct conn *c, void *arg)
 static void on_ready(struct conn *c, void *arg)
 {
 	struct imap_link *l = arg;
+	const char *why = NULL;
 
-	conn_set_timeout(c, 0);
-	if (l->state == ILINK_STARTTLS && l->session != NULL)
-		authenticate(l);
+	conn_set_timeout(c, SETUP_MS);
+	if (l->session != NULL)
+		go_on(l, imap_login_ready(&l->login, c, &why), why);
+}
+
+static void on_timeout(struct conn *c, void *arg)
+{
+	(void)c;
+	lost(arg, "it says nothing");
 }
 
 static void on_closed(struct conn *c, void *arg, const struct fault *why)
@@ -275,12 +187,14 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 
 	(void)c;
 	lost(l, why == NULL ? "it closed the connection" : why->what);
-	sasl_client_free(&l->sasl);
+	imap_login_fini(&l->login);
 	buffer_fini(&l->collect);
 	free(l);
 }
 
-static const struct conn_events link_events = { .on_ready = on_ready, .on_input = on_input, .on_closed = on_closed };
+static const struct conn_events link_events = {
+	.on_ready = on_ready, .on_input = on_input, .on_timeout = on_timeout, .on_closed = on_closed
+};
 
 struct imap_link *imap_link_get(struct fe_imap *s, const char *server)
 {
@@ -305,6 +219,7 @@ struct imap_link *imap_link_get(struct fe_imap *s, const char *server)
 	l->session = s;
 	(void)snprintf(l->server, sizeof(l->server), "%s", server);
 	(void)snprintf(l->address, sizeof(l->address), "%s", address);
+	l->login = (struct imap_login){ .fe = fe_imap_frontend(s), .address = l->address, .user = s->user };
 	list_push(&s->links, &l->in_session);
 	l->conn = conn_dial(s->base.shard->loop, address, NULL, DIAL_MS, &link_events, l);
 	return l;

@@ -76,7 +76,8 @@ static bool may_send_plain(const struct fe_imap *s)
 
 static void write_capability(struct fe_imap *s, struct buffer *out)
 {
-	buffer_add_str(out, "CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE SASL-IR");
+	buffer_add_str(out, "CAPABILITY IMAP4rev1");
+	s->told_version = capabilities_write(fe_imap_frontend(s)->capabilities, s->user != NULL, out);
 	if (s->user == NULL) {
 		struct bytes rest = bytes_of(auth_mechanisms(may_send_plain(s)));
 
@@ -91,9 +92,15 @@ static void write_capability(struct fe_imap *s, struct buffer *out)
 			buffer_add(out, bytes_sub(rest, 0, n));
 			rest = bytes_from(rest, n + 1);
 		}
-		return;
 	}
-	buffer_addf(out, " IDLE NAMESPACE " IMAP_CAPABILITIES " APPENDLIMIT=%llu", (unsigned long long)fe_imap_frontend(s)->max_message);
+}
+
+void fe_imap_replace_raw(struct fe_imap *s, struct buffer *to)
+{
+	/* The parsed command borrows from the old octets: they stay until it is done. */
+	arena_on_free(&s->arena, free, s->raw.p);
+	s->raw = *to;
+	*to = (struct buffer){ 0 };
 }
 
 /* Count what a large command holds, N octets, against what all may hold together. False: it is too much now. */
@@ -243,7 +250,7 @@ static void cmd_authenticate(struct fe_imap *s)
 
 /* Commands that are answered here. */
 
-static void cmd_capability(struct fe_imap *s)
+static void tell_capabilities(struct fe_imap *s)
 {
 	struct buffer out = { 0 };
 
@@ -252,6 +259,11 @@ static void cmd_capability(struct fe_imap *s)
 	buffer_add_str(&out, "\r\n");
 	conn_write(s->conn, buffer_bytes(&out));
 	buffer_fini(&out);
+}
+
+static void cmd_capability(struct fe_imap *s)
+{
+	tell_capabilities(s);
 	fe_imap_tagged(s, "OK", "done");
 }
 
@@ -267,13 +279,14 @@ static void cmd_namespace(struct fe_imap *s)
 	fe_imap_tagged(s, "OK", "done");
 }
 
-static unsigned features_of(const struct imap_command *c)
+/* What the command means to enable of that which is offered; the rest is passed over (RFC 5161 section 3.1). */
+static unsigned features_of(const struct fe_imap *s)
 {
 	unsigned features = 0;
 
-	for (size_t i = 0; i < c->word_count; i++)
-		features |= imap_feature_of(c->words[i]);
-	return features;
+	for (size_t i = 0; i < s->cmd.word_count; i++)
+		features |= imap_feature_of(s->cmd.words[i]);
+	return features & capabilities_features(fe_imap_frontend(s)->capabilities);
 }
 
 static void enable(struct fe_imap *s, unsigned features)
@@ -286,7 +299,7 @@ static void enable(struct fe_imap *s, unsigned features)
 static void cmd_enable(struct fe_imap *s)
 {
 	struct buffer out = { 0 };
-	unsigned features = features_of(&s->cmd);
+	unsigned features = features_of(s);
 
 	buffer_add_str(&out, "* ENABLED");
 	imap_write_features(&out, features & ~s->features);
@@ -295,6 +308,23 @@ static void cmd_enable(struct fe_imap *s)
 	buffer_fini(&out);
 	enable(s, features);
 	fe_imap_tagged(s, "OK", "done");
+}
+
+/* The selected mailbox's server has to say more than that; it is asked for what is offered, which it has. */
+static void enable_selected(struct fe_imap *s)
+{
+	unsigned features = features_of(s);
+	struct buffer command = { 0 };
+
+	imap_link_enable(s->selected);
+	buffer_add(&command, s->cmd.tag);
+	buffer_add_str(&command, " ENABLE");
+	imap_write_features(&command, features);
+	buffer_add_str(&command, features == 0 ? " X-NONE\r\n" : "\r\n");
+	fe_imap_replace_raw(s, &command);
+	enable(s, features);
+	s->selected->features |= features;
+	fe_imap_forward_selected(s);
 }
 
 /* Nobody is logged in any more: no backend acts for him, nothing of his is left. */
@@ -316,10 +346,6 @@ static bool dispatch(struct fe_imap *s)
 {
 	const struct imap_command *c = &s->cmd;
 
-	if ((s->features & IMAP_F_UIDONLY) != 0 && imap_command_uses_numbers(c)) {
-		fe_imap_tagged(s, "BAD", "[UIDREQUIRED] " IMAP_UIDREQUIRED);
-		return true;
-	}
 	s->features |= imap_command_enables(c);
 	switch (c->verb) {
 	case IMAP_CAPABILITY:
@@ -352,11 +378,7 @@ static bool dispatch(struct fe_imap *s)
 			cmd_enable(s);
 			return true;
 		}
-		/* The mailbox's server has to say more than that. */
-		imap_link_enable(s->selected);
-		enable(s, features_of(c));
-		s->selected->features |= features_of(c);
-		fe_imap_forward_selected(s);
+		enable_selected(s);
 		return false;
 	case IMAP_COMPRESS:
 		if (!bytes_equal_nocase_str(c->mechanism, "DEFLATE"))
@@ -469,6 +491,8 @@ static void take_command(struct fe_imap *s, struct bytes octets)
 		return;
 	}
 	s->failures = 0;
+	if (s->user != NULL && s->cmd.verb != IMAP_CAPABILITY && s->told_version != capabilities_version(fe_imap_frontend(s)->capabilities))
+		tell_capabilities(s);
 	s->has_op = true;
 	s->deadline_ms = loop_now_ms(s->base.shard->loop) + FRONTEND_PATIENCE_MS;
 	is_starttls = s->cmd.verb == IMAP_STARTTLS && fe_imap_frontend(s)->tls != NULL && !conn_is_tls(s->conn);

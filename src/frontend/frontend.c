@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "capabilities.h"
 #include "fe_imap.h"
 #include "fe_pop3.h"
 #include "frontend_private.h"
@@ -40,7 +41,7 @@ static bool is_ready(void *arg)
 {
 	struct frontend *fe = arg;
 
-	return places_is_ready(fe->places);
+	return places_is_ready(fe->places) && capabilities_is_settled(fe->capabilities);
 }
 
 static void status_json(void *arg, struct buffer *to)
@@ -83,12 +84,31 @@ static void metrics(void *arg, struct buffer *to)
 	metric(to, "roost_frontend_mailboxes", "gauge", places_count(fe->places));
 }
 
+/* Deliveries and commands that wait look again by themselves. */
 static void on_server_changed(void *arg, struct bytes server)
 {
-	/* Deliveries and commands that wait look again by themselves. */
-	(void)arg;
-	(void)server;
+	struct frontend *fe = arg;
+
+	capabilities_look(fe->capabilities, server);
 }
+
+static void on_server_gone(void *arg, struct bytes server)
+{
+	struct frontend *fe = arg;
+
+	capabilities_forget(fe->capabilities, server);
+}
+
+static void on_list_whole(void *arg)
+{
+	struct frontend *fe = arg;
+
+	capabilities_list_is_whole(fe->capabilities);
+}
+
+static const struct places_events places_events = {
+	.changed = on_server_changed, .gone = on_server_gone, .whole = on_list_whole
+};
 
 static void end_shard(void *arg)
 {
@@ -118,6 +138,7 @@ static void stop(void *arg)
 	listener_close(&fe->pop3s);
 	for (size_t i = 0; i < fe->loops.count; i++)
 		loop_post(fe->loops.at[i], end_shard, &fe->shards[i]);
+	capabilities_stop(fe->capabilities);
 	places_stop(fe->places);
 	loop_stop(fe->home);
 }
@@ -175,7 +196,7 @@ static bool open_all(struct frontend *fe, struct fault *why)
 	const struct config *c = fe->config;
 	const char *cert = config_string(c, "tls_server_cert");
 	const char *ca = config_string(c, "tls_client_ca_file");
-	struct places_options po = { .config = c, .name = fe->name, .changed = on_server_changed, .arg = fe };
+	struct places_options po = { .config = c, .name = fe->name, .events = &places_events, .arg = fe };
 
 	fe->users = users_open(config_string(c, "users_file"), why);
 	if (fe->users == NULL)
@@ -204,9 +225,11 @@ static bool open_all(struct frontend *fe, struct fault *why)
 	po.lmtp_address = fe->lmtp != NULL ? listener_address(fe->lmtp) : "";
 	po.pop3_address = fe->pop3 != NULL ? listener_address(fe->pop3) : "";
 	po.admin_address = config_string(c, "admin_listen") == NULL ? "" : config_string(c, "admin_listen");
+	fe->capabilities = capabilities_new(fe);
 	fe->places = places_open(fe->home, &po, why);
 	if (fe->places == NULL)
 		return false;
+	capabilities_recall(fe->capabilities);
 	if (config_string(c, "admin_listen") != NULL) {
 		fe->source = (struct admin_source){ role, NULL, is_ready, status_json, metrics, fe };
 		fe->admin = admin_start(config_string(c, "admin_listen"), &fe->source, why);
@@ -241,6 +264,8 @@ bool frontend_run(const struct config *config, struct fault *why)
 		listener_close(&fe->lmtp);
 		listener_close(&fe->pop3);
 		listener_close(&fe->pop3s);
+		if (fe->capabilities != NULL)
+			capabilities_stop(fe->capabilities);
 		if (fe->places != NULL)
 			places_stop(fe->places);
 		loop_stop(fe->home);
@@ -249,6 +274,7 @@ bool frontend_run(const struct config *config, struct fault *why)
 	admin_stop(&fe->admin);
 	loops_stop(&fe->loops);
 	loop_join(&fe->home);
+	capabilities_free(&fe->capabilities);
 	places_free(&fe->places);
 	free(fe->shards);
 	tls_free(&fe->tls);

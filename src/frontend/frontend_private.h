@@ -26,6 +26,8 @@ struct fe_shard {
 	bool is_ending;
 };
 
+struct capabilities;
+
 struct frontend {
 	const struct config *config;
 	const char *name;
@@ -35,6 +37,7 @@ struct frontend {
 	struct users *users;
 	struct tls_context *tls, *tls_client;
 	struct places *places;
+	struct capabilities *capabilities;
 	struct listener *imap, *imaps, *lmtp, *pop3, *pop3s;
 	struct admin *admin;
 	struct admin_source source;

@@ -42,6 +42,7 @@ struct places {
 	struct timer *commit;
 	uint64_t generation;
 	bool is_listing, is_skipping; /* skipping: what comes is of no use until a list begins */
+	struct map hosts; /* servers of mailboxes: name to the generation of the list that had them last, as a pointer's value */
 	atomic_bool is_ready, is_connected;
 
 	pthread_mutex_t lock; /* guards the servers */
@@ -113,11 +114,62 @@ static void on_list_begin(void *arg)
 	p->is_skipping = false;
 }
 
+static struct known_server *server_of(struct places *p, struct bytes name, bool create)
+{
+	char lower[PLACES_SERVER_MAX];
+	struct known_server *s;
+	size_t n = name.n < sizeof(lower) - 1 ? name.n : sizeof(lower) - 1;
+
+	for (size_t i = 0; i < n; i++)
+		lower[i] = (char)ascii_lower(name.p[i]);
+	s = map_get(&p->servers, bytes_make(lower, n));
+	if (s == NULL && create) {
+		s = must_calloc(1, sizeof(*s));
+		(void)map_put(&p->servers, bytes_make(lower, n), s);
+	}
+	return s;
+}
+
+/* A mailbox is at SERVER. */
+static void see_host(struct places *p, struct bytes server)
+{
+	void *now = (void *)(uintptr_t)(p->generation + 1); /* not NULL */
+
+	if (server.n == 0 || server.n >= PLACES_SERVER_MAX)
+		return;
+	if (map_get(&p->hosts, server) != now && map_put(&p->hosts, server, now) == NULL)
+		p->o.events->changed(p->o.arg, server);
+}
+
+/* What no mailbox of the whole list was at is gone, but for servers that the directory itself knows. */
+static void drop_hosts(struct places *p)
+{
+	struct map_iter it = { 0 };
+	struct bytes host;
+	void *seen;
+
+	while (map_next(&p->hosts, &it, &host, &seen)) {
+		char name[PLACES_SERVER_MAX];
+		bool is_member;
+
+		if (seen == (void *)(uintptr_t)(p->generation + 1))
+			continue;
+		(void)snprintf(name, sizeof(name), "%.*s", BYTES_FMT(host));
+		(void)map_take(&p->hosts, host);
+		(void)pthread_mutex_lock(&p->lock);
+		is_member = server_of(p, bytes_of(name), false) != NULL;
+		(void)pthread_mutex_unlock(&p->lock);
+		if (!is_member)
+			p->o.events->gone(p->o.arg, bytes_of(name));
+	}
+}
+
 static void on_record(void *arg, struct bytes name, struct bytes location, bool is_active, struct bytes acl)
 {
 	struct places *p = arg;
 	struct buffer b = { 0 };
 
+	see_host(p, location_of(location).server);
 	if (name.n == 0 || name.n > KV_KEY_MAX || writing(p) == NULL)
 		return;
 	buffer_add_u64le(&b, p->generation);
@@ -176,23 +228,9 @@ static void on_list_end(void *arg)
 	if (!kv_copy_mark(p->dir, false, &why))
 		log_event(LOG_ERROR, "frontend.list.unwritable", LOG_FAULT(&why));
 	atomic_store(&p->is_ready, true);
+	drop_hosts(p);
+	p->o.events->whole(p->o.arg);
 	log_event(LOG_INFO, "frontend.list.complete", LOG_U64("mailboxes", places_count(p)), LOG_U64("dropped", dropped));
-}
-
-static struct known_server *server_of(struct places *p, struct bytes name, bool create)
-{
-	char lower[PLACES_SERVER_MAX];
-	struct known_server *s;
-	size_t n = name.n < sizeof(lower) - 1 ? name.n : sizeof(lower) - 1;
-
-	for (size_t i = 0; i < n; i++)
-		lower[i] = (char)ascii_lower(name.p[i]);
-	s = map_get(&p->servers, bytes_make(lower, n));
-	if (s == NULL && create) {
-		s = must_calloc(1, sizeof(*s));
-		(void)map_put(&p->servers, bytes_make(lower, n), s);
-	}
-	return s;
 }
 
 static void copy_text(char *to, size_t size, struct bytes text)
@@ -217,7 +255,7 @@ static void on_server(void *arg, struct bytes server, uint64_t epoch, struct byt
 		return;
 	log_event(LOG_INFO, "frontend.server.changed", LOG_BYTES("server", server), LOG_U64("epoch", epoch),
 	          LOG_BYTES("master", master));
-	p->o.changed(p->o.arg, server);
+	p->o.events->changed(p->o.arg, server);
 }
 
 static void on_member(void *arg, struct bytes server, struct bytes member, struct bytes imap, struct bytes lmtp,
@@ -226,6 +264,7 @@ static void on_member(void *arg, struct bytes server, struct bytes member, struc
 	struct places *p = arg;
 	struct known_server *s;
 	struct where *w;
+	bool is_created, is_new_master;
 
 	(void)sync;
 	(void)admin;
@@ -233,14 +272,18 @@ static void on_member(void *arg, struct bytes server, struct bytes member, struc
 	(void)pthread_mutex_lock(&p->lock);
 	s = server_of(p, server, true);
 	w = map_get(&s->members, member);
-	if (w == NULL) {
+	is_created = w == NULL;
+	if (is_created) {
 		w = must_calloc(1, sizeof(*w));
 		(void)map_put(&s->members, member, w);
 	}
+	is_new_master = bytes_equal_str(member, s->master) && (is_created || !bytes_equal_str(imap, w->at[PLACES_IMAP]));
 	copy_text(w->at[PLACES_IMAP], PLACES_ADDRESS_MAX, imap);
 	copy_text(w->at[PLACES_LMTP], PLACES_ADDRESS_MAX, lmtp);
 	w->at[PLACES_POP3][0] = '\0'; /* it is told next */
 	(void)pthread_mutex_unlock(&p->lock);
+	if (is_new_master)
+		p->o.events->changed(p->o.arg, server);
 }
 
 static void on_pop3(void *arg, struct bytes server, struct bytes name, struct bytes pop3)
@@ -350,6 +393,7 @@ void places_free(struct places **pp)
 		free(s);
 	}
 	map_fini(&p->servers);
+	map_fini(&p->hosts);
 	kv_close(&p->kv);
 	(void)pthread_mutex_destroy(&p->lock);
 	free(p->dir);
@@ -410,26 +454,47 @@ void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void
 	kv_end(&t);
 }
 
+/* Whether S has members, and none of them serves anywhere that the directory knows of: they are another mail server's, and who of them serves
+ * is found under the server's name. Under the lock. */
+static bool is_foreign(const struct known_server *s)
+{
+	struct map_iter it = { 0 };
+	struct bytes member;
+	void *value;
+	bool has_members = false;
+
+	while (map_next(&s->members, &it, &member, &value)) {
+		const struct where *w = value;
+
+		has_members = true;
+		for (size_t i = 0; i < PLACES_SERVICES; i++) {
+			if (w->at[i][0] != '\0')
+				return false;
+		}
+	}
+	return has_members;
+}
+
 bool places_master(struct places *p, const char *server, enum places_service service, char address_r[PLACES_ADDRESS_MAX],
                    uint64_t *epoch_r)
 {
 	static const int ports[] = { [PLACES_IMAP] = 143, [PLACES_LMTP] = 2003, [PLACES_POP3] = 110 };
 	struct known_server *s;
 	struct where *w = NULL;
+	bool is_host;
 
 	(void)pthread_mutex_lock(&p->lock);
 	s = server_of(p, bytes_of(server), false);
-	if (s != NULL && s->master[0] != '\0')
+	*epoch_r = s == NULL ? 0 : s->epoch;
+	is_host = s == NULL || is_foreign(s);
+	if (!is_host && s->master[0] != '\0')
 		w = map_get(&s->members, bytes_of(s->master));
-	if (w != NULL) {
+	if (w != NULL)
 		copy_text(address_r, PLACES_ADDRESS_MAX, bytes_of(w->at[service]));
-		*epoch_r = s->epoch;
-	}
 	(void)pthread_mutex_unlock(&p->lock);
-	if (w == NULL && s == NULL) {
-		/* A server of which the directory knows no members is a host of that name, as with Cyrus. */
+	if (is_host) {
+		/* As with Cyrus. */
 		(void)snprintf(address_r, PLACES_ADDRESS_MAX, "%.80s:%d", server, ports[service]);
-		*epoch_r = 0;
 		return true;
 	}
 	return w != NULL && address_r[0] != '\0';
@@ -496,6 +561,34 @@ void places_sync(struct places *p, loop_fn *done, void *arg)
 
 	*s = (struct sync){ p, loop_current(), done, arg };
 	loop_post(p->home, sync_here, s);
+}
+
+void places_note(struct places *p, struct bytes key, struct bytes value)
+{
+	if (writing(p) == NULL)
+		return;
+	if (value.n > 0)
+		(void)kv_put(p->txn, T_META, key, value);
+	else
+		(void)kv_del(p->txn, T_META, key);
+}
+
+void places_notes(struct places *p, struct bytes prefix, places_note_fn *fn, void *arg)
+{
+	struct bytes key, value;
+	struct fault why;
+	struct kv_txn *t = kv_read(p->kv, &why);
+	struct kv_cursor *c = t == NULL ? NULL : kv_seek(t, T_META, prefix, &key, &value);
+
+	if (c != NULL) {
+		do {
+			if (!bytes_starts(key, prefix))
+				break;
+			fn(arg, key, value);
+		} while (kv_next(c, &key, &value));
+	}
+	kv_cursor_end(&c);
+	kv_end(&t);
 }
 
 size_t places_count(struct places *p)

@@ -16,15 +16,23 @@
 
 struct places;
 
-/* Called on the home loop when a server has another master, or none. SERVER is lent during the call. */
-typedef void places_changed_fn(void *arg, struct bytes server);
+/* Called on the home loop. SERVER is lent during the call.
+ *
+ * changed  a server has another master, or none; or is heard of for the first time, be it as the place of a mailbox
+ * gone     a server of which the directory knows no members is no mailbox's place any more, in a whole list
+ * whole    a whole list was read */
+struct places_events {
+	void (*changed)(void *arg, struct bytes server);
+	void (*gone)(void *arg, struct bytes server);
+	void (*whole)(void *arg);
+};
 
 struct places_options {
 	const struct config *config; /* configdirectory, mupdate_...; lent for the life, as all below */
 	struct tls_context *tls;     /* for STARTTLS towards the directory; NULL: none */
 	/* What the directory is told of this frontend. */
 	const char *name, *imap_address, *lmtp_address, *admin_address, *pop3_address; /* "": not served */
-	places_changed_fn *changed;
+	const struct places_events *events; /* lives for ever */
 	void *arg;
 };
 
@@ -56,7 +64,8 @@ enum places_result places_find(struct places *p, struct bytes name, struct arena
 typedef bool places_each_fn(void *arg, struct bytes name, struct bytes location, struct bytes acl);
 void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void *arg);
 
-/* Address of SERVER's present master for a service, and the epoch. False: it has none that is known. */
+/* Address of SERVER's present master for a service, and the epoch (0: the directory does not know the server). A server without members that
+ * serve is a host of its name, as with Cyrus. False: it has none that is known. */
 enum places_service { PLACES_IMAP, PLACES_LMTP, PLACES_POP3, PLACES_SERVICES };
 bool places_master(struct places *p, const char *server, enum places_service service, char address_r[PLACES_ADDRESS_MAX],
                    uint64_t *epoch_r);
@@ -66,6 +75,12 @@ bool places_any_server(struct places *p, struct bytes key, char server_r[PLACES_
 /* Have DONE(ARG) posted to the calling loop once everything that the directory had told anybody before this call is in the
  * list; at once where the directory cannot be reached. On a loop's thread. */
 void places_sync(struct places *p, loop_fn *done, void *arg);
+
+/* Keep VALUE under KEY beside the list (empty: keep nothing there); it goes where the list goes. On HOME's thread. */
+void places_note(struct places *p, struct bytes key, struct bytes value);
+/* Call FN for all that is kept under keys that begin with PREFIX; lent during the call. */
+typedef void places_note_fn(void *arg, struct bytes key, struct bytes value);
+void places_notes(struct places *p, struct bytes prefix, places_note_fn *fn, void *arg);
 
 size_t places_count(struct places *p);
 /* Append members of a JSON object. Any thread. */

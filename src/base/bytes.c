@@ -2,6 +2,7 @@
 #include "bytes.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -116,16 +117,89 @@ size_t bytes_rfind(struct bytes b, uint8_t c)
 
 size_t bytes_search(struct bytes b, struct bytes needle)
 {
+	const uint8_t *hit;
+
 	if (needle.n == 0)
 		return 0;
-	for (size_t at = 0; b.n - at >= needle.n; at++) {
-		at += bytes_find(bytes_from(b, at), needle.p[0]);
-		if (b.n - at < needle.n)
+	hit = b.n == 0 ? NULL : memmem(b.p, b.n, needle.p, needle.n);
+	return hit == NULL ? b.n : (size_t)(hit - b.p);
+}
+
+/* Each octet of a word times V. */
+#define OCTETS(v) (UINT64_C(0x0101010101010101) * (v))
+
+bool bytes_is_ascii(struct bytes b)
+{
+	uint64_t word, all = 0;
+	size_t i;
+
+	for (i = 0; b.n - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, b.p + i, sizeof(word));
+		all |= word;
+	}
+	for (; i < b.n; i++)
+		all |= b.p[i];
+	return (all & OCTETS(0x80)) == 0;
+}
+
+/* Eight octets at a time: the high bit of (octet + 0x80 - 'A') says that it is not below 'A', that of (octet + 0x7f - 'Z') that it
+ * is above 'Z', for octets without a high bit of their own. */
+void bytes_lower(uint8_t *to, struct bytes b)
+{
+	uint64_t word;
+	size_t i;
+
+	for (i = 0; b.n - i >= sizeof(word); i += sizeof(word)) {
+		uint64_t low, upper;
+
+		memcpy(&word, b.p + i, sizeof(word));
+		low = word & OCTETS(0x7f);
+		upper = ((low + OCTETS(0x80 - 'A')) ^ (low + OCTETS(0x7f - 'Z'))) & ~word & OCTETS(0x80);
+		word |= upper >> 2;
+		memcpy(to + i, &word, sizeof(word));
+	}
+	for (; i < b.n; i++)
+		to[i] = ascii_lower(b.p[i]);
+}
+
+#define PIECE 2048
+#define NEEDLE_MAX 512
+
+/* Piece by piece through memory that stays in the cache; pieces overlap by a needle. */
+static size_t search_pieces(struct bytes b, struct bytes needle)
+{
+	uint8_t lower[PIECE];
+
+	for (size_t at = 0; b.n - at >= needle.n; at += PIECE - needle.n + 1) {
+		struct bytes piece = bytes_sub(b, at, PIECE);
+		size_t found;
+
+		bytes_lower(lower, piece);
+		found = bytes_search(bytes_make(lower, piece.n), needle);
+		if (found < piece.n)
+			return at + found;
+		if (piece.n < PIECE)
 			break;
-		if (memcmp(b.p + at, needle.p, needle.n) == 0)
-			return at;
 	}
 	return b.n;
+}
+
+size_t bytes_search_lower(struct bytes b, struct bytes needle)
+{
+	size_t found;
+	uint8_t *lower;
+
+	if (needle.n == 0)
+		return 0;
+	if (b.n < needle.n)
+		return b.n;
+	if (needle.n <= NEEDLE_MAX)
+		return search_pieces(b, needle);
+	lower = must_alloc(b.n);
+	bytes_lower(lower, b);
+	found = bytes_search(bytes_make(lower, b.n), needle);
+	free(lower);
+	return found;
 }
 
 struct bytes bytes_sub(struct bytes b, size_t off, size_t n)

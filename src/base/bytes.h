@@ -42,6 +42,12 @@ size_t bytes_find(struct bytes b, uint8_t c);
 size_t bytes_rfind(struct bytes b, uint8_t c);
 /* Position of the first occurrence of NEEDLE, or b.n; the empty needle is found at 0. */
 size_t bytes_search(struct bytes b, struct bytes needle);
+/* The same in B with its ASCII letters in lower case: NEEDLE has none in upper case. */
+size_t bytes_search_lower(struct bytes b, struct bytes needle);
+/* No octet above 127. */
+bool bytes_is_ascii(struct bytes b);
+/* Copy B to TO, its ASCII letters in lower case; TO may be B's own memory. */
+void bytes_lower(uint8_t *to, struct bytes b);
 /* The part from OFF on, at most N octets; both are clamped to what is there. */
 struct bytes bytes_sub(struct bytes b, size_t off, size_t n);
 struct bytes bytes_from(struct bytes b, size_t off);

@@ -146,35 +146,45 @@ static bool number_behind(struct bytes in, const char *word, uint32_t *v_r)
 	return true;
 }
 
-static void note_uid(struct copy_job *j, struct bytes response)
+/* "* 3 FETCH (", or "* 7 UIDFETCH (" to who has enabled UIDONLY. */
+static bool is_fetch(struct bytes response)
+{
+	struct imap_response r;
+
+	return imap_response_parse(response, &r) && r.is_untagged &&
+	       (bytes_starts_nocase(r.rest, BYTES_LIT("FETCH (")) || bytes_starts_nocase(r.rest, BYTES_LIT("UIDFETCH (")));
+}
+
+/* The answer to COPY_LIST, and nothing else: news of flags has more in it. */
+static bool note_uid(struct copy_job *j, struct bytes response)
 {
 	uint32_t uid;
 
-	if (bytes_search(response, BYTES_LIT(" FETCH (")) == response.n || !number_behind(response, "UID ", &uid))
-		return;
+	if (!is_fetch(response) || bytes_search(response, BYTES_LIT("FLAGS ")) < response.n || !number_behind(response, "(UID ", &uid))
+		return false;
 	if (j->count == j->cap) {
 		j->cap = j->cap == 0 ? 64 : j->cap * 2;
 		j->uids = must_realloc(j->uids, j->cap, sizeof(*j->uids));
 	}
 	j->uids[j->count++] = uid;
+	return true;
 }
 
-/* "* 3 FETCH (FLAGS (...) INTERNALDATE "..." BODY[] {n}CRLF...)", in whatever order. */
-static void note_message(struct copy_job *j, struct bytes response)
+/* "* 3 FETCH (FLAGS (...) INTERNALDATE "..." BODY[] {n}CRLF...)", in whatever order; false: it is something else. */
+static bool note_message(struct copy_job *j, struct bytes response)
 {
 	size_t head_n, flags, date, body;
 	bool has_literal;
 	uint64_t literal;
 	struct bytes head;
 
-	if (bytes_search(response, BYTES_LIT(" FETCH (")) == response.n ||
-	    !imap_response_segment(response, &head_n, &has_literal, &literal))
-		return;
+	if (!is_fetch(response) || !imap_response_segment(response, &head_n, &has_literal, &literal))
+		return false;
 	body = bytes_search(response, BYTES_LIT("BODY[] "));
 	flags = bytes_search(response, BYTES_LIT("FLAGS ("));
 	date = bytes_search(response, BYTES_LIT("INTERNALDATE \""));
 	if (body == response.n)
-		return;
+		return false;
 	head = has_literal ? bytes_sub(response, 0, head_n) : response;
 	buffer_clear(&j->message);
 	if (has_literal)
@@ -209,6 +219,7 @@ static void note_message(struct copy_job *j, struct bytes response)
 		buffer_add_u8(&j->date, '"');
 	}
 	j->has_message = true;
+	return true;
 }
 
 static void all_copied(struct fe_imap *s)
@@ -315,12 +326,10 @@ static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes r
 			step_done(s, &r);
 		return;
 	}
-	if (j->step == COPY_LIST)
-		note_uid(j, response);
-	else if (j->step == COPY_FETCH)
-		note_message(j, response);
+	if ((j->step == COPY_LIST && note_uid(j, response)) || (j->step == COPY_FETCH && note_message(j, response)))
+		return;
 	/* What the selected mailbox has to say of itself is the client's. */
-	else if (l == s->selected)
+	if (l == s->selected)
 		conn_write(s->conn, response);
 }
 

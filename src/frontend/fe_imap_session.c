@@ -346,6 +346,10 @@ static bool dispatch(struct fe_imap *s)
 {
 	const struct imap_command *c = &s->cmd;
 
+	if ((s->features & IMAP_F_UIDONLY) != 0 && imap_command_uses_numbers(c)) {
+		fe_imap_tagged(s, "BAD", "[UIDREQUIRED] " IMAP_UIDREQUIRED);
+		return true;
+	}
 	s->features |= imap_command_enables(c);
 	switch (c->verb) {
 	case IMAP_CAPABILITY:

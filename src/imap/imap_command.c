@@ -62,6 +62,21 @@ const char *imap_command_name(const struct imap_command *c)
 	return c->row == NULL ? "?" : c->row->name;
 }
 
+static bool has_numbers(const struct search_key *k)
+{
+	for (; k != NULL; k = k->next) {
+		if ((k->type == SEARCH_SEQ && !k->set.is_saved) || has_numbers(k->children))
+			return true;
+	}
+	return false;
+}
+
+bool imap_command_uses_numbers(const struct imap_command *c)
+{
+	return ((c->row->traits & IMAP_T_USES_SEQ) != 0 && !c->is_uid) || has_numbers(c->search) ||
+	       (c->qresync != NULL && c->qresync->has_match);
+}
+
 unsigned imap_command_enables(const struct imap_command *c)
 {
 	bool has = c->has_modseq || c->is_condstore || c->qresync != NULL || (c->status_items & STATUS_HIGHESTMODSEQ) != 0;

@@ -97,6 +97,8 @@ enum fetch_type {
 	FETCH_THREADID,
 	FETCH_BINARY,      /* BINARY[...], BINARY.PEEK[...] (RFC 3516): PARTS, decoded */
 	FETCH_BINARY_SIZE, /* BINARY.SIZE[...] */
+	FETCH_SAVEDATE, /* RFC 8514 */
+	FETCH_PREVIEW,  /* RFC 8970; IS_LAZY: only if it is at hand */
 };
 enum section_kind {
 	SECTION_ALL, /* the message, or the part's body */
@@ -108,7 +110,7 @@ enum section_kind {
 };
 struct fetch_item {
 	enum fetch_type type;
-	bool is_peek;
+	bool is_peek, is_lazy;
 	enum section_kind kind;
 	uint32_t *parts; /* part numbers, in the arena */
 	size_t part_count;
@@ -147,6 +149,9 @@ enum search_type {
 	SEARCH_THREADID,
 	SEARCH_OLDER,    /* NUMBER: seconds (RFC 5032) */
 	SEARCH_YOUNGER,
+	SEARCH_SAVEDBEFORE, /* as SEARCH_BEFORE, by the time when it came into the mailbox (RFC 8514) */
+	SEARCH_SAVEDON,
+	SEARCH_SAVEDSINCE,
 };
 struct search_key {
 	enum search_type type;
@@ -301,6 +306,11 @@ enum imap_parse {
  * UNKNOWN) in any case. */
 enum imap_parse imap_command_parse(struct bytes command, const struct imap_command_limits *limits, struct arena *a,
                                    struct imap_command *cmd_r, struct fault *why);
+
+/* Whether C names messages by their numbers, in a set, in a search program or for QRESYNC: not allowed where UIDONLY is enabled
+ * (RFC 9586 section 3). */
+bool imap_command_uses_numbers(const struct imap_command *c);
+#define IMAP_UIDREQUIRED "message numbers are not allowed once UIDONLY is enabled"
 
 /* What C enables by being used at all (RFC 7162 section 3.1): bits of enum imap_feature. */
 unsigned imap_command_enables(const struct imap_command *c);

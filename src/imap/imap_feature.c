@@ -9,6 +9,7 @@ static const struct {
 	{ "QRESYNC", IMAP_F_QRESYNC, IMAP_F_CONDSTORE },
 	{ "IMAP4rev2", IMAP_F_REV2, 0 },
 	{ "UTF8=ACCEPT", IMAP_F_UTF8, 0 },
+	{ "UIDONLY", IMAP_F_UIDONLY, 0 },
 };
 
 unsigned imap_feature_of(struct bytes name)

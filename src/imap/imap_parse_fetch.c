@@ -148,6 +148,19 @@ static bool take_binary(struct imap_parser *p, struct fetch_item *item)
 	return item->type == FETCH_BINARY_SIZE || take_partial(p, item);
 }
 
+/* " (LAZY)" behind PREVIEW (RFC 8970 section 6). What else stands in parentheses there is FETCH's own. */
+static bool take_preview(struct imap_parser *p, struct fetch_item *item)
+{
+	if (!cursor_take_nocase(&p->c, BYTES_LIT(" (LAZY")))
+		return true;
+	item->is_lazy = true;
+	while (cursor_take(&p->c, ' ')) {
+		if (!cursor_take_nocase(&p->c, BYTES_LIT("LAZY")))
+			return imap_expected(&p->c, "LAZY", p->why);
+	}
+	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of PREVIEW's modifiers", p->why);
+}
+
 static bool take_item(struct imap_parser *p, struct item_list *l)
 {
 	static const struct {
@@ -161,6 +174,8 @@ static bool take_item(struct imap_parser *p, struct item_list *l)
 		{ "FLAGS", FETCH_FLAGS },
 		{ "INTERNALDATE", FETCH_INTERNALDATE },
 		{ "MODSEQ", FETCH_MODSEQ },
+		{ "PREVIEW", FETCH_PREVIEW },
+		{ "SAVEDATE", FETCH_SAVEDATE },
 		{ "UID", FETCH_UID },
 		{ "RFC822.SIZE", FETCH_SIZE },
 		{ "RFC822.HEADER", FETCH_RFC822_HEADER },
@@ -185,6 +200,8 @@ static bool take_item(struct imap_parser *p, struct item_list *l)
 		if ((item.type == FETCH_BINARY || item.type == FETCH_BINARY_SIZE) && !take_binary(p, &item))
 			return false;
 		if (item.type == FETCH_SECTION && !take_section(p, &item))
+			return false;
+		if (item.type == FETCH_PREVIEW && !take_preview(p, &item))
 			return false;
 		return add(p, l, &item);
 	}

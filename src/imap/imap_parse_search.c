@@ -35,6 +35,10 @@ static const struct search_row {
 	{ "ON", SEARCH_ON, ARG_DATE, 0, false, NULL },
 	{ "OR", SEARCH_OR, ARG_TWO_KEYS, 0, false, NULL },
 	{ "RECENT", SEARCH_RECENT, ARG_NONE, 0, false, NULL },
+	{ "SAVEDATESUPPORTED", SEARCH_ALL, ARG_NONE, 0, false, NULL }, /* by every mailbox */
+	{ "SAVEDBEFORE", SEARCH_SAVEDBEFORE, ARG_DATE, 0, false, NULL },
+	{ "SAVEDON", SEARCH_SAVEDON, ARG_DATE, 0, false, NULL },
+	{ "SAVEDSINCE", SEARCH_SAVEDSINCE, ARG_DATE, 0, false, NULL },
 	{ "SEEN", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_SEEN, false, NULL },
 	{ "SENTBEFORE", SEARCH_SENTBEFORE, ARG_DATE, 0, false, NULL },
 	{ "SENTON", SEARCH_SENTON, ARG_DATE, 0, false, NULL },

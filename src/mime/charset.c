@@ -126,27 +126,32 @@ void charset_to_utf8(struct bytes charset, struct bytes in, struct buffer *to)
 	buffer_fini(&made);
 }
 
+/* Octets of IN from I on that are ASCII. */
+static size_t ascii_run(struct bytes in, size_t i)
+{
+	size_t from = i;
+
+	while (i < in.n && in.p[i] < 0x80)
+		i++;
+	return i - from;
+}
+
 void charset_fold(struct bytes utf8, struct buffer *to)
 {
-	bool is_ascii = true;
 	size_t i = 0;
 
-	for (size_t k = 0; is_ascii && k < utf8.n; k++)
-		is_ascii = utf8.p[k] < 0x80;
-	if (is_ascii) {
-		uint8_t *p = buffer_reserve(to, utf8.n);
-
-		for (size_t k = 0; k < utf8.n; k++)
-			p[k] = ascii_lower(utf8.p[k]);
-		to->n += utf8.n;
-		return;
-	}
 	while (i < utf8.n) {
+		size_t run = ascii_run(utf8, i);
 		utf8proc_int32_t cp, parts[32];
-		utf8proc_ssize_t n = utf8proc_iterate(utf8.p + i, (utf8proc_ssize_t)(utf8.n - i), &cp);
-		utf8proc_ssize_t count;
+		utf8proc_ssize_t n, count;
 		int last = 0;
 
+		bytes_lower(buffer_reserve(to, run), bytes_sub(utf8, i, run));
+		to->n += run;
+		i += run;
+		if (i == utf8.n)
+			break;
+		n = utf8proc_iterate(utf8.p + i, (utf8proc_ssize_t)(utf8.n - i), &cp);
 		if (n <= 0) {
 			i++;
 			continue;
@@ -166,28 +171,32 @@ static int hex(uint8_t c)
 
 void mime_decode_qp(struct bytes in, bool is_header, struct buffer *to)
 {
+	uint8_t *out = buffer_reserve(to, in.n), *p = out;
+
 	for (size_t i = 0; i < in.n; i++) {
 		uint8_t c = in.p[i];
 
 		if (is_header && c == '_') {
-			buffer_add_u8(to, ' ');
+			*p++ = ' ';
 		} else if (c != '=') {
-			buffer_add_u8(to, c);
+			*p++ = c;
 		} else if (i + 2 < in.n && hex(in.p[i + 1]) >= 0 && hex(in.p[i + 2]) >= 0) {
-			buffer_add_u8(to, (uint8_t)(hex(in.p[i + 1]) << 4 | hex(in.p[i + 2])));
+			*p++ = (uint8_t)(hex(in.p[i + 1]) << 4 | hex(in.p[i + 2]));
 			i += 2;
 		} else if (i + 1 < in.n && in.p[i + 1] == '\n') {
 			i++;
 		} else if (i + 2 < in.n && in.p[i + 1] == '\r' && in.p[i + 2] == '\n') {
 			i += 2;
 		} else {
-			buffer_add_u8(to, c);
+			*p++ = c;
 		}
 	}
+	to->n += (size_t)(p - out);
 }
 
 void mime_decode_base64(struct bytes in, struct buffer *to)
 {
+	uint8_t *out = buffer_reserve(to, in.n), *p = out;
 	uint32_t bits = 0;
 	unsigned have = 0;
 
@@ -202,9 +211,10 @@ void mime_decode_base64(struct bytes in, struct buffer *to)
 		have += 6;
 		if (have >= 8) {
 			have -= 8;
-			buffer_add_u8(to, (uint8_t)(bits >> have));
+			*p++ = (uint8_t)(bits >> have);
 		}
 	}
+	to->n += (size_t)(p - out);
 }
 
 /* "=?charset?Q?text?=" at the start of IN (RFC 2047 section 2); *n_r octets long. */

@@ -64,6 +64,13 @@ bool mime_blob_header(struct bytes blob, struct bytes *header_r, int64_t *sent_r
 /* Whether NAME is one of them: what lists of messages, searches and threads look at. */
 bool mime_is_kept_field(struct bytes name);
 
+/* The preview that is kept in the blob, UTF-8, lent as long as BLOB; empty: there is no text to show. False: none is kept. */
+bool mime_blob_preview(struct bytes blob, struct bytes *text_r);
+/* Append the beginning of the first text in MESSAGE, or in as much of it as is given, in one line: UTF-8, at most
+ * MIME_PREVIEW_CHARS characters without the markup of HTML. Nothing, where there is no text. Looks at a bounded part of each text. */
+#define MIME_PREVIEW_CHARS 200
+void mime_preview(struct bytes message, const struct mime_limits *limits, struct buffer *to);
+
 /* Append the lines of HEADER whose field is (or, with IS_NOT, is not) one of NAMES, as they stand, and a blank line. */
 void mime_header_fields(struct buffer *to, struct bytes header, const struct bytes *names, size_t count, bool is_not);
 /* The octets of MESSAGE's header, with the blank line. */
@@ -90,6 +97,11 @@ bool mime_decode_part(struct bytes header, struct bytes body, struct buffer *to)
 bool mime_fold_key(struct bytes key, struct bytes charset, struct buffer *to); /* false: the charset is not known */
 /* Whether a header field NAME of MESSAGE, decoded (RFC 2047), contains the folded KEY; an empty key: whether it is there. */
 bool mime_header_contains(struct bytes header, struct bytes name, struct bytes key);
+/* Call FN for each text of MESSAGE that a search looks at: the content of each text part, the fields of messages within it, and
+ * WITH_HEADERS all fields ("Name: body"); decoded and folded or, where IS_ASCII, as it stands: lower case is what it is folded to.
+ * TEXT is lent during the call. FN says true to end; so does this then. */
+typedef bool mime_text_fn(void *arg, struct bytes text, bool is_ascii);
+bool mime_each_text(struct bytes message, const struct mime_limits *limits, bool with_headers, mime_text_fn *fn, void *arg);
 /* Whether a text part's decoded content (and, WITH_HEADERS, any header) contains the folded KEY. */
 bool mime_text_contains(struct bytes message, const struct mime_limits *limits, struct bytes key, bool with_headers);
 

@@ -3,12 +3,17 @@
  * u8 version (1), u8 zero x 3; three texts (ENVELOPE, BODY, BODYSTRUCTURE), each u32 length and octets; u32 count; then
  * for each part, parents before children: u32 parent (index, 0xffffffff: none), u32 number, u8 flags (1 multipart,
  * 2 message), and header offset, header length, body offset, body length as LEB128. Then, unless it is long or the blob is older
- * than that: u64 time it was sent, u32 length and octets of the fields that are often asked for. */
+ * than that: u64 time it was sent, u32 length and octets of the fields that are often asked for; length 0xffffffff: they are too
+ * long to be kept. Then, unless it is older than that: u32 length and octets of the preview. */
 #include "mime_private.h"
 
 #define VERSION 1
 #define NO_PARENT UINT32_MAX
 #define KEPT_MAX 8192 /* octets of fields */
+#define PREFETCH_MAX 2048
+#define CACHE_LINE 64
+#define NOT_KEPT UINT32_MAX
+#define PREVIEW_MAX (MIME_PREVIEW_CHARS * 4)
 
 enum { IS_MULTIPART = 1, IS_MESSAGE = 2 };
 
@@ -46,7 +51,8 @@ bool mime_is_kept_field(struct bytes name)
 	return false;
 }
 
-static void write_kept(struct buffer *to, struct bytes header)
+/* IS_WHOLE: HEADER is no longer than what is looked at. */
+static void write_kept(struct buffer *to, struct bytes header, bool is_whole)
 {
 	struct bytes names[KEPT_COUNT];
 	struct buffer fields = { 0 };
@@ -54,12 +60,16 @@ static void write_kept(struct buffer *to, struct bytes header)
 
 	for (size_t i = 0; i < KEPT_COUNT; i++)
 		names[i] = bytes_of(kept[i]);
-	mime_header_fields(&fields, header, names, KEPT_COUNT, false);
-	if (fields.n <= KEPT_MAX) {
+	if (is_whole)
+		mime_header_fields(&fields, header, names, KEPT_COUNT, false);
+	if (is_whole && fields.n <= KEPT_MAX) {
 		if (!mime_date(mime_field(header, "Date"), &sent, &day))
 			sent = INT64_MIN;
 		buffer_add_u64le(to, (uint64_t)sent);
 		buffer_add_bytes32(to, buffer_bytes(&fields));
+	} else {
+		buffer_add_u64le(to, (uint64_t)INT64_MIN);
+		buffer_add_u32le(to, NOT_KEPT);
 	}
 	buffer_fini(&fields);
 }
@@ -86,8 +96,10 @@ void mime_blob_write(struct buffer *to, struct bytes message, const struct mime_
 	buffer_add_u32le(to, 0);
 	write_part(to, root, NO_PARENT, &count);
 	buffer_set_u32le(to, count_at, count);
-	if (root->header_len <= limits->header)
-		write_kept(to, bytes_sub(message, root->header_off, root->header_len));
+	write_kept(to, bytes_sub(message, root->header_off, root->header_len), root->header_len <= limits->header);
+	buffer_clear(&text);
+	mime_preview_of(message, root, &text);
+	buffer_add_bytes32(to, buffer_bytes(&text));
 	buffer_fini(&text);
 	arena_fini(&a);
 }
@@ -132,24 +144,63 @@ static bool read_row(struct cursor *c, struct row *r)
 	       cursor_varint(c, &r->body_len);
 }
 
-bool mime_blob_header(struct bytes blob, struct bytes *header_r, int64_t *sent_r)
+/* Searches and lists pass over the rows of a great many messages. */
+static bool skip_row(struct cursor *c)
+{
+	const uint8_t *p = c->p;
+
+	if (cursor_left(c) < 4 + 4 + 1)
+		return false;
+	p += 4 + 4 + 1;
+	for (unsigned varints = 4; varints > 0; varints--) {
+		while (p < c->end && *p >= 0x80)
+			p++;
+		if (p == c->end)
+			return false;
+		p++;
+	}
+	c->p = p;
+	return true;
+}
+
+/* Stand behind the parts. */
+static bool skip_parts(struct bytes blob, struct cursor *c)
 {
 	struct bytes texts[3];
-	struct cursor c;
 	uint32_t rows;
-	struct row r;
-	uint64_t sent;
 
-	if (!read_texts(blob, texts, &c) || !cursor_u32le(&c, &rows))
+	/* What is wanted stands behind all else, and each length is in another line of the cache: have them all come at once. */
+	for (size_t i = 0; i < blob.n && i < PREFETCH_MAX; i += CACHE_LINE)
+		__builtin_prefetch(blob.p + i);
+	if (!read_texts(blob, texts, c) || !cursor_u32le(c, &rows))
 		return false;
 	for (uint32_t i = 0; i < rows; i++) {
-		if (!read_row(&c, &r))
+		if (!skip_row(c))
 			return false;
 	}
-	if (!cursor_u64le(&c, &sent) || !cursor_bytes32(&c, KEPT_MAX, header_r))
+	return true;
+}
+
+bool mime_blob_header(struct bytes blob, struct bytes *header_r, int64_t *sent_r)
+{
+	struct cursor c;
+	uint64_t sent;
+
+	if (!skip_parts(blob, &c) || !cursor_u64le(&c, &sent) || !cursor_bytes32(&c, KEPT_MAX, header_r))
 		return false;
 	*sent_r = (int64_t)sent;
 	return true;
+}
+
+bool mime_blob_preview(struct bytes blob, struct bytes *text_r)
+{
+	struct cursor c;
+	uint64_t sent;
+	uint32_t n;
+	struct bytes header;
+
+	return skip_parts(blob, &c) && cursor_u64le(&c, &sent) && cursor_u32le(&c, &n) &&
+	       (n == NOT_KEPT || cursor_bytes(&c, n, &header)) && cursor_bytes32(&c, PREVIEW_MAX, text_r);
 }
 
 /* Parts stand parents first: from row AT, find the child NUMBER of it. */

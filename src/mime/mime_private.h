@@ -20,6 +20,9 @@ void mime_write_addresses(struct buffer *to, struct bytes body);
 /* A string of an answer: NIL if p is NULL, quoted, or a literal. */
 void mime_write_nstring(struct buffer *to, struct bytes s);
 
+/* mime_preview.c: as mime_preview(), of a message that is parsed. */
+void mime_preview_of(struct bytes message, const struct mime_part *root, struct buffer *to);
+
 /* charset.c: IN of CHARSET as UTF-8; what is not known or broken is taken for Latin-1. */
 void charset_to_utf8(struct bytes charset, struct bytes in, struct buffer *to);
 bool charset_is_known(struct bytes charset);

@@ -1,6 +1,4 @@
 /* mime_text.c - what SEARCH looks at: headers and text parts, decoded and folded. */
-#include <string.h>
-
 #include "mime_private.h"
 
 bool mime_fold_key(struct bytes key, struct bytes charset, struct buffer *to)
@@ -32,92 +30,80 @@ bool mime_decode_part(struct bytes header, struct bytes body, struct buffer *to)
 	return true;
 }
 
-static bool folded_contains(struct bytes utf8, struct bytes key)
-{
-	struct buffer folded = { 0 };
-	struct bytes text;
-	bool found;
-
-	charset_fold(utf8, &folded);
-	text = buffer_bytes(&folded);
-	found = key.n == 0 || bytes_search(text, key) < text.n;
-	buffer_fini(&folded);
-	return found;
-}
-
-/* Whether TEXT, plain ASCII in one line and without encoded words, is what it would be decoded and folded to but for case. */
+/* Whether TEXT, in one line and without encoded words, is decoded and folded as it stands, but for the case of its letters. */
 static bool is_plain(struct bytes text)
 {
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] >= 0x80 || text.p[i] == '\r' || text.p[i] == '\n' || (text.p[i] == '=' && i + 1 < text.n && text.p[i + 1] == '?'))
-			return false;
-	}
-	return true;
+	return bytes_is_ascii(text) && bytes_find(text, '\n') == text.n && bytes_find(text, '\r') == text.n &&
+	       bytes_search(text, BYTES_LIT("=?")) == text.n;
 }
 
-/* KEY is folded. */
-static bool contains_nocase(struct bytes text, struct bytes key)
+static bool give_folded(struct bytes utf8, mime_text_fn *fn, void *arg)
 {
-	for (size_t i = 0; key.n <= text.n && i <= text.n - key.n; i++) {
-		size_t k = 0;
+	struct buffer folded = { 0 };
+	bool is_over;
 
-		while (k < key.n && ascii_lower(text.p[i + k]) == key.p[k])
-			k++;
-		if (k == key.n)
-			return true;
-	}
-	return false;
+	if (bytes_is_ascii(utf8))
+		return fn(arg, utf8, true);
+	charset_fold(utf8, &folded);
+	is_over = fn(arg, buffer_bytes(&folded), false);
+	buffer_fini(&folded);
+	return is_over;
 }
 
-static bool field_contains(struct bytes body, struct bytes key)
+static bool give_field(struct bytes body, mime_text_fn *fn, void *arg)
 {
 	struct arena a = { 0 };
 	struct buffer text = { 0 };
-	bool found;
+	bool is_over;
 
 	if (is_plain(body))
-		return contains_nocase(bytes_trim(body), key);
+		return fn(arg, bytes_trim(body), true);
 	charset_decode_header(mime_unfold(body, &a), &text);
-	found = folded_contains(buffer_bytes(&text), key);
+	is_over = give_folded(buffer_bytes(&text), fn, arg);
 	buffer_fini(&text);
 	arena_fini(&a);
-	return found;
+	return is_over;
 }
 
-bool mime_header_contains(struct bytes header, struct bytes name, struct bytes key)
-{
-	struct bytes field, body;
-
-	while (mime_next_field(&header, &field, &body)) {
-		if (bytes_equal_nocase(field, name) && (key.n == 0 || field_contains(body, key)))
-			return true;
-	}
-	return false;
-}
-
-static bool any_field_contains(struct bytes header, struct bytes key)
+static bool give_fields(struct bytes header, mime_text_fn *fn, void *arg)
 {
 	struct bytes field, body;
 	struct buffer line = { 0 };
-	bool found = false;
+	bool is_over = false;
 
-	while (!found && mime_next_field(&header, &field, &body)) {
+	while (!is_over && mime_next_field(&header, &field, &body)) {
+		if (field.p + field.n + 1 == body.p) {
+			is_over = give_field(bytes_make(field.p, field.n + 1 + body.n), fn, arg);
+			continue;
+		}
 		buffer_clear(&line);
 		buffer_add(&line, field);
 		buffer_add_str(&line, ":");
 		buffer_add(&line, body);
-		found = field_contains(buffer_bytes(&line), key);
+		is_over = give_field(buffer_bytes(&line), fn, arg);
 	}
 	buffer_fini(&line);
-	return found;
+	return is_over;
 }
 
-static bool part_contains(struct bytes message, const struct mime_part *part, struct bytes key)
+/* Whether octets below 128 of CHARSET are ASCII and stay by themselves; of one that is not known they are taken for that. */
+static bool keeps_ascii(struct bytes charset)
+{
+	static const char *const names[] = { "us-ascii", "utf-8", "iso-8859-", "windows-125", "koi8-" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (bytes_starts_nocase(charset, bytes_of(names[i])))
+			return true;
+	}
+	return charset.n == 0;
+}
+
+static bool give_part(struct bytes message, const struct mime_part *part, mime_text_fn *fn, void *arg)
 {
 	struct bytes body = bytes_sub(message, part->body_off, part->body_len);
 	struct bytes charset = BYTES_NONE;
 	struct buffer raw = { 0 }, utf8 = { 0 };
-	bool found;
+	bool is_over;
 
 	for (size_t i = 0; i < part->params.count; i++) {
 		if (bytes_equal_nocase_str(part->params.at[2 * i], "charset"))
@@ -130,26 +116,58 @@ static bool part_contains(struct bytes message, const struct mime_part *part, st
 		mime_decode_base64(body, &raw);
 		body = buffer_bytes(&raw);
 	}
-	charset_to_utf8(charset, body, &utf8);
-	found = folded_contains(buffer_bytes(&utf8), key);
+	if (keeps_ascii(charset) && bytes_is_ascii(body)) {
+		is_over = fn(arg, body, true);
+	} else {
+		charset_to_utf8(charset, body, &utf8);
+		is_over = give_folded(buffer_bytes(&utf8), fn, arg);
+	}
 	buffer_fini(&raw);
 	buffer_fini(&utf8);
-	return found;
+	return is_over;
 }
 
-static bool tree_contains(struct bytes message, const struct mime_limits *limits, const struct mime_part *part,
-                          struct bytes key, bool with_headers)
+static bool give_tree(struct bytes message, const struct mime_limits *limits, const struct mime_part *part, bool with_headers,
+                      mime_text_fn *fn, void *arg)
 {
 	struct bytes header = bytes_sub(message, part->header_off, part->header_len);
 
-	if (with_headers && any_field_contains(bytes_sub(header, 0, limits->header), key))
+	if (with_headers && give_fields(bytes_sub(header, 0, limits->header), fn, arg))
 		return true;
 	if (!part->is_multipart && !part->is_message && bytes_equal_nocase_str(part->type, "text") &&
-	    part_contains(message, part, key))
+	    give_part(message, part, fn, arg))
 		return true;
 	for (const struct mime_part *c = part->children; c != NULL; c = c->next) {
 		/* The header of a message within a message is text to whoever reads it. */
-		if (tree_contains(message, limits, c, key, with_headers || part->is_message))
+		if (give_tree(message, limits, c, with_headers || part->is_message, fn, arg))
+			return true;
+	}
+	return false;
+}
+
+bool mime_each_text(struct bytes message, const struct mime_limits *limits, bool with_headers, mime_text_fn *fn, void *arg)
+{
+	struct arena a = { 0 };
+	bool is_over = give_tree(message, limits, mime_parse(message, limits, &a), with_headers, fn, arg);
+
+	arena_fini(&a);
+	return is_over;
+}
+
+/* mime_text_fn: ARG is the folded key. */
+static bool contains(void *arg, struct bytes text, bool is_ascii)
+{
+	const struct bytes *key = arg;
+
+	return key->n == 0 || (is_ascii ? bytes_search_lower(text, *key) : bytes_search(text, *key)) < text.n;
+}
+
+bool mime_header_contains(struct bytes header, struct bytes name, struct bytes key)
+{
+	struct bytes field, body;
+
+	while (mime_next_field(&header, &field, &body)) {
+		if (bytes_equal_nocase(field, name) && (key.n == 0 || give_field(body, contains, &key)))
 			return true;
 	}
 	return false;
@@ -157,9 +175,5 @@ static bool tree_contains(struct bytes message, const struct mime_limits *limits
 
 bool mime_text_contains(struct bytes message, const struct mime_limits *limits, struct bytes key, bool with_headers)
 {
-	struct arena a = { 0 };
-	bool found = tree_contains(message, limits, mime_parse(message, limits, &a), key, with_headers);
-
-	arena_fini(&a);
-	return found;
+	return mime_each_text(message, limits, with_headers, contains, &key);
 }

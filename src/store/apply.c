@@ -287,7 +287,7 @@ static enum kv_result apply_append(struct kv_txn *t, const struct entry *e, stru
 	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
 		const struct entry_delivery *d = &e->deliveries[i];
 		const struct message msg = { d->uid, d->flags, d->keywords, d->modseq, d->internaldate, (uint32_t)e->body.n,
-			                     e->lsn };
+			                     e->lsn, e->time };
 		struct mailbox m;
 
 		r = take_mailbox(t, d->mailbox, a, &m);
@@ -336,7 +336,8 @@ static enum kv_result apply_copy(struct kv_txn *t, const struct entry *e, struct
 
 	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
 		const struct entry_copy *k = &e->copies[i];
-		const struct message msg = { k->uid, k->flags, k->keywords, e->modseq, k->internaldate, k->size, k->body };
+		const struct message msg = { k->uid, k->flags, k->keywords, e->modseq, k->internaldate, k->size, k->body,
+			                     e->time };
 
 		r = index_ref_body(t, k->body, 1, &changes->freed);
 		if (r == KV_OK)

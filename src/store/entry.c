@@ -7,7 +7,9 @@
 #include "cursor.h"
 
 #define LIST_MAX (1u << 24)
+/* Octet 13. */
 #define FLAG_SUMS 1
+#define FLAG_TIME 2
 
 uint64_t entry_hash(struct bytes b)
 {
@@ -180,16 +182,23 @@ void entry_write(struct buffer *to, const struct entry *e)
 	buffer_add_u32le(to, 0);
 	buffer_add_u32le(to, (uint32_t)e->body.n);
 	buffer_add_u8(to, (uint8_t)e->type);
-	buffer_add_u8(to, e->sums.n > 0 ? FLAG_SUMS : 0);
+	buffer_add_u8(to, (uint8_t)((e->sums.n > 0 ? FLAG_SUMS : 0) | (e->time != 0 ? FLAG_TIME : 0)));
 	buffer_add_u16le(to, 0);
 	buffer_add_u64le(to, e->lsn);
 	buffer_add_u64le(to, e->epoch);
 	buffer_add_u64le(to, e->committed);
 	buffer_add_u64le(to, 0);
 	write_data(to, e);
+	if (e->time != 0)
+		buffer_add_u64le(to, (uint64_t)e->time);
 	buffer_set_u32le(to, start + 4, (uint32_t)(to->n - start));
 	head = bytes_from(buffer_bytes(to), start);
 	buffer_set_u64le(to, start + 40, checksum(head));
+}
+
+static bool has_time(enum entry_type type)
+{
+	return type == ENTRY_APPEND || type == ENTRY_COPY;
 }
 
 bool entry_header_read(struct bytes raw, struct entry_header *h_r)
@@ -205,9 +214,10 @@ bool entry_header_read(struct bytes raw, struct entry_header *h_r)
 	    !cursor_u64le(&c, &h_r->checksum))
 		return false;
 	h_r->type = (enum entry_type)type;
-	h_r->has_sums = flags == FLAG_SUMS && type == ENTRY_APPEND && h_r->body_size > ENTRY_BLOCK;
+	h_r->has_sums = (flags & FLAG_SUMS) != 0 && type == ENTRY_APPEND && h_r->body_size > ENTRY_BLOCK;
+	h_r->has_time = (flags & FLAG_TIME) != 0 && has_time(h_r->type);
 	/* What a later version may mean by these is not known here. */
-	if ((flags != 0 && !h_r->has_sums) || zero != 0)
+	if (flags != ((h_r->has_sums ? FLAG_SUMS : 0) | (h_r->has_time ? FLAG_TIME : 0)) || zero != 0)
 		return false;
 	return h_r->head_size >= ENTRY_HEADER && h_r->head_size <= ENTRY_HEAD_MAX && h_r->body_size <= ENTRY_BODY_MAX &&
 	       type >= ENTRY_EPOCH && type <= ENTRY_SALVAGED && h_r->lsn > 0;
@@ -400,6 +410,12 @@ static bool makes_sense(const struct entry *e, uint32_t body_size)
 	}
 }
 
+/* There is one form of each entry: no time is not written. */
+static bool read_time(struct cursor *c, struct entry *e)
+{
+	return read_i64(c, &e->time) && e->time != 0;
+}
+
 bool entry_read(struct bytes head, struct bytes body, bool check_body, struct arena *a, struct entry *e_r, struct fault *why)
 {
 	struct entry_header h;
@@ -414,7 +430,7 @@ bool entry_read(struct bytes head, struct bytes body, bool check_body, struct ar
 	e_r->committed = h.committed;
 	e_r->body = body;
 	c = cursor_of(bytes_from(head, ENTRY_HEADER));
-	if (!read_data(&c, a, e_r, &h) || !cursor_at_end(&c) || !makes_sense(e_r, h.body_size))
+	if (!read_data(&c, a, e_r, &h) || (h.has_time && !read_time(&c, e_r)) || !cursor_at_end(&c) || !makes_sense(e_r, h.body_size))
 		return fault_set(why, FAULT_OPERATOR, "entry %llu is malformed", (unsigned long long)h.lsn);
 	if (check_body && (body.n != h.body_size || (h.type == ENTRY_APPEND && entry_hash(body) != e_r->body_hash) ||
 	                   (h.has_sums && !entry_blocks_are_whole(e_r->sums, 0, body))))

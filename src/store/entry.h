@@ -77,6 +77,7 @@ struct entry {
 	lsn_t committed;    /* known when it was made: that of the master */
 	struct bytes body;  /* APPEND */
 	uint64_t body_hash; /* APPEND */
+	int64_t time;       /* APPEND COPY: when, seconds since 1970 UTC; 0: of an old version */
 	struct bytes sums;  /* APPEND: u64 each, the hashes of the body's blocks; none if it is one block, or of an old version */
 
 	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY: the target */
@@ -112,7 +113,7 @@ bool entry_read(struct bytes head, struct bytes body, bool check_body, struct ar
 struct entry_header {
 	uint32_t head_size, body_size;
 	enum entry_type type;
-	bool has_sums;
+	bool has_sums, has_time;
 	lsn_t lsn;
 	epoch_t epoch;
 	lsn_t committed;

@@ -213,17 +213,19 @@ enum kv_result index_subscribe(struct kv_txn *t, struct bytes key, bool is_on)
 	return r == KV_NOT_FOUND ? KV_OK : r;
 }
 
-/* A message: u64 modseq, u64 body, i64 internaldate, u32 size, u8 flags, u64 keywords. */
+/* A message: u64 modseq, u64 body, i64 internaldate, u32 size, u8 flags, u64 keywords, i64 savedate unless that is 0. */
 bool index_decode_message(struct bytes key, struct bytes value, struct message *m)
 {
 	struct cursor c = cursor_of(value);
-	uint64_t date;
+	uint64_t date, saved = 0;
 	uint8_t flags;
 
 	m->uid = key_read_u32(key, 8);
 	if (!cursor_u64le(&c, &m->modseq) || !cursor_u64le(&c, &m->body) || !cursor_u64le(&c, &date) ||
-	    !cursor_u32le(&c, &m->size) || !cursor_u8(&c, &flags) || !cursor_u64le(&c, &m->keywords))
+	    !cursor_u32le(&c, &m->size) || !cursor_u8(&c, &flags) || !cursor_u64le(&c, &m->keywords) ||
+	    (!cursor_at_end(&c) && !cursor_u64le(&c, &saved)))
 		return false;
+	m->savedate = (int64_t)saved;
 	m->internaldate = (int64_t)date;
 	m->flags = flags;
 	return true;
@@ -240,7 +242,7 @@ enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t ui
 	return r;
 }
 
-#define MESSAGE_RECORD 37
+#define MESSAGE_RECORD 45 /* at most */
 
 static void encode_message(struct buffer *b, const struct message *m)
 {
@@ -250,6 +252,8 @@ static void encode_message(struct buffer *b, const struct message *m)
 	buffer_add_u32le(b, m->size);
 	buffer_add_u8(b, (uint8_t)m->flags);
 	buffer_add_u64le(b, m->keywords);
+	if (m->savedate != 0)
+		buffer_add_u64le(b, (uint64_t)m->savedate);
 }
 
 uint64_t index_message_digest(mailbox_id_t mailbox, const struct message *m)

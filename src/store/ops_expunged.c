@@ -1,4 +1,5 @@
 /* ops_expunged.c - messages that were expunged and are kept: letting go of them, and having them back. */
+#include "clock.h"
 #include "imap_flags.h"
 #include "store_private.h"
 
@@ -71,7 +72,7 @@ static bool pick(struct store *s, const struct intent_undelete *in, const struct
 
 enum store_result op_undelete(struct store *s, const struct intent_undelete *in, struct arena *a, struct intent_answer *out)
 {
-	struct entry back = { .type = ENTRY_COPY }, gone = { .type = ENTRY_RECLAIM };
+	struct entry back = { .type = ENTRY_COPY, .time = clock_wall_s() }, gone = { .type = ENTRY_RECLAIM };
 	struct mailbox m;
 	enum store_result result = find_mailbox(s, in->name, &m);
 

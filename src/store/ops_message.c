@@ -139,7 +139,8 @@ static enum store_result prepare_target(struct store *s, const struct intent_app
 
 enum store_result op_append(struct store *s, struct intent_append *in, struct intent_answer *out)
 {
-	struct entry e = { .type = ENTRY_APPEND, .body = in->body, .op_id = in->op_id, .structure = in->structure };
+	struct entry e = { .type = ENTRY_APPEND, .body = in->body, .op_id = in->op_id, .structure = in->structure,
+		           .time = clock_wall_s() };
 	enum store_result result = STORE_NO_MAILBOX;
 	struct arena a = { 0 };
 	bool any_ok = false;
@@ -345,7 +346,7 @@ static void keep_keywords(struct mailbox *m, struct arena *a)
 enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, struct arena *a,
                           struct intent_answer *out)
 {
-	struct entry e = { .type = ENTRY_COPY };
+	struct entry e = { .type = ENTRY_COPY, .time = clock_wall_s() };
 	struct pick p = { .a = a };
 	struct uid_list sources = { .a = a }, made = { .a = a };
 	struct bytes missing[KEYWORDS_MAX];

@@ -40,6 +40,8 @@ static void dump_messages(struct store_view *v, struct kv_txn *t, const struct m
 			put_text(out, m->keywords[i]);
 			(void)fputc(',', out);
 		}
+		if (msg.savedate != 0)
+			(void)fprintf(out, " savedate=%lld", (long long)msg.savedate);
 		(void)fputc('\n', out);
 	}
 	view_messages_end(&it);

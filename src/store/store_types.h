@@ -32,6 +32,7 @@ struct message {
 	int64_t internaldate; /* seconds since 1970 UTC */
 	uint32_t size;        /* octets of the body as stored: RFC822.SIZE */
 	lsn_t body;           /* names the body: equal for copies of one message */
+	int64_t savedate;     /* when it came into this mailbox, as internaldate; 0: nobody knows, it came under an old version */
 };
 
 enum store_result {

@@ -15,6 +15,7 @@ struct store_view {
 	lsn_t lsn;
 	lsn_t last_body; /* the record of the body that was asked for last: a body and its structure are asked for in turn */
 	struct index_body last;
+	struct kv_cursor *bodies; /* stands where the last one was found: the next is often on the same page */
 };
 
 static bool enter(struct store *s, struct fault *why)
@@ -59,6 +60,7 @@ void store_view_close(struct store_view **v)
 {
 	if (*v == NULL)
 		return;
+	kv_cursor_end(&(*v)->bodies);
 	kv_end(&(*v)->txn);
 	journal_unpin(&(*v)->store->journal, &(*v)->pin);
 	leave((*v)->store);
@@ -194,12 +196,31 @@ void view_changes_end(struct view_changes *it)
 	kv_cursor_end(&it->cursor);
 }
 
+static enum kv_result find_body(struct store_view *v, lsn_t body, struct index_body *b_r)
+{
+	uint8_t start[KEY_MAX];
+	struct bytes at = bytes_make(start, key_u64(start, body)), key, value;
+	bool found;
+
+	if (v->bodies == NULL) {
+		v->bodies = kv_seek(v->txn, T_BODY, at, &key, &value);
+		found = v->bodies != NULL;
+	} else {
+		found = kv_reseek(v->bodies, at, &key, &value);
+	}
+	if (!found && kv_has_failed(v->txn))
+		return KV_FAILED;
+	if (!found || !bytes_equal(key, at))
+		return KV_NOT_FOUND;
+	return index_decode_body(value, b_r) ? KV_OK : KV_FAILED;
+}
+
 static enum kv_result body_of(struct store_view *v, lsn_t body, struct index_body *b_r)
 {
 	enum kv_result r = KV_OK;
 
 	if (v->last_body == 0 || v->last_body != body)
-		r = index_body(v->txn, body, &v->last);
+		r = find_body(v, body, &v->last);
 	v->last_body = r == KV_OK ? body : 0;
 	*b_r = v->last;
 	return r;

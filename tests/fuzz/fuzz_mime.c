@@ -116,7 +116,10 @@ static void try_as_blob(struct bytes blob)
 {
 	static const uint32_t paths[] = { 1, 2, 1, 1 };
 	uint64_t off, len;
+	struct bytes text;
 
+	if (mime_blob_preview(blob, &text))
+		fuzz_touch(text);
 	fuzz_touch(mime_blob_envelope(blob));
 	fuzz_touch(mime_blob_body(blob));
 	fuzz_touch(mime_blob_bodystructure(blob));
@@ -124,6 +127,27 @@ static void try_as_blob(struct bytes blob)
 		for (int what = MIME_ALL; what <= MIME_MIME; what++)
 			(void)mime_blob_section(blob, paths, count, (enum mime_section)what, &off, &len);
 	}
+}
+
+/* Whole characters of UTF-8, no more than there may be, no blank at either end and none that could break a line. */
+static void check_preview(struct bytes message, struct bytes blob)
+{
+	struct buffer made = { 0 };
+	struct bytes kept, rest;
+	size_t chars = 0;
+
+	mime_preview(message, &limits, &made);
+	FUZZ_CHECK(mime_blob_preview(blob, &kept) && bytes_equal(kept, buffer_bytes(&made)));
+	for (rest = kept; rest.n > 0; chars++) {
+		size_t n = rest.p[0] < 0x80 ? 1 : rest.p[0] < 0xe0 ? 2 : rest.p[0] < 0xf0 ? 3 : 4;
+
+		FUZZ_CHECK(rest.p[0] >= ' ' && (rest.p[0] & 0xc0) != 0x80 && n <= rest.n);
+		for (size_t i = 1; i < n; i++)
+			FUZZ_CHECK((rest.p[i] & 0xc0) == 0x80);
+		rest = bytes_from(rest, n);
+	}
+	FUZZ_CHECK(chars <= MIME_PREVIEW_CHARS && (kept.n == 0 || (kept.p[0] != ' ' && kept.p[kept.n - 1] != ' ')));
+	buffer_fini(&made);
 }
 
 static void check_fields(struct bytes header)
@@ -171,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		check_part(&t, root);
 	check_fields(mime_header_of(t.message));
+	check_preview(t.message, t.blob);
 	try_as_blob(t.message);
 	/* Cut anywhere, it is refused or answered, not read beyond its end. */
 	try_as_blob(bytes_sub(t.blob, 0, t.blob.n / 2));

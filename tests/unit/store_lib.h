@@ -119,8 +119,17 @@ static inline void copy_entries(struct store *from, struct store *to)
 		buffer_clear(&raw);
 		assert_int_equal(store_read_entries(from, last + 1, 4096, &raw, &last, &why), STORE_OK);
 		for (rest = buffer_bytes(&raw); rest.n > 0; rest = bytes_from(rest, (size_t)n)) {
+			struct bytes one = rest;
+			enum store_follow result;
+
 			assert_true(store_entry_peek(rest, &lsn, &e, &n));
-			if (store_follow_append(to, bytes_sub(rest, 0, (size_t)n), &why) != STORE_FOLLOW_OK)
+			one.n = (size_t)n;
+			result = store_follow_append(to, one, &why);
+			if (result == STORE_FOLLOW_BUSY) { /* of a new segment */
+				flush(to);
+				result = store_follow_append(to, one, &why);
+			}
+			if (result != STORE_FOLLOW_OK)
 				fail_msg("%s", why.what);
 		}
 		flush(to);

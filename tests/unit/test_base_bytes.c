@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -48,6 +49,44 @@ static void search_finds_first_occurrence_or_the_end(void **state)
 	assert_int_equal(bytes_search(BYTES_LIT("a"), BYTES_LIT("abc")), 1);
 }
 
+/* Of lengths about those of a word and of a piece, against octet by octet. */
+static void lower_case_is_searched_as_octet_by_octet(void **state)
+{
+	static const size_t lengths[] = { 0, 1, 7, 8, 9, 63, 511, 512, 513, 700, 2047, 2048, 2049, 2500, 5000 };
+	static uint8_t text[5000], lower[5000];
+	unsigned seed = 7;
+
+	(void)state;
+	for (size_t round = 0; round < 3000; round++) {
+		size_t n = lengths[(size_t)rand_r(&seed) % (sizeof(lengths) / sizeof(lengths[0]))], at, m, want = n;
+		struct bytes b = { text, n }, needle;
+		bool is_ascii = true;
+
+		for (size_t i = 0; i < n; i++) {
+			text[i] = (uint8_t)(round % 3 == 0 ? rand_r(&seed) : "@AZ[`az{"[rand_r(&seed) % 8]);
+			is_ascii = is_ascii && text[i] < 0x80;
+		}
+		assert_int_equal(bytes_is_ascii(b), is_ascii);
+		bytes_lower(lower, b);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(lower[i], ascii_lower(text[i]));
+		/* A needle that is there, or all of it but the last octet. */
+		at = n == 0 ? 0 : (size_t)rand_r(&seed) % n;
+		m = n == 0 ? 0 : (size_t)rand_r(&seed) % (n - at);
+		needle = bytes_make(lower + at, m);
+		if (m > 0 && round % 2 == 0)
+			lower[at + m - 1] = '~';
+		for (size_t i = 0; want == n && i + m <= n; i++) {
+			size_t k = 0;
+
+			while (k < m && ascii_lower(text[i + k]) == needle.p[k])
+				k++;
+			want = k == m ? i : n;
+		}
+		assert_int_equal(bytes_search_lower(b, needle), m == 0 ? 0 : want);
+	}
+}
+
 static void sub_is_clamped(void **state)
 {
 	struct bytes b = BYTES_LIT("hello");
@@ -64,6 +103,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(number_out_of_range_is_refused),
 		cmocka_unit_test(search_finds_first_occurrence_or_the_end),
+		cmocka_unit_test(lower_case_is_searched_as_octet_by_octet),
 		cmocka_unit_test(sub_is_clamped),
 	};
 

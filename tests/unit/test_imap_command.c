@@ -295,9 +295,47 @@ static void responses_are_taken_apart(void **state)
 	assert_true(bytes_equal_str(r.text, "Done"));
 }
 
+static void numbers_of_messages_are_found_wherever_they_stand(void **state)
+{
+	static const struct {
+		const char *in;
+		bool uses;
+	} rows[] = {
+		{ "a FETCH 1 FLAGS", true },
+		{ "a UID FETCH 1:* FLAGS", false },
+		{ "a STORE 1 FLAGS x", true },
+		{ "a SEARCH ALL", true },
+		{ "a UID SEARCH ALL", false },
+		{ "a UID SEARCH UID 1:*", false },
+		{ "a UID SEARCH $", false },
+		{ "a UID SEARCH 1", true },
+		{ "a UID SEARCH NOT (FLAGGED OR SEEN 3)", true },
+		{ "a UID SORT (DATE) UTF-8 *", true },
+		{ "a UID THREAD REFS UTF-8 FLAGGED", false },
+		{ "a MOVE 1 x", true },
+		{ "a UID COPY 1 x", false },
+		{ "a NOOP", false },
+		{ "a SELECT x (QRESYNC (1 2 1:5))", false },
+		{ "a SELECT x (QRESYNC (1 2 1:5 (1 5)))", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct arena a = { 0 };
+		struct imap_command c;
+		struct fault why;
+
+		assert_int_equal(imap_command_parse(bytes_of(rows[i].in), &limits, &a, &c, &why), IMAP_PARSE_OK);
+		if (imap_command_uses_numbers(&c) != rows[i].uses)
+			fail_msg("%s", rows[i].in);
+		arena_fini(&a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_of_messages_are_found_wherever_they_stand),
 		cmocka_unit_test(commands_are_taken_or_refused_as_the_table_says),
 		cmocka_unit_test(sections_and_searches_keep_what_was_asked),
 		cmocka_unit_test(sets_resolve_sort_and_merge),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "mime.h"
 
 static const struct mime_limits limits = { 100, 20, 1 << 20 };
@@ -193,6 +194,33 @@ static void texts_are_searched_decoded_and_folded(void **state)
 	buffer_fini(&key);
 }
 
+/* mime_text_fn: each on a line of its own. */
+static bool collect(void *arg, struct bytes text, bool is_ascii)
+{
+	buffer_add(arg, text);
+	buffer_add_str(arg, is_ascii ? "<\n" : "|\n");
+	return false;
+}
+
+static void each_text_is_given_once_decoded(void **state)
+{
+	static const char message[] = "Subject: =?utf-8?q?=C3=9Cber?=\r\n uns\r\nX-Plain : Yes\r\nno field\r\n"
+	                              "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+	                              "--b\r\nContent-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+	                              "<b>Caf=E9</b>\r\n--b\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\n"
+	                              "\x1b$B$\"\x1b(BX\r\n--b\r\nContent-Type: image/png\r\n\r\nPNG\r\n"
+	                              "--b\r\nContent-Type: text/plain\r\n\r\nAS it is\r\n--b--\r\n";
+	struct buffer out = { 0 };
+
+	(void)state;
+	assert_false(mime_each_text(bytes_of(message), &limits, false, collect, &out));
+	assert_true(bytes_equal_str(buffer_bytes(&out), "<b>cafe\xcc\x81</b>|\n\xe3\x81\x82x|\nAS it is<\n"));
+	buffer_clear(&out);
+	assert_false(mime_each_text(bytes_of(message), &limits, true, collect, &out));
+	assert_true(bytes_starts(buffer_bytes(&out), BYTES_LIT("subject: u\xcc\x88""ber uns|\nX-Plain: Yes<\n")));
+	buffer_fini(&out);
+}
+
 static void dates_are_read_as_people_write_them(void **state)
 {
 	int64_t t, day;
@@ -274,7 +302,7 @@ static void fields_are_kept_unless_they_are_long(void **state)
 	static const struct mime_limits wide = { 100, 10, 65536 };
 	struct bytes message = BYTES_LIT("Received: x\r\nSubject: a\r\n b\r\nDate: Mon, 23 Nov 2026 10:00:00 +0100\r\nX-Other: y\r\n\r\nbody\r\n");
 	struct buffer blob = { 0 }, large = { 0 };
-	struct bytes header;
+	struct bytes header, preview;
 	size_t whole;
 	int64_t sent;
 
@@ -285,8 +313,11 @@ static void fields_are_kept_unless_they_are_long(void **state)
 	assert_int_equal(sent, 1795424400);
 	/* One from before the fields were kept, or one that is cut: nothing is kept. */
 	whole = blob.n;
-	for (size_t n = 0; n < whole; n++)
-		assert_false(mime_blob_header(bytes_sub(buffer_bytes(&blob), 0, n), &header, &sent));
+	for (size_t n = 0; n < whole; n++) {
+		assert_false(mime_blob_preview(bytes_sub(buffer_bytes(&blob), 0, n), &preview));
+		assert_int_equal(mime_blob_header(bytes_sub(buffer_bytes(&blob), 0, n), &header, &sent), n >= whole - 4 - 4);
+	}
+	assert_true(mime_blob_preview(buffer_bytes(&blob), &preview) && bytes_equal_str(preview, "body"));
 	assert_true(mime_is_kept_field(BYTES_LIT("SUBJECT")) && !mime_is_kept_field(BYTES_LIT("Received")));
 	buffer_add_str(&large, "Subject: x\r\nReferences:");
 	while (large.n < 9000)
@@ -295,15 +326,91 @@ static void fields_are_kept_unless_they_are_long(void **state)
 	buffer_clear(&blob);
 	mime_blob_write(&blob, buffer_bytes(&large), &wide);
 	assert_false(mime_blob_header(buffer_bytes(&blob), &header, &sent));
+	assert_true(mime_blob_preview(buffer_bytes(&blob), &preview) && bytes_equal_str(preview, "body"));
 	assert_true(mime_blob_envelope(buffer_bytes(&blob)).n > 0);
 	buffer_fini(&blob);
 	buffer_fini(&large);
+}
+
+static void a_preview_is_the_first_text_that_shows_something(void **state)
+{
+#define TYPE(t) "Content-Type: " t "\r\n"
+#define PART(head, body) "--b\r\n" head "\r\n" body "\r\n"
+#define MIXED(kind, parts) TYPE("multipart/" kind "; boundary=b") "\r\n" parts "--b--\r\n"
+#define TEN "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+	static const struct {
+		const char *message, *want;
+	} rows[] = {
+		{ "Subject: x\r\n\r\nHello,\r\n\r\n \tthis is   a\r\nmessage.\r\n", "Hello, this is a message." },
+		{ "Subject: no text at all\r\n\r\n", "" },
+		{ "Subject: no body", "" },
+		{ TYPE("image/png") "\r\nabc", "" },
+		{ TYPE("text/calendar") "\r\nBEGIN", "" },
+		{ TYPE("text/plain; charset=iso-8859-1") "Content-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe =\r\nhier", "Gr\xc3\xbc\xc3\x9f" "e hier" },
+		{ TYPE("text/plain; charset=utf-8") "Content-Transfer-Encoding: base64\r\n\r\nSGVsbG8g\r\n8J+YgA==\r\n", "Hello \xf0\x9f\x98\x80" },
+		{ TYPE("text/plain; charset=no-such") "\r\na\xff", "a\xc3\xbf" },
+		{ "\r\n" HUNDRED HUNDRED "beyond", HUNDRED HUNDRED },
+		{ "\r\n" HUNDRED HUNDRED " beyond", HUNDRED HUNDRED },
+		{ "\r\n" HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN "012345678 beyond", HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN "012345678" },
+		{ "\r\n\xe2\x80\x8b\xef\xbb\xbf" "a\xc2\xa0\xe2\x80\x83" "b", "a b" },
+		{ TYPE("text/html") "\r\n<html><head><title>no</title><style>p{}</style></head><body><p class=\"a>b\">Fish &amp; "
+		                    "<b>chi</b>ps</p>5 &lt; 6<br>&#8364;&#x20AC;&euro; &nope; a<3 <!-- not > this --><script>if (a < b) { }</script>end",
+		  "Fish & chips 5 < 6 \xe2\x82\xac\xe2\x82\xac\xe2\x82\xac &nope; a<3 end" },
+		{ TYPE("text/html") "\r\n<style>never ends", "" },
+		{ TYPE("text/html") "\r\nx<p unclosed=\"", "x" },
+		{ TYPE("text/html") "\r\nx<!-- unclosed", "x" },
+		{ TYPE("text/html") "\r\na&#0;&#xd800;&#x110000;&#99999999999;&", "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd&#99999999999;&" },
+		{ MIXED("alternative", PART(TYPE("text/html"), "<p>html") PART(TYPE("text/plain"), "plain")), "plain" },
+		{ MIXED("alternative", PART(TYPE("text/html"), "<p>html") PART(TYPE("text/plain"), " \r\n")), "html" },
+		{ MIXED("mixed", PART(TYPE("text/html"), "<p>html") PART(TYPE("text/plain"), "footer")), "html" },
+		{ MIXED("mixed", PART(TYPE("text/plain") "Content-Disposition: attachment; filename=a\r\n", "attached") PART("", "text")), "text" },
+		{ MIXED("encrypted", PART(TYPE("application/pgp-encrypted"), "Version: 1") PART(TYPE("application/octet-stream"), "xyz")), "" },
+		{ MIXED("mixed", PART(TYPE("message/rfc822"), "Subject: in\r\n\r\ninner")), "inner" },
+	};
+	static const struct mime_limits wide = { 100, 10, 65536 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buffer out = { 0 };
+
+		mime_preview(bytes_of(rows[i].message), &wide, &out);
+		if (!bytes_equal_str(buffer_bytes(&out), rows[i].want))
+			fail_msg("row %zu: \"%.*s\"", i, BYTES_FMT(buffer_bytes(&out)));
+		buffer_fini(&out);
+	}
+}
+
+static void a_preview_costs_no_more_for_a_huge_message(void **state)
+{
+	static const char *const heads[] = { "\r\n", "Content-Type: text/html\r\n\r\n", "Content-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n" };
+	static const char *const fillers[] = { " ", "<", "<a \"", "&", "&#", "<!--", "<style>", "AAAA" };
+	static const struct mime_limits wide = { 100, 10, 65536 };
+
+	(void)state;
+	for (size_t h = 0; h < sizeof(heads) / sizeof(heads[0]); h++) {
+		for (size_t f = 0; f < sizeof(fillers) / sizeof(fillers[0]); f++) {
+			struct buffer message = { 0 }, out = { 0 };
+			uint64_t began = clock_mono_ns();
+
+			buffer_add_str(&message, heads[h]);
+			while (message.n < 4u << 20)
+				buffer_add_str(&message, fillers[f]);
+			mime_preview(buffer_bytes(&message), &wide, &out);
+			assert_true(out.n <= MIME_PREVIEW_CHARS * 4);
+			assert_true(clock_mono_ns() - began < 1000000000u);
+			buffer_fini(&message);
+			buffer_fini(&out);
+		}
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_are_kept_unless_they_are_long),
+		cmocka_unit_test(a_preview_is_the_first_text_that_shows_something),
+		cmocka_unit_test(a_preview_costs_no_more_for_a_huge_message),
 		cmocka_unit_test(base_subjects_are_what_rfc_5256_makes_them),
 		cmocka_unit_test(sections_are_found_by_their_numbers),
 		cmocka_unit_test(a_plain_message_is_its_own_part_one),
@@ -311,6 +418,7 @@ int main(void)
 		cmocka_unit_test(broken_messages_of_any_length_are_parsed),
 		cmocka_unit_test(header_fields_keep_order_and_folding),
 		cmocka_unit_test(texts_are_searched_decoded_and_folded),
+		cmocka_unit_test(each_text_is_given_once_decoded),
 		cmocka_unit_test(long_headers_take_time_and_memory_by_their_length),
 		cmocka_unit_test(dates_are_read_as_people_write_them),
 	};

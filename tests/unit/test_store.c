@@ -1,6 +1,9 @@
 /* A master's store and a follower's in temporary directories: what one does the other repeats from the entries alone. */
 #include "store_lib.h"
 
+#include "clock.h"
+#include "entry.h"
+
 static void follower_and_rebuilt_index_are_the_same_as_the_master(void **state)
 {
 	struct store *m = must_open("m"), *f = must_open("f");
@@ -29,6 +32,93 @@ static void follower_and_rebuilt_index_are_the_same_as_the_master(void **state)
 	free(a);
 	free(b);
 	store_close(&m);
+}
+
+/* As copy_entries(), but as the earlier version wrote them: without times. */
+static void copy_old_entries(struct store *from, struct store *to)
+{
+	for (lsn_t lsn = store_last_lsn(to) + 1; lsn <= store_last_lsn(from); lsn++) {
+		struct buffer raw = { 0 }, old = { 0 };
+		struct arena a = { 0 };
+		struct entry_header h;
+		struct entry e;
+		struct fault why;
+		lsn_t last;
+
+		assert_int_equal(store_read_entries(from, lsn, 1, &raw, &last, &why), STORE_OK);
+		assert_true(entry_header_read(buffer_bytes(&raw), &h) && h.lsn == lsn);
+		assert_true(entry_read(bytes_sub(buffer_bytes(&raw), 0, h.head_size),
+		                       bytes_sub(buffer_bytes(&raw), h.head_size, h.body_size), true, &a, &e, &why));
+		e.time = 0;
+		entry_write(&old, &e);
+		buffer_add(&old, e.body);
+		if (store_follow_append(to, buffer_bytes(&old), &why) != STORE_FOLLOW_OK)
+			fail_msg("%s", why.what);
+		flush(to);
+		buffer_fini(&raw);
+		buffer_fini(&old);
+		arena_fini(&a);
+	}
+	while (store_applied_lsn(to) < store_last_lsn(to)) {
+		struct fault why;
+
+		assert_int_equal(store_apply_committed(to, store_last_lsn(to), NULL, &why), STORE_OK);
+	}
+}
+
+static int64_t savedate(struct store *s, mailbox_id_t mailbox, uint32_t uid)
+{
+	struct fault why;
+	struct store_view *v = store_view_open(s, &why);
+	struct message m;
+
+	assert_int_equal(store_view_message(v, mailbox, uid, &m, &why), STORE_OK);
+	store_view_close(&v);
+	return m.savedate;
+}
+
+static void messages_of_the_earlier_version_have_no_savedate_and_go_on_beside_new_ones(void **state)
+{
+	struct store *s = must_open("timed"), *old = must_open("untimed"), *f = must_open("untimed2");
+	struct uid_range one = { 1, 1 };
+	struct intent copy = { .op = INTENT_COPY, .copy = { .uids = &one, .uid_count = 1, .target = BYTES_LIT("user.fred") } };
+	struct intent flag = { .op = INTENT_STORE, .store = { .uids = &one, .uid_count = 1, .how = INTENT_FLAGS_ADD, .flags = IMAP_FLAG_FLAGGED } };
+	struct arena a = { 0 };
+	struct intent_answer out;
+	int64_t now = clock_wall_s();
+	char *text, *again;
+
+	(void)state;
+	out = run(s, create("user.fred"), &a);
+	copy.copy.mailbox = flag.store.mailbox = out.mailbox;
+	assert_int_equal(append(s, "user.fred", "body", "", NULL), STORE_OK);
+	assert_int_equal(run(s, copy, &a).result, STORE_OK);
+	assert_in_range(savedate(s, out.mailbox, 1), now, now + 60);
+	assert_in_range(savedate(s, out.mailbox, 2), now, now + 60);
+	copy_old_entries(s, old);
+	assert_int_equal(savedate(old, out.mailbox, 1), 0);
+	assert_int_equal(savedate(old, out.mailbox, 2), 0);
+	text = dump(old);
+	assert_null(strstr(text, "savedate="));
+	free(text);
+	/* The new version's, and a copy of an old one. */
+	assert_int_equal(append(old, "user.fred", "body", "", NULL), STORE_OK);
+	assert_int_equal(run(old, copy, &a).result, STORE_OK);
+	assert_in_range(savedate(old, out.mailbox, 3), now, now + 60);
+	assert_in_range(savedate(old, out.mailbox, 4), now, now + 60);
+	assert_int_equal(run(old, flag, &a).result, STORE_OK);
+	assert_int_equal(savedate(old, out.mailbox, 1), 0);
+	copy_entries(old, f);
+	text = dump(old);
+	again = dump(f);
+	assert_string_equal(text, again);
+	free(text);
+	free(again);
+	store_close(&s);
+	store_close(&old);
+	store_close(&f);
+	assert_int_equal(verify("untimed"), 0);
+	arena_fini(&a);
 }
 
 static void second_delivery_of_an_operation_changes_nothing(void **state)
@@ -196,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rebuild_beside_who_has_it_open_is_refused_and_changes_nothing),
 		cmocka_unit_test(follower_and_rebuilt_index_are_the_same_as_the_master),
+		cmocka_unit_test(messages_of_the_earlier_version_have_no_savedate_and_go_on_beside_new_ones),
 		cmocka_unit_test(second_delivery_of_an_operation_changes_nothing),
 		cmocka_unit_test(a_second_id_is_looked_up_and_not_kept),
 		cmocka_unit_test(aborted_turn_leaves_no_trace),

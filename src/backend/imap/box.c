@@ -310,9 +310,12 @@ void box_write_fetch_flags(struct session *s, uint32_t number, const struct mess
 {
 	struct buffer line = { 0 };
 
-	buffer_addf(&line, "* %u FETCH (", number);
-	if (with_uid || (s->features & IMAP_F_QRESYNC) != 0)
-		buffer_addf(&line, "UID %u ", msg->uid);
+	if ((s->features & IMAP_F_UIDONLY) != 0)
+		buffer_addf(&line, "* %u UIDFETCH (", msg->uid);
+	else if (with_uid || (s->features & IMAP_F_QRESYNC) != 0)
+		buffer_addf(&line, "* %u FETCH (UID %u ", number, msg->uid);
+	else
+		buffer_addf(&line, "* %u FETCH (", number);
 	buffer_add_str(&line, "FLAGS ");
 	imap_write_flags(&line, msg->flags, box_is_recent(s->box, msg->uid), msg->keywords, m->keywords, m->keyword_count);
 	if ((s->features & IMAP_F_CONDSTORE) != 0)
@@ -326,7 +329,10 @@ void box_write_fetch_modseq(struct session *s, uint32_t number, const struct mes
 {
 	struct buffer line = { 0 };
 
-	buffer_addf(&line, "* %u FETCH (UID %u MODSEQ (%llu))\r\n", number, msg->uid, (unsigned long long)msg->modseq);
+	if ((s->features & IMAP_F_UIDONLY) != 0)
+		buffer_addf(&line, "* %u UIDFETCH (MODSEQ (%llu))\r\n", msg->uid, (unsigned long long)msg->modseq);
+	else
+		buffer_addf(&line, "* %u FETCH (UID %u MODSEQ (%llu))\r\n", number, msg->uid, (unsigned long long)msg->modseq);
 	session_write(s, buffer_bytes(&line));
 	buffer_fini(&line);
 }
@@ -481,13 +487,13 @@ bool box_changes(struct session *s, struct command *cmd, modseq_t since, const s
 	return false;
 }
 
-/* EXPUNGE from the highest number down, so that each number is right as it is told; or VANISHED (RFC 7162). */
+/* EXPUNGE from the highest number down, so that each number is right as it is told; or VANISHED (RFC 7162, 9586). */
 static void tell_gone(struct session *s)
 {
 	struct box *box = s->box;
 	struct buffer out = { 0 };
 	size_t to = 0, g = 0;
-	bool by_uid = (s->features & IMAP_F_QRESYNC) != 0;
+	bool by_uid = (s->features & (IMAP_F_QRESYNC | IMAP_F_UIDONLY)) != 0;
 
 	if (by_uid)
 		box_write_vanished(s, false, box->gone, box->gone_count);

@@ -89,7 +89,8 @@ bool box_sync(struct session *s, const struct command *cmd, bool may_expunge);
 void box_write_vanished(struct session *s, bool is_earlier, const uint32_t *uids, size_t count);
 /* "* FLAGS (...)" and PERMANENTFLAGS. */
 void box_write_flags(struct session *s, const struct mailbox *m);
-/* "* N FETCH (FLAGS (...))", with UID if WITH_UID or the client uses QRESYNC, with MODSEQ if it uses CONDSTORE. */
+/* "* N FETCH (FLAGS (...))", with UID if WITH_UID or the client uses QRESYNC, with MODSEQ if it uses CONDSTORE; with UIDONLY this and
+ * the next are "* UID UIDFETCH (...)". */
 void box_write_fetch_flags(struct session *s, uint32_t number, const struct message *msg, const struct mailbox *m,
                            bool with_uid);
 /* "* N FETCH (UID u MODSEQ (m))". */

@@ -18,6 +18,8 @@
 #define FETCH_LENT 65536   /* bodies of at least so much are handed to the connection without another copy */
 #define FETCH_BATCH 16384  /* short answers are handed over together */
 #define FETCH_TURN 500     /* messages in one turn of the loop */
+#define FETCH_PREVIEW_READ 65536 /* octets of a message whose preview is not kept */
+#define FETCH_SLOW 20      /* a message that had to be read for it counts so many in a turn */
 #define FETCH_MENDS 3      /* messages that could not be mended before one command tries no more */
 
 struct fetching {
@@ -61,6 +63,7 @@ struct output {
 	bool is_damaged; /* and it may be mended */
 	struct buffer line; /* of several messages; the present one's from START on */
 	size_t start;
+	size_t slow; /* messages that took a while */
 	struct fault why;
 };
 
@@ -319,6 +322,29 @@ static void write_email_id(struct output *o)
 	buffer_addf(&o->line, "EMAILID (E%016llx)", (unsigned long long)hash);
 }
 
+/* RFC 8970. Of a message from before it was kept it is made from the beginning, unless that may wait. */
+static void write_preview(struct output *o, bool is_lazy)
+{
+	struct buffer body = { 0 }, made = { 0 };
+	struct bytes text;
+	bool has = mime_blob_preview(blob_of(o), &text);
+
+	if (!has && !is_lazy) {
+		o->slow++;
+		has = read_body(o, 0, FETCH_PREVIEW_READ, &body);
+		o->is_broken = o->is_broken || !has;
+		mime_preview(buffer_bytes(&body), &o->s->client.backend->mime_limits, &made);
+		text = buffer_bytes(&made);
+	}
+	buffer_add_str(&o->line, "PREVIEW ");
+	if (!has)
+		buffer_add_str(&o->line, "NIL");
+	else
+		imap_write_string(&o->line, text, false);
+	buffer_fini(&body);
+	buffer_fini(&made);
+}
+
 static void write_item(struct output *o, const struct fetch_item *item)
 {
 	switch (item->type) {
@@ -354,6 +380,16 @@ static void write_item(struct output *o, const struct fetch_item *item)
 	case FETCH_BINARY_SIZE:
 		write_binary(o, item);
 		break;
+	case FETCH_PREVIEW:
+		write_preview(o, item->is_lazy);
+		break;
+	case FETCH_SAVEDATE: /* RFC 8514 section 4.2 */
+		buffer_add_str(&o->line, "SAVEDATE ");
+		if (o->msg->savedate == 0)
+			buffer_add_str(&o->line, "NIL");
+		else
+			imap_datetime_write(&o->line, o->msg->savedate);
+		break;
 	case FETCH_SECTION:
 		write_section(o, item);
 		break;
@@ -371,14 +407,15 @@ static bool write_message(struct output *o, struct command *cmd, uint32_t number
 {
 	const struct fetching *f = cmd->state;
 	bool has_flags = f->wants_flags || was_set_seen(f, o->msg->uid);
+	bool by_uid = (o->s->features & IMAP_F_UIDONLY) != 0;
 	const char *blank = "";
 
 	o->start = o->line.n;
 	o->has_blob = o->is_broken = o->has_unknown_encoding = o->is_damaged = false;
 	buffer_add_str(&o->line, "* ");
-	buffer_add_u64(&o->line, number);
-	buffer_add_str(&o->line, " FETCH (");
-	if (f->wants_uid || (has_flags && (o->s->features & IMAP_F_QRESYNC) != 0)) {
+	buffer_add_u64(&o->line, by_uid ? o->msg->uid : number);
+	buffer_add_str(&o->line, by_uid ? " UIDFETCH (" : " FETCH (");
+	if (f->wants_uid || (has_flags && !by_uid && (o->s->features & IMAP_F_QRESYNC) != 0)) {
 		buffer_add_str(&o->line, "UID ");
 		buffer_add_u64(&o->line, o->msg->uid);
 		blank = " ";
@@ -437,7 +474,7 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 		f->at = f->count; /* it was deleted: the end tells */
 	if (f->at < f->count && m.keyword_count != s->box->keyword_count)
 		box_write_flags(s, &m);
-	for (; f->at < f->count && !session_is_full(s) && done < FETCH_TURN; f->at++, done++) {
+	for (; f->at < f->count && !session_is_full(s) && done + o.slow * FETCH_SLOW < FETCH_TURN; f->at++, done++) {
 		bool is_whole;
 
 		if (!box_read(&reader, s->box->uids[f->index[f->at]], &msg)) {
@@ -574,7 +611,7 @@ enum cmd_step cmd_fetch(struct session *s, struct command *cmd)
 		return answer_bad(cmd, "VANISHED needs ENABLE QRESYNC");
 	if (!box_resolve(s->box, &cmd->c.set, cmd->c.is_uid, &cmd->arena, &f->index, &f->count))
 		return answer_bad(cmd, "no message of that number");
-	f->wants_uid = cmd->c.is_uid;
+	f->wants_uid = cmd->c.is_uid && (s->features & IMAP_F_UIDONLY) == 0; /* RFC 9586: the UID stands in front */
 	f->wants_modseq = cmd->c.has_modseq;
 	for (size_t i = 0; i < cmd->c.item_count; i++) {
 		const struct fetch_item *item = &cmd->c.items[i];

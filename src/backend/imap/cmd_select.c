@@ -33,7 +33,7 @@ static void tell(struct session *s, const struct mailbox *m, uint32_t first_unse
 		imap_write_mailbox(&out, buffer_bytes(&name), true);
 		buffer_add_str(&out, "\r\n");
 		buffer_fini(&name);
-	} else if (first_unseen != 0)
+	} else if (first_unseen != 0 && (s->features & IMAP_F_UIDONLY) == 0)
 		buffer_addf(&out, "* OK [UNSEEN %u] first unseen\r\n", first_unseen);
 	buffer_addf(&out, "* OK [UIDVALIDITY %u] valid\r\n* OK [UIDNEXT %u] next\r\n* OK [HIGHESTMODSEQ %llu] highest\r\n",
 	            m->uidvalidity, m->uidnext, (unsigned long long)m->highestmodseq);

@@ -380,6 +380,11 @@ static enum cmd_step dispatch(struct session *s, struct command *cmd)
 		return s->identity.is_proxy ? answer_no(cmd, "XNOTMASTER", "not the master any more") :
 		                              answer_no(cmd, "UNAVAILABLE", "not the master any more");
 	}
+	if ((s->features & IMAP_F_UIDONLY) != 0 && imap_command_uses_numbers(&cmd->c)) {
+		(void)answer_bad(cmd, IMAP_UIDREQUIRED);
+		buffer_add_str(answer_code(cmd), "UIDREQUIRED");
+		return CMD_DONE;
+	}
 	if ((cmd->c.row->traits & IMAP_T_SWITCHES) != 0)
 		s->features |= imap_command_enables(&cmd->c);
 	else

@@ -80,11 +80,15 @@ static bool has_keyword(const struct candidate *c, struct bytes name)
 	return false;
 }
 
-static int64_t internal_day(const struct candidate *c)
+static int64_t day_of(int64_t t)
 {
-	int64_t t = c->msg->internaldate;
-
 	return t >= 0 ? t / 86400 : -((86399 - t) / 86400);
+}
+
+/* Of a message from before there was one INTERNALDATE counts (RFC 8514 section 4.3). */
+static int64_t saved(const struct candidate *c)
+{
+	return c->msg->savedate != 0 ? c->msg->savedate : c->msg->internaldate;
 }
 
 static bool sent_day(struct candidate *c, int64_t *day_r)
@@ -147,11 +151,17 @@ static bool matches(struct candidate *c, const struct search_key *k)
 	case SEARCH_SMALLER:
 		return c->msg->size < k->number;
 	case SEARCH_BEFORE:
-		return internal_day(c) < (int64_t)k->number;
+		return day_of(c->msg->internaldate) < (int64_t)k->number;
 	case SEARCH_ON:
-		return internal_day(c) == (int64_t)k->number;
+		return day_of(c->msg->internaldate) == (int64_t)k->number;
 	case SEARCH_SINCE:
-		return internal_day(c) >= (int64_t)k->number;
+		return day_of(c->msg->internaldate) >= (int64_t)k->number;
+	case SEARCH_SAVEDBEFORE:
+		return day_of(saved(c)) < (int64_t)k->number;
+	case SEARCH_SAVEDON:
+		return day_of(saved(c)) == (int64_t)k->number;
+	case SEARCH_SAVEDSINCE:
+		return day_of(saved(c)) >= (int64_t)k->number;
 	case SEARCH_SENTBEFORE:
 		return sent_day(c, &day) && day < (int64_t)k->number;
 	case SEARCH_SENTON:

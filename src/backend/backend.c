@@ -323,6 +323,7 @@ static bool close_all(struct backend *b, struct fault *why)
 	tls_free(&b->tls_client);
 	users_close(&b->users);
 	recent_fini(&b->recent);
+	column_cache_fini(&b->columns);
 	(void)pthread_rwlock_destroy(&b->driver_lock);
 	return is_well;
 }
@@ -339,6 +340,7 @@ bool backend_run(const struct config *config, struct fault *why)
 		return false;
 	}
 	recent_init(&b->recent);
+	column_cache_init(&b->columns, (size_t)config_number(b->cfg, "imap_sort_cache"));
 	(void)pthread_rwlock_init(&b->driver_lock, NULL);
 	ok = open_all(b, dir, why);
 	if (ok) {

@@ -8,6 +8,7 @@
 
 #include "admin.h"
 #include "arena.h"
+#include "column.h"
 #include "conn.h"
 #include "driver.h"
 #include "imap_command.h"
@@ -81,6 +82,7 @@ struct backend {
 	size_t shard_count;
 	struct inflight inflight;
 	struct recent recent;
+	struct column_cache columns;
 	struct backend_counters counters;
 	uint64_t max_message;
 	struct imap_frame_limits frame_limits;

@@ -78,6 +78,13 @@ lsn_t store_view_lsn(const struct store_view *v)
 	return v->lsn;
 }
 
+uint64_t store_view_epoch(const struct store_view *v)
+{
+	struct store_reign reign;
+
+	return index_reign(v->txn, &reign) == KV_OK ? reign.epoch : 0;
+}
+
 static enum store_result result(struct store_view *v, enum kv_result r, struct fault *why)
 {
 	if (r == KV_OK || r == KV_NOT_FOUND)

@@ -19,6 +19,9 @@ struct store_view *store_view_open(struct store *s, struct fault *why);
 void store_view_close(struct store_view **v);
 /* The commit this is a snapshot of. */
 lsn_t store_view_lsn(const struct store_view *v);
+/* The epoch of the reign that it is of; 0: none began yet. What a view of one epoch says of a mailbox's UID that is there, but for its
+ * flags, every other view of that epoch says. */
+uint64_t store_view_epoch(const struct store_view *v);
 
 struct mailbox {
 	mailbox_id_t id;

@@ -85,6 +85,8 @@ struct backend {
 	struct column_cache columns;
 	struct backend_counters counters;
 	uint64_t max_message;
+	size_t message_limit; /* of one command; 0: none */
+	uint64_t progress_ns; /* after which a client is told how far its command is */
 	struct imap_frame_limits frame_limits;
 	struct imap_command_limits command_limits;
 	struct mime_limits mime_limits;

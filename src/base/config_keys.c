@@ -90,6 +90,8 @@ const struct config_key config_keys[] = {
 	{ "imap_max_depth", CONFIG_NUMBER, "50", 4, 1000, NULL, "Deepest nesting of parentheses and search keys" },
 	{ "imap_max_keywords", CONFIG_NUMBER, "64", 1, 64, NULL, "Most different keywords in one mailbox" },
 	{ "imap_sort_cache", CONFIG_NUMBER, "64M", 0, 1ull << 40, NULL, "Octets of memory for what messages are sorted and threaded by, of the mailboxes where that was done lately; 0: none" },
+	{ "imap_message_limit", CONFIG_NUMBER, "0", 0, UINT32_MAX, NULL, "Most messages that one command works on, told to clients as MESSAGELIMIT; 0: no limit" },
+	{ "imap_progress_ms", CONFIG_NUMBER, "1000", 1, MS_MAX, NULL, "Milliseconds after which a client is told how far its command is" },
 	{ "imap_idle_timeout_s", CONFIG_NUMBER, "1800", 1, 1u << 20, NULL, "Seconds after which a silent authenticated client is logged out" },
 	{ "imap_login_timeout_s", CONFIG_NUMBER, "60", 1, 1u << 20, NULL, "Seconds a client may take to authenticate" },
 	{ "lmtp_max_recipients", CONFIG_NUMBER, "1000", 1, 1u << 20, NULL, "Most recipients of one delivery" },

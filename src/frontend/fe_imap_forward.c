@@ -353,6 +353,9 @@ void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes s
 	if (s->has_op && s->own != NULL && s->op_link == l) {
 		if (is_first)
 			buffer_clear(&l->collect);
+		/* How far a command of ours is says nothing of the client's. */
+		if (is_first && is_parsed && r.is_untagged && bytes_starts_nocase(r.code, BYTES_LIT("INPROGRESS ")))
+			return;
 		if (is_first)
 			l->is_last_segment = is_parsed && bytes_equal_str(r.tag, FE_TAG);
 		buffer_add(&l->collect, segment);
@@ -365,7 +368,9 @@ void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes s
 		finish(s, l, segment, &r);
 		return;
 	}
-	s->has_passed = true;
+	/* It told nothing of what was done: the command may be sent again. */
+	if (!(is_parsed && r.is_untagged && bytes_starts_nocase(r.code, BYTES_LIT("INPROGRESS "))))
+		s->has_passed = true;
 	conn_write(s->conn, segment);
 }
 

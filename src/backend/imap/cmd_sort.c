@@ -66,8 +66,10 @@ static enum cmd_step sort(struct session *s, struct command *cmd)
 		st->items[i].key = by->is_reverse ? UINT32_MAX - rank : rank;
 	}
 	radix_sort(st->items, st->other, n);
-	if (st->left > 0)
+	if (st->left > 0) {
+		search_tell_progress(s, cmd, &st->search, 2, cmd->c.criterion_count - st->left, cmd->c.criterion_count);
 		return CMD_WANT_TURN;
+	}
 	for (size_t i = 0; i < n; i++)
 		st->rows[i] = st->search.found[st->items[i].value];
 	search_answer_begin(s, cmd, &st->answer, &st->search, st->rows, "SORT");
@@ -81,6 +83,8 @@ static enum cmd_step fill(struct session *s, struct command *cmd)
 	size_t n = st->search.count;
 
 	cmd->resume = fill;
+	if (state == FILL_GOES_ON)
+		search_tell_progress(s, cmd, &st->search, 1, st->fill.at, n);
 	if (state != FILL_ENDED)
 		return state == FILL_GOES_ON ? CMD_WANT_TURN : CMD_DONE;
 	st->items = must_realloc(NULL, n + 1, sizeof(*st->items));
@@ -114,6 +118,7 @@ enum cmd_step cmd_sort(struct session *s, struct command *cmd)
 		return answer_bad(cmd, "SORT cannot save its results");
 	if (!search_begin(s, cmd, &st->search))
 		return CMD_DONE;
+	st->search.parts = 3;
 	arena_on_free(&cmd->arena, free_sorting, st);
 	cmd->state = st;
 	cmd->resume = go_on;

@@ -63,6 +63,7 @@ static enum cmd_step build(struct session *s, struct command *cmd)
 		return CMD_DONE;
 	if (st->step < THREADS_STEPS) {
 		threads_step(&st->threads, st->step++);
+		search_tell_progress(s, cmd, &st->search, 2, st->step, THREADS_STEPS);
 		return CMD_WANT_TURN;
 	}
 	st->next = threads_first(&st->threads);
@@ -115,6 +116,8 @@ static enum cmd_step fill(struct session *s, struct command *cmd)
 	enum fill_state state = column_fill_run(s, cmd, &st->fill);
 
 	cmd->resume = fill;
+	if (state == FILL_GOES_ON)
+		search_tell_progress(s, cmd, &st->search, 1, st->fill.at, st->search.count);
 	if (state != FILL_ENDED)
 		return state == FILL_GOES_ON ? CMD_WANT_TURN : CMD_DONE;
 	for (size_t k = 0; k < COLUMN_KINDS; k++) {
@@ -148,6 +151,7 @@ enum cmd_step cmd_thread(struct session *s, struct command *cmd)
 
 	if (!search_begin(s, cmd, &st->search))
 		return CMD_DONE;
+	st->search.parts = 3;
 	threads_init(&st->threads, cmd->c.algorithm);
 	arena_on_free(&cmd->arena, free_threading, st);
 	cmd->state = st;

@@ -29,6 +29,7 @@ enum intent_op {
 	INTENT_MOVE,
 	INTENT_SUBSCRIBE,
 	INTENT_UNSUBSCRIBE,
+	INTENT_ATTRIBUTE,
 	INTENT_SALVAGE,
 	INTENT_DIGEST, /* no fields */
 };
@@ -40,12 +41,28 @@ struct intent_epoch {
 	struct bytes in_sync; /* members' names separated by blanks */
 };
 
+/* What attributes become, in that order. */
+struct attribute_change {
+	struct bytes user, name, value; /* as in struct attribute */
+	bool is_set;                    /* else it is removed, if it is there */
+};
+struct attribute_changes {
+	const struct attribute_change *at;
+	size_t count;
+	size_t most; /* attributes that are shared, and that are one user's, of the server, of a mailbox and of a message; 0: ATTRIBUTES_MOST */
+	/* Internal name of a mailbox; empty: none. A word of a value (words are separated by blanks, case does not count) that the same
+	 * attribute of another mailbox of that name, or below it, has already refuses the intent. */
+	struct bytes words_unique_below;
+};
+#define ATTRIBUTES_MOST 100000
+
 /* Make an empty mailbox under a UIDVALIDITY that no mailbox of this server ever had. Answers mailbox, uidvalidity.
- * OK, EXISTS, BAD. */
+ * OK, EXISTS, BAD; and as INTENT_ATTRIBUTE. */
 struct intent_create {
 	struct bytes name;
 	struct bytes acl;       /* as on the MUPDATE wire; kept as it is */
 	struct bytes partition; /* at most 255 octets */
+	struct attribute_changes attributes; /* of the new mailbox */
 };
 
 /* Remove a mailbox with all its messages. OK, NO_MAILBOX. */
@@ -141,14 +158,30 @@ struct intent_undelete {
 	int64_t since; /* only what was expunged then or later */
 };
 
-/* Copy or move messages with flags, keywords and internaldate. answer.uids: the sources, answer.new_uids: the copies,
+/* Copy or move messages with flags, keywords, internaldate and attributes. answer.uids: the sources, answer.new_uids: the copies,
  * in the same order, answer.uidvalidity and .mailbox of the target (for COPYUID). Into the same mailbox is allowed.
- * OK, LIMIT (keywords), NO_MAILBOX; answer.no_target tells that it is the target that is missing. */
+ * OK, LIMIT (keywords; attributes of more than COPIED_ATTRIBUTES octets), NO_MAILBOX; answer.no_target tells that it is the target
+ * that is missing. */
+#define COPIED_ATTRIBUTES(messages) ((256u << 10) + 256ull * (messages))
 struct intent_copy {
 	mailbox_id_t mailbox;
 	const struct uid_range *uids;
 	size_t uid_count;
 	struct bytes target;
+};
+
+/* Set and remove attributes of the server, of a mailbox, or of messages. Messages that get another value get a new modseq.
+ * answer.uids: those; answer.new_uids: those left alone because their modseq is above UNCHANGED_SINCE.
+ * OK, also where it was so already; NO_MAILBOX; BAD: a name or user that cannot be; LIMIT; with answer.at the change at fault;
+ * CONFLICT: a word that another mailbox has, answer.taken_by its name. */
+struct intent_attribute {
+	struct bytes name;    /* of the mailbox; empty: the server, or by MAILBOX */
+	mailbox_id_t mailbox; /* of the messages in UIDS; 0: it is not about messages */
+	const struct uid_range *uids;
+	size_t uid_count;
+	bool is_conditional;
+	modseq_t unchanged_since;
+	struct attribute_changes changes;
 };
 
 /* OK also where it was so already. BAD. */
@@ -177,7 +210,8 @@ struct intent_answer {
 	struct uid_range *new_uids;
 	size_t new_uid_count;
 	size_t message_count; /* messages in UIDS */
-	size_t at;            /* INTENT_RENAME: the pair that failed */
+	size_t at;            /* INTENT_RENAME: the pair that failed; INTENT_ATTRIBUTE: the change */
+	struct bytes taken_by; /* in the arena */
 	bool no_target;
 	enum salvage_outcome salvage;          /* INTENT_SALVAGE, as what follows */
 	struct bytes new_name, new_acl, gone_name; /* empty: none. In the arena, or the item's */
@@ -198,6 +232,7 @@ struct intent {
 		struct intent_reclaim reclaim;
 		struct intent_undelete undelete;
 		struct intent_copy copy; /* INTENT_COPY, INTENT_MOVE */
+		struct intent_attribute attribute;
 		struct intent_subscribe subscribe; /* INTENT_SUBSCRIBE, INTENT_UNSUBSCRIBE */
 		struct intent_salvage salvage;
 	};

@@ -52,9 +52,11 @@ static enum store_result next_uidvalidity(struct store *s, uint64_t ahead, uint6
 	return STORE_OK;
 }
 
-enum store_result op_create(struct store *s, const struct intent_create *in, struct intent_answer *out)
+enum store_result op_create(struct store *s, const struct intent_create *in, struct arena *a, struct intent_answer *out)
 {
 	struct entry e = { .type = ENTRY_CREATE, .name = in->name, .acl = in->acl, .partition = in->partition };
+	const struct intent_attribute attribute = { .name = in->name, .changes = in->attributes };
+	struct intent_answer set = { 0 };
 	struct mailbox m;
 	enum store_result result;
 	uint64_t last;
@@ -64,7 +66,11 @@ enum store_result op_create(struct store *s, const struct intent_create *in, str
 	result = find_mailbox(s, in->name, &m);
 	if (result != STORE_NO_MAILBOX)
 		return result == STORE_OK ? STORE_EXISTS : result;
-	result = next_uidvalidity(s, 0, 1, &e.uidvalidity);
+	result = attributes_check(s, 0, &in->attributes, a, out);
+	if (result == STORE_OK && in->attributes.most > 0 && in->attributes.count > in->attributes.most)
+		result = STORE_LIMIT;
+	if (result == STORE_OK)
+		result = next_uidvalidity(s, 0, 1, &e.uidvalidity);
 	if (result == STORE_OK)
 		result = result_of_kv(index_meta(s->txn, "mailbox", &last));
 	if (result != STORE_OK)
@@ -72,7 +78,12 @@ enum store_result op_create(struct store *s, const struct intent_create *in, str
 	e.mailbox = last + 1;
 	out->mailbox = e.mailbox;
 	out->uidvalidity = e.uidvalidity;
-	return turn_entry(s, &e);
+	result = turn_entry(s, &e);
+	if (result != STORE_OK || in->attributes.count == 0)
+		return result;
+	result = op_attribute(s, &attribute, a, &set);
+	/* Made, but without them: only a turn that is dropped undoes that. */
+	return result == STORE_OK ? STORE_OK : STORE_FAILED;
 }
 
 enum store_result op_delete(struct store *s, const struct intent_delete *in, struct intent_answer *out)
@@ -127,7 +138,7 @@ enum store_result op_rename(struct store *s, const struct intent_rename *in, str
 enum store_result op_rename_inbox(struct store *s, const struct intent_rename_inbox *in, struct arena *a,
                                   struct intent_answer *out)
 {
-	const struct intent_create create = { in->to, in->acl, in->partition };
+	const struct intent_create create = { .name = in->to, .acl = in->acl, .partition = in->partition };
 	struct intent_answer moved = { 0 };
 	struct mailbox m;
 	const struct uid_range all = { 1, UINT32_MAX };
@@ -137,7 +148,7 @@ enum store_result op_rename_inbox(struct store *s, const struct intent_rename_in
 	if (result != STORE_OK)
 		return result;
 	copy.mailbox = m.id;
-	result = op_create(s, &create, out);
+	result = op_create(s, &create, a, out);
 	if (result != STORE_OK)
 		return result;
 	result = op_copy(s, &copy, true, a, &moved);

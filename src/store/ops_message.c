@@ -6,15 +6,7 @@
 #include "imap_flags.h"
 #include "store_private.h"
 
-/* A growing set of UIDs that come in ascending order. */
-struct uid_list {
-	struct arena *a;
-	struct uid_range *at;
-	size_t count, cap;
-	size_t uids;
-};
-
-static void add_uid(struct uid_list *l, uint32_t uid)
+void uid_list_add(struct uid_list *l, uint32_t uid)
 {
 	l->uids++;
 	if (l->count > 0 && l->at[l->count - 1].last + 1 == uid) {
@@ -197,7 +189,7 @@ static bool change_flags(void *arg, const struct message *msg)
 	struct entry_flag f = { .uid = msg->uid };
 
 	if (op->in->is_conditional && msg->modseq > op->in->unchanged_since) {
-		add_uid(&op->refused, msg->uid);
+		uid_list_add(&op->refused, msg->uid);
 		return true;
 	}
 	switch (op->in->how) {
@@ -226,7 +218,7 @@ static bool change_flags(void *arg, const struct message *msg)
 		op->cap = cap;
 	}
 	op->e.flags[op->e.count++] = f;
-	add_uid(&op->changed, msg->uid);
+	uid_list_add(&op->changed, msg->uid);
 	return true;
 }
 
@@ -304,7 +296,7 @@ enum store_result op_expunge(struct store *s, const struct intent_expunge *in, s
 	e.uids = arena_array(a, p.count, sizeof(*e.uids));
 	for (size_t i = 0; i < p.count; i++) {
 		e.uids[e.count++] = p.at[i].uid;
-		add_uid(&gone, p.at[i].uid);
+		uid_list_add(&gone, p.at[i].uid);
 	}
 	if (e.type == ENTRY_RETAIN)
 		e.value = (uint64_t)clock_wall_s();
@@ -349,6 +341,7 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 	struct entry e = { .type = ENTRY_COPY, .time = clock_wall_s() };
 	struct pick p = { .a = a };
 	struct uid_list sources = { .a = a }, made = { .a = a };
+	struct copied_attributes attributes;
 	struct bytes missing[KEYWORDS_MAX];
 	size_t missing_count = 0;
 	struct mailbox from, to;
@@ -385,8 +378,8 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 
 		e.copies[i] = (struct entry_copy){ m->uid, to.uidnext + (uint32_t)i, m->body, m->size, m->internaldate,
 			                           (uint8_t)m->flags, translate(&from, &to, m->keywords, NULL, NULL) };
-		add_uid(&sources, m->uid);
-		add_uid(&made, e.copies[i].uid);
+		uid_list_add(&sources, m->uid);
+		uid_list_add(&made, e.copies[i].uid);
 	}
 	if (is_move) {
 		e.source = from.id;
@@ -399,5 +392,8 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 	out->new_uids = made.at;
 	out->new_uid_count = made.count;
 	out->message_count = p.count;
-	return turn_entry(s, &e);
+	result = attributes_gather(s, from.id, &e, a, &attributes);
+	if (result == STORE_OK)
+		result = turn_entry(s, &e);
+	return result == STORE_OK ? attributes_give(s, &e, &attributes) : result;
 }

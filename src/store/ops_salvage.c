@@ -66,7 +66,7 @@ static enum store_result make_target(struct store *s, const struct intent_salvag
                                      struct intent_answer *out)
 {
 	const struct salvage_item *item = in->item;
-	const struct intent_create create = { item->name, item->acl, item->partition };
+	const struct intent_create create = { .name = item->name, .acl = item->acl, .partition = item->partition };
 	uint8_t key[SALVAGED_KEY_MAX];
 	struct intent_answer made = { 0 };
 	enum store_result result = find_mailbox(s, item->name, m_r);
@@ -76,7 +76,7 @@ static enum store_result make_target(struct store *s, const struct intent_salvag
 	if (result == STORE_NO_MAILBOX) {
 		if (!in->has_name)
 			return end(out, SALVAGE_NEEDS_NAME);
-		result = op_create(s, &create, &made);
+		result = op_create(s, &create, a, &made);
 		if (result == STORE_BAD || result == STORE_LIMIT)
 			return end(out, SALVAGE_REFUSED);
 		if (result == STORE_OK)
@@ -308,6 +308,75 @@ static enum store_result do_subscribe(struct store *s, const struct intent_salva
 	return result;
 }
 
+/* The message here that an attribute's item is about. NO_MAILBOX: it is not here. */
+static enum store_result find_message_of(struct store *s, const struct salvage_item *item, const struct mailbox *m, bool was_made,
+                                         uint32_t *uid_r)
+{
+	uint64_t uid = item->uid;
+	struct message msg;
+	enum store_result result = STORE_OK;
+
+	if (item->op_id.n > 0)
+		result = find_mark(s, item->op_id, &uid);
+	else if (was_made)
+		result = STORE_NO_MAILBOX;
+	if (result == STORE_OK && uid > UINT32_MAX)
+		result = STORE_NO_MAILBOX;
+	*uid_r = (uint32_t)uid;
+	return result == STORE_OK ? result_of_kv(index_message(s->txn, m->id, *uid_r, &msg)) : result;
+}
+
+static enum store_result set_attribute(struct store *s, const struct intent_salvage *in, mailbox_id_t mailbox, uint32_t uid,
+                                       struct bytes name, struct arena *a, struct intent_answer *out)
+{
+	const struct salvage_item *item = in->item;
+	const struct attribute of = { .uid = uid, .user = item->user, .name = item->from };
+	const struct attribute_change change = { item->user, item->from, item->body, item->is_on };
+	const struct uid_range uids = { uid, uid };
+	struct intent_attribute want = { .name = name, .changes = { .at = &change, .count = 1 } };
+	struct intent_answer set = { 0 };
+	struct bytes now;
+	enum kv_result r = index_attribute(s->txn, mailbox, &of, &now);
+	enum store_result result;
+
+	if (r == KV_FAILED)
+		return STORE_FAILED;
+	if (item->is_on ? r == KV_OK && bytes_equal(now, item->body) : r == KV_NOT_FOUND)
+		return end(out, SALVAGE_MERGED);
+	if ((r == KV_OK ? salvage_value_hash(now) : 0) != item->modseq && !in->is_forced)
+		return end(out, SALVAGE_CHANGED);
+	if (uid > 0) {
+		want.mailbox = mailbox;
+		want.uids = &uids;
+		want.uid_count = 1;
+	}
+	result = op_attribute(s, &want, a, &set);
+	out->mailbox = mailbox;
+	if (result == STORE_LIMIT || result == STORE_BAD || result == STORE_CONFLICT)
+		return end(out, SALVAGE_REFUSED);
+	out->salvage = SALVAGE_MERGED;
+	return result;
+}
+
+static enum store_result do_attribute(struct store *s, const struct intent_salvage *in, struct arena *a, struct intent_answer *out)
+{
+	const struct salvage_item *item = in->item;
+	struct mailbox m = { 0 };
+	bool was_made = false;
+	uint32_t uid = 0;
+	enum store_result result = STORE_OK;
+
+	if (item->mailbox != 0)
+		result = find_target(s, item, a, &m, &was_made);
+	if (result != STORE_OK)
+		return result == STORE_NO_MAILBOX ? end(out, SALVAGE_NO_MAILBOX) : result;
+	if (item->uid > 0)
+		result = find_message_of(s, item, &m, was_made, &uid);
+	if (result != STORE_OK)
+		return result == STORE_NO_MAILBOX ? end(out, SALVAGE_NO_MESSAGE) : result;
+	return set_attribute(s, in, m.id, uid, m.name, a, out);
+}
+
 static enum store_result do_item(struct store *s, const struct intent_salvage *in, struct arena *a, struct intent_answer *out)
 {
 	switch (in->item->kind) {
@@ -327,6 +396,8 @@ static enum store_result do_item(struct store *s, const struct intent_salvage *i
 		return do_expunge(s, in, a, out);
 	case SALVAGE_DELETE:
 		return do_delete(s, in, a, out);
+	case SALVAGE_ATTRIBUTE:
+		return do_attribute(s, in, a, out);
 	}
 	return STORE_BAD;
 }

@@ -66,6 +66,30 @@ static void dump_kept(struct kv_txn *t, const struct mailbox *m, FILE *out)
 	kv_cursor_end(&c);
 }
 
+/* Of mailbox ID and its messages; 0: of the server. */
+static void dump_attributes(struct kv_txn *t, mailbox_id_t id, FILE *out)
+{
+	uint8_t start[KEY_MAX];
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(t, T_ATTRIBUTE, bytes_make(start, key_u64(start, id)), &key, &value);
+	bool has = c != NULL;
+
+	for (; has && key_read_u64(key, 0) == id; has = kv_next(c, &key, &value)) {
+		struct attribute of;
+
+		if (!index_decode_attribute(key, value, &of))
+			continue;
+		(void)fprintf(out, "attribute uid=%u user=", of.uid);
+		put_text(out, of.user);
+		(void)fprintf(out, " name=");
+		put_text(out, of.name);
+		(void)fprintf(out, " value=");
+		put_text(out, of.value);
+		(void)fputc('\n', out);
+	}
+	kv_cursor_end(&c);
+}
+
 static bool dump_view(struct store *s, FILE *out, struct fault *why)
 {
 	struct store_view *v = store_view_open(s, why);
@@ -80,6 +104,7 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 		return false;
 	t = store_view_txn(v);
 	(void)fprintf(out, "roost-dump 1\nlsn %llu\n", (unsigned long long)store_view_lsn(v));
+	dump_attributes(t, 0, out);
 	store_view_names(v, BYTES_NONE, &it);
 	while (view_names_next(&it, &name, &id)) {
 		struct mailbox m;
@@ -97,6 +122,7 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 		(void)fputc('\n', out);
 		dump_messages(v, t, &m, out);
 		dump_kept(t, &m, out);
+		dump_attributes(t, m.id, out);
 	}
 	view_names_end(&it);
 	c = kv_seek(t, T_SUBSCRIPTION, BYTES_NONE, &key, &value);
@@ -355,7 +381,30 @@ static void verify_checkpoints(struct verify *v)
 	free(lsns);
 }
 
-/* The records of mailboxes, summed up already, and of subscriptions against their sum. */
+/* What is said of something that is not there. */
+static void verify_attributes(struct verify *v)
+{
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(v->t, T_ATTRIBUTE, BYTES_NONE, &key, &value);
+
+	for (bool has = c != NULL; has; has = kv_next(c, &key, &value)) {
+		mailbox_id_t id = key_read_u64(key, 0);
+		struct attribute of;
+		struct mailbox m;
+		struct message msg;
+
+		v->digest += digest_of(key, value);
+		if (index_decode_attribute(key, value, &of) && (id == 0 ? of.uid == 0 : index_mailbox(v->t, id, &m) == KV_OK) &&
+		    (of.uid == 0 || index_message(v->t, id, of.uid, &msg) == KV_OK))
+			continue;
+		v->problems++;
+		(void)fprintf(v->out, "mailbox %llu: an attribute of what is not there (message %u)\n", (unsigned long long)id,
+		              key_read_u32(key, 8));
+	}
+	kv_cursor_end(&c);
+}
+
+/* The records of mailboxes and attributes, summed up already, and of subscriptions against their sum. */
 static void verify_digest(struct verify *v)
 {
 	struct bytes key, value;
@@ -368,7 +417,7 @@ static void verify_digest(struct verify *v)
 	if (index_meta(v->t, "digest", &all) == KV_OK && all == v->digest)
 		return;
 	v->problems++;
-	(void)fprintf(v->out, "the digest of all mailboxes and subscriptions is not that of their records\n");
+	(void)fprintf(v->out, "the digest of all mailboxes, subscriptions and attributes is not that of their records\n");
 }
 
 bool store_verify(const struct store_options *options, FILE *out, uint64_t *problems_r, struct fault *why)
@@ -396,6 +445,7 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 		}
 	}
 	kv_cursor_end(&c);
+	verify_attributes(&v);
 	verify_digest(&v);
 	verify_bodies(&v);
 	verify_kept(&v);

@@ -16,11 +16,22 @@ typedef uint64_t mailbox_id_t; /* counts from 1, never used again; the same on a
 #define KEYWORDS_MAX 64 /* different keywords in one mailbox: bits of struct message's keywords */
 #define OP_ID_MAX 64
 #define STRUCTURE_MAX (16u << 20)
+#define ATTRIBUTE_NAME_MAX 400
+#define ATTRIBUTE_USER_AND_NAME_MAX 498 /* together, so that they fit a key of the index */
+#define ATTRIBUTE_VALUE_MAX (1u << 20)
 
 /* UIDs FIRST..LAST, both within; 1 <= first <= last. A set is an array of them, ascending and apart; UIDs without a
  * message are ignored. */
 struct uid_range {
 	uint32_t first, last;
+};
+
+/* An attribute: a named value of the server, of a mailbox, or of one message. */
+struct attribute {
+	uint32_t uid;       /* of the message; 0: of the mailbox or server itself */
+	struct bytes user;  /* whose it is; empty: shared by all */
+	struct bytes name;  /* octets without NUL, at most ATTRIBUTE_NAME_MAX; compared as they are */
+	struct bytes value; /* any octets, at most ATTRIBUTE_VALUE_MAX; may be empty */
 };
 
 /* One message of one mailbox, as the index has it. */
@@ -59,6 +70,7 @@ enum store_change_bit {
 	STORE_CHANGE_DELETED = 1u << 2,
 	STORE_CHANGE_NAME = 1u << 3,
 	STORE_CHANGE_ACL = 1u << 4,
+	STORE_CHANGE_ATTRIBUTES = 1u << 5, /* of the mailbox itself */
 };
 struct store_change {
 	mailbox_id_t mailbox;

@@ -350,3 +350,31 @@ bool store_view_is_subscribed(struct store_view *v, struct bytes user, struct by
 	buffer_fini(&key);
 	return is;
 }
+
+void store_view_attributes(struct store_view *v, mailbox_id_t mailbox, uint32_t uid, struct bytes user, struct view_attributes *it_r)
+{
+	*it_r = (struct view_attributes){ .view = v, .mailbox = mailbox, .uid = uid, .user = user };
+}
+
+bool view_attributes_next(struct view_attributes *it, struct attribute *of_r)
+{
+	uint8_t start[KV_KEY_MAX];
+	struct bytes prefix = bytes_make(start, key_attributes(start, it->mailbox, it->uid, it->user)), key, value;
+
+	if (prefix.n == 0 || !advance(it->view, T_ATTRIBUTE, &it->cursor, &it->is_started, prefix, &key, &value) ||
+	    !bytes_starts(key, prefix))
+		return false;
+	return index_decode_attribute(key, value, of_r);
+}
+
+void view_attributes_end(struct view_attributes *it)
+{
+	kv_cursor_end(&it->cursor);
+	it->result = kv_has_failed(it->view->txn) ? STORE_FAILED : STORE_OK;
+}
+
+enum store_result store_view_attribute(struct store_view *v, mailbox_id_t mailbox, const struct attribute *of, struct bytes *value_r,
+                                       struct fault *why)
+{
+	return result(v, index_attribute(v->txn, mailbox, of, value_r), why);
+}

@@ -128,4 +128,23 @@ bool view_subscriptions_next(struct view_subscriptions *it, struct bytes *name_r
 void view_subscriptions_end(struct view_subscriptions *it);
 bool store_view_is_subscribed(struct store_view *v, struct bytes user, struct bytes name);
 
+/* Attributes of MAILBOX (0: the server) or of its message UID (0: of itself): those that are USER's (empty: the shared ones), in the
+ * octet order of their names. USER is borrowed until the end. */
+struct view_attributes {
+	struct store_view *view;
+	struct kv_cursor *cursor;
+	mailbox_id_t mailbox;
+	uint32_t uid;
+	struct bytes user;
+	bool is_started;
+	enum store_result result;
+};
+void store_view_attributes(struct store_view *v, mailbox_id_t mailbox, uint32_t uid, struct bytes user, struct view_attributes *it_r);
+/* OF_R is lent until the view is closed. */
+bool view_attributes_next(struct view_attributes *it, struct attribute *of_r);
+void view_attributes_end(struct view_attributes *it);
+/* One of them, OF's value; NO_MAILBOX: there is none. */
+enum store_result store_view_attribute(struct store_view *v, mailbox_id_t mailbox, const struct attribute *of, struct bytes *value_r,
+                                       struct fault *why);
+
 #endif

@@ -53,7 +53,7 @@ void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes ac
 	set_names(op, &op->activate, &op->activate_count, 1);
 	op->reserve[0] = op->activate[0] = (struct op_name){ name, acl };
 	set_intents(op, 1, INTENT_CREATE)->create =
-		(struct intent_create){ name, acl, bytes_of(op->backend->partition) };
+		(struct intent_create){ .name = name, .acl = acl, .partition = bytes_of(op->backend->partition) };
 	op->must_activate = true;
 }
 

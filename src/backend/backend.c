@@ -115,7 +115,6 @@ static void metrics(void *arg, struct buffer *to)
 	metric(to, "roost_lmtp_duplicates_total", "counter", atomic_load(&b->counters.lmtp_duplicates));
 	metric(to, "roost_lmtp_octets_total", "counter", atomic_load(&b->counters.lmtp_octets));
 	metric(to, "roost_limits_hit_total", "counter", atomic_load(&b->counters.limits_hit));
-	metric(to, "roost_over_quota_total", "counter", atomic_load(&b->counters.over_quota));
 	metric(to, "roost_inflight_octets", "gauge", atomic_load(&b->inflight.now));
 }
 
@@ -152,6 +151,8 @@ static bool check_config(struct backend *b, const char **dir_r, struct fault *wh
 	b->server = config_string(c, "servername");
 	b->member = config_string(c, "member");
 	b->max_message = config_number(c, "maxmessagesize");
+	b->message_limit = (size_t)config_number(c, "imap_message_limit");
+	b->progress_ns = config_number(c, "imap_progress_ms") * 1000000;
 	b->frame_limits = (struct imap_frame_limits){
 		.line = (size_t)config_number(c, "imap_max_line"),
 		.literal = (size_t)config_number(c, "imap_max_literal"),
@@ -324,6 +325,7 @@ static bool close_all(struct backend *b, struct fault *why)
 	tls_free(&b->tls_client);
 	users_close(&b->users);
 	recent_fini(&b->recent);
+	column_cache_fini(&b->columns);
 	(void)pthread_rwlock_destroy(&b->driver_lock);
 	return is_well;
 }
@@ -340,6 +342,7 @@ bool backend_run(const struct config *config, struct fault *why)
 		return false;
 	}
 	recent_init(&b->recent);
+	column_cache_init(&b->columns, (size_t)config_number(b->cfg, "imap_sort_cache"));
 	(void)pthread_rwlock_init(&b->driver_lock, NULL);
 	ok = open_all(b, dir, why);
 	if (ok) {

@@ -8,6 +8,7 @@
 
 #include "admin.h"
 #include "arena.h"
+#include "column.h"
 #include "conn.h"
 #include "driver.h"
 #include "imap_command.h"
@@ -63,7 +64,7 @@ struct client {
 struct backend_counters {
 	atomic_uint_fast64_t logins, login_failures, imap_commands;
 	atomic_uint_fast64_t lmtp_accepted, lmtp_refused, lmtp_duplicates, lmtp_octets;
-	atomic_uint_fast64_t limits_hit, over_quota;
+	atomic_uint_fast64_t limits_hit;
 };
 
 struct backend {
@@ -81,8 +82,11 @@ struct backend {
 	size_t shard_count;
 	struct inflight inflight;
 	struct recent recent;
+	struct column_cache columns;
 	struct backend_counters counters;
 	uint64_t max_message;
+	size_t message_limit; /* of one command; 0: none */
+	uint64_t progress_ns; /* after which a client is told how far its command is */
 	struct imap_frame_limits frame_limits;
 	struct imap_command_limits command_limits;
 	struct mime_limits mime_limits;

@@ -68,13 +68,6 @@ const struct config_key config_keys[] = {
 	{ "specialuse_archive", CONFIG_STRING, "Archive", 0, 0, NULL, "The same for \\Archive" },
 
 	/* running */
-	{ "autocreate_quota", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "Limit of STORAGE, in units of 1024 octets, that a user's INBOX and what is below it begin with; 0: none" },
-	{ "autocreate_quota_messages", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "The same for MESSAGE, in messages" },
-	{ "quotawarn", CONFIG_NUMBER, "90", 0, 1000, NULL, "Percent of a limit beyond which SELECT warns" },
-	{ "quotawarnkb", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "Of STORAGE it warns only where less than so many units of 1024 octets are left, or the limit is less; 0: always" },
-	{ "quotawarnmsg", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "Of MESSAGE it warns only where less than so many messages are left, or the limit is less; 0: always" },
-	{ "lmtp_strict_quota", CONFIG_SWITCH, "no", 0, 0, NULL, "Refuse the message that would pass a limit; else the one that passes it is delivered, and those after it are refused" },
-	{ "lmtp_over_quota_perm_failure", CONFIG_SWITCH, "no", 0, 0, NULL, "Refuse what is over quota for good (552), not for now (452)" },
 	{ "duplicatesuppression", CONFIG_SWITCH, "no", 0, 0, NULL, "Whether LMTP delivers a message to a mailbox once only, by its Message-ID; the same on all members" },
 	{ "log_level", CONFIG_CHOICE, "info", 0, 0, "error warning info debug", "What is logged" },
 	{ "loops", CONFIG_NUMBER, "0", 0, 256, NULL, "Threads that serve connections; 0: one per core" },
@@ -96,6 +89,9 @@ const struct config_key config_keys[] = {
 	{ "imap_max_list", CONFIG_NUMBER, "10000", 16, 1u << 24, NULL, "Most members of one list or ranges of one sequence set" },
 	{ "imap_max_depth", CONFIG_NUMBER, "50", 4, 1000, NULL, "Deepest nesting of parentheses and search keys" },
 	{ "imap_max_keywords", CONFIG_NUMBER, "64", 1, 64, NULL, "Most different keywords in one mailbox" },
+	{ "imap_sort_cache", CONFIG_NUMBER, "64M", 0, 1ull << 40, NULL, "Octets of memory for what messages are sorted and threaded by, of the mailboxes where that was done lately; 0: none" },
+	{ "imap_message_limit", CONFIG_NUMBER, "0", 0, UINT32_MAX, NULL, "Most messages that one command works on, told to clients as MESSAGELIMIT; 0: no limit" },
+	{ "imap_progress_ms", CONFIG_NUMBER, "1000", 1, MS_MAX, NULL, "Milliseconds after which a client is told how far its command is" },
 	{ "imap_idle_timeout_s", CONFIG_NUMBER, "1800", 1, 1u << 20, NULL, "Seconds after which a silent authenticated client is logged out" },
 	{ "imap_login_timeout_s", CONFIG_NUMBER, "60", 1, 1u << 20, NULL, "Seconds a client may take to authenticate" },
 	{ "lmtp_max_recipients", CONFIG_NUMBER, "1000", 1, 1u << 20, NULL, "Most recipients of one delivery" },

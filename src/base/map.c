@@ -38,7 +38,7 @@ static uint64_t mix(uint64_t h)
 	return h ^ h >> 32;
 }
 
-static uint64_t hash_of(struct bytes key)
+uint64_t map_hash(struct bytes key)
 {
 	uint64_t h;
 
@@ -105,13 +105,13 @@ void *map_get(const struct map *m, struct bytes key)
 
 	if (m->n == 0)
 		return NULL;
-	s = *find(m, key, hash_of(key));
+	s = *find(m, key, map_hash(key));
 	return s == NULL ? NULL : s->value;
 }
 
 void *map_put(struct map *m, struct bytes key, void *value)
 {
-	uint64_t hash = hash_of(key);
+	uint64_t hash = map_hash(key);
 	struct map_slot **at;
 	struct map_slot *s;
 
@@ -145,7 +145,7 @@ void *map_take(struct map *m, struct bytes key)
 
 	if (m->n == 0)
 		return NULL;
-	at = find(m, key, hash_of(key));
+	at = find(m, key, map_hash(key));
 	s = *at;
 	if (s == NULL)
 		return NULL;

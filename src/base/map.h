@@ -22,6 +22,9 @@ void *map_put(struct map *m, struct bytes key, void *value);
 /* Remove KEY; returns the value it had, or NULL. */
 void *map_take(struct map *m, struct bytes key);
 
+/* The hash that maps use: of the same octets the same in this process, in another process another. */
+uint64_t map_hash(struct bytes key);
+
 /* Walk in no particular order; the map must not change meanwhile, except that the key just returned may be taken. */
 struct map_iter {
 	size_t slot;

@@ -116,4 +116,5 @@ void capabilities_merge(const struct bytes *of, size_t count, uint64_t max_messa
 	add_offered(of, count, BYTES_LIT(OUTSIDE), outside, features_r);
 	add_offered(of, count, BYTES_LIT(INSIDE), inside, features_r);
 	add_limit(of, count, "APPENDLIMIT=", max_message, inside);
+	add_limit(of, count, "MESSAGELIMIT=", 0, inside);
 }

@@ -24,6 +24,9 @@ struct copy_job {
 	char uidvalidity[24];
 	struct buffer flags, date, message;
 	bool has_message;
+	char limit[64];   /* MOVE: the code that tells that a limit left some out */
+	uint64_t told_ms; /* when the client was last told how far it is, or the beginning */
+	bool was_told;
 };
 
 static void fail_copy(struct fe_imap *s, const char *text)
@@ -248,6 +251,19 @@ static void all_copied(struct fe_imap *s)
 		fe_imap_op_done(s);
 }
 
+/* RFC 9585: as a backend tells it (inprogress.h). */
+static void tell_progress(struct fe_imap *s)
+{
+	struct copy_job *j = s->copy;
+	uint64_t wait_ms = fe_imap_frontend(s)->progress_ms, now = loop_now_ms(s->base.shard->loop);
+
+	if (now - j->told_ms < (j->was_told ? 5 : 1) * wait_ms)
+		return;
+	j->told_ms = now;
+	j->was_told = true;
+	fe_imap_say(s, "* OK [INPROGRESS (\"%.*s\" %zu %zu)] messages were copied", BYTES_FMT(s->cmd.tag), j->at, j->count);
+}
+
 static void appended(struct fe_imap *s, const struct imap_response *r)
 {
 	struct copy_job *j = s->copy;
@@ -264,10 +280,18 @@ static void appended(struct fe_imap *s, const struct imap_response *r)
 		(void)bytes_to_u64(bytes_from(code, n + 1), UINT32_MAX, &uid);
 	}
 	j->made[j->at++] = (uint32_t)uid;
+	tell_progress(s);
 	if (j->at < j->count)
 		go(s, COPY_FETCH);
 	else
 		all_copied(s);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
 }
 
 static void step_done(struct fe_imap *s, const struct imap_response *r)
@@ -288,11 +312,19 @@ static void step_done(struct fe_imap *s, const struct imap_response *r)
 	}
 	switch (j->step) {
 	case COPY_LIST:
+		if (bytes_starts_nocase(r->code, BYTES_LIT("MESSAGELIMIT "))) {
+			(void)snprintf(j->limit, sizeof(j->limit), "[%.*s]", BYTES_FMT(bytes_sub(r->code, 0, 40)));
+			if (s->cmd.verb == IMAP_COPY) {
+				fail_copy(s, arena_printf(&s->arena, "%s too many messages for one command", j->limit));
+				return;
+			}
+		}
 		if (j->count == 0) {
 			fe_imap_tagged(s, "OK", "no such messages");
 			fe_imap_op_done(s);
 			return;
 		}
+		qsort(j->uids, j->count, sizeof(*j->uids), by_value);
 		j->made = must_calloc(j->count, sizeof(*j->made));
 		go(s, COPY_FETCH);
 		return;
@@ -309,6 +341,13 @@ static void step_done(struct fe_imap *s, const struct imap_response *r)
 		go(s, COPY_EXPUNGE);
 		return;
 	case COPY_EXPUNGE:
+		if (j->limit[0] != '\0' && r->code.n > 0)
+			fe_imap_say(s, "* NO %s not all: too many messages for one command", j->limit);
+		else if (j->limit[0] != '\0') {
+			fe_imap_tagged(s, "OK", arena_printf(&s->arena, "%s done", j->limit));
+			fe_imap_op_done(s);
+			return;
+		}
 		fe_imap_tagged(s, "OK", bytes_starts_nocase(r->code, BYTES_LIT("HIGHESTMODSEQ ")) ?
 		                                arena_printf(&s->arena, "[%.*s] done", BYTES_FMT(bytes_sub(r->code, 0, 40))) : "done");
 		fe_imap_op_done(s);
@@ -344,6 +383,7 @@ static const struct own_op copy_op = { .link_ready = link_ready, .response = tak
 void fe_copy_begin(struct fe_imap *s, const char *target_server)
 {
 	s->copy = must_calloc(1, sizeof(*s->copy));
+	s->copy->told_ms = loop_now_ms(s->base.shard->loop);
 	s->own = &copy_op;
 	(void)snprintf(s->copy->source, sizeof(s->copy->source), "%s", s->selected->server);
 	(void)snprintf(s->copy->target, sizeof(s->copy->target), "%s", target_server);

@@ -249,6 +249,7 @@ bool frontend_run(const struct config *config, struct fault *why)
 	fe->name = config_string(config, "member");
 	fe->max_message = config_number(config, "maxmessagesize");
 	fe->max_inflight = config_number(config, "max_inflight");
+	fe->progress_ms = config_number(config, "imap_progress_ms");
 	if (!check_config(config, why) || (fe->home = loop_new(why)) == NULL) {
 		free(fe);
 		return false;

@@ -43,6 +43,7 @@ struct frontend {
 	struct admin_source source;
 	bool is_stopping;
 	uint64_t max_message, max_inflight;
+	uint64_t progress_ms;
 	atomic_uint_fast64_t inflight;
 	atomic_uint_fast64_t imap_sessions, lmtp_sessions, pop3_sessions, logins, login_failures, commands, accepted, refused, resent;
 };

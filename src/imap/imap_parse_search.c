@@ -3,7 +3,7 @@
 #include "imap_flags.h"
 #include "imap_parse_private.h"
 
-enum argument { ARG_NONE, ARG_STRING, ARG_FIELD, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_MODSEQ, ARG_INTERVAL, ARG_ONE_KEY, ARG_TWO_KEYS };
+enum argument { ARG_NONE, ARG_STRING, ARG_FIELD, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_MODSEQ, ARG_INTERVAL, ARG_AFTER_UID, ARG_BEFORE_UID, ARG_ONE_KEY, ARG_TWO_KEYS };
 
 static const struct search_row {
 	const char *name;
@@ -50,6 +50,8 @@ static const struct search_row {
 	{ "THREADID", SEARCH_THREADID, ARG_KEYWORD, 0, false, NULL },
 	{ "TO", SEARCH_HEADER, ARG_STRING, 0, false, "To" },
 	{ "UID", SEARCH_UID, ARG_SET, 0, false, NULL },
+	{ "UIDAFTER", SEARCH_UID, ARG_AFTER_UID, 0, false, NULL },
+	{ "UIDBEFORE", SEARCH_UID, ARG_BEFORE_UID, 0, false, NULL },
 	{ "UNANSWERED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_ANSWERED, true, NULL },
 	{ "UNDELETED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_DELETED, true, NULL },
 	{ "UNDRAFT", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_DRAFT, true, NULL },
@@ -92,6 +94,22 @@ static bool take_modseq(struct imap_parser *p, struct search_key *k)
 	return imap_take_number(&p->c, INT64_MAX, &k->number, p->why);
 }
 
+/* UIDs above or below one (RFC 9738 section 3.2), which may be none. */
+static bool take_open_set(struct imap_parser *p, bool is_above, struct seqset *set)
+{
+	uint64_t uid;
+
+	if (!imap_take_number(&p->c, UINT32_MAX - 1, &uid, p->why))
+		return false;
+	if (uid == 0)
+		return fault_set(p->why, FAULT_CLIENT, "0 is no UID");
+	set->ranges = arena_array(p->a, 1, sizeof(*set->ranges));
+	set->count = is_above ? uid < UINT32_MAX - 1 : uid > 1;
+	if (set->count > 0)
+		set->ranges[0] = is_above ? (struct seq_range){ (uint32_t)uid + 1, UINT32_MAX - 1 } : (struct seq_range){ 1, (uint32_t)uid - 1 };
+	return true;
+}
+
 static bool take_argument(struct search_state *s, const struct search_row *row, struct search_key *k)
 {
 	struct imap_parser *p = s->p;
@@ -120,6 +138,9 @@ static bool take_argument(struct search_state *s, const struct search_row *row, 
 	case ARG_INTERVAL:
 		return imap_take_number(&p->c, UINT32_MAX, &k->number, p->why) &&
 		       (k->number > 0 || fault_set(p->why, FAULT_CLIENT, "an interval of no seconds"));
+	case ARG_AFTER_UID:
+	case ARG_BEFORE_UID:
+		return take_open_set(p, row->argument == ARG_AFTER_UID, &k->set);
 	case ARG_SET:
 		return seqset_parse(&p->c, p->a, p->limits->list, &k->set, p->why);
 	case ARG_DATE:

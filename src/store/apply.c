@@ -81,6 +81,8 @@ static enum kv_result remove_message(struct kv_txn *t, struct mailbox *m, uint32
 		return r;
 	r = kv_del(t, T_MESSAGE, bytes_make(key, key_message(key, m->id, uid)));
 	if (r == KV_OK)
+		r = index_drop_attributes(t, bytes_make(key, key_message(key, m->id, uid)));
+	if (r == KV_OK)
 		r = index_del_modseq(t, m->id, msg.modseq, uid);
 	if (r == KV_OK && with_tombstone)
 		r = index_put_modseq(t, m->id, modseq, uid, true);
@@ -204,30 +206,20 @@ static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, stru
 		r = drop_kept(t, e->mailbox, changes);
 	if (r == KV_OK)
 		r = clear_prefix(t, T_MODSEQ, e->mailbox);
+	if (r == KV_OK) {
+		uint8_t prefix[8];
+
+		r = index_drop_attributes(t, bytes_make(prefix, key_u64(prefix, e->mailbox)));
+	}
 	if (r == KV_OK)
 		r = kv_del(t, T_NAME, m.name);
 	if (r == KV_OK)
 		r = index_del_mailbox(t, e->mailbox);
-	return r == KV_OK ? index_tidy_quotas(t, m.name) : r;
-}
-
-/* Once all have their new names: the quota roots of the old ones go with their mailboxes, or go. */
-static enum kv_result rename_quotas(struct kv_txn *t, const struct entry *e, const struct bytes *from)
-{
-	enum kv_result r = KV_OK;
-
-	if (kv_count(t, T_QUOTA) == 0)
-		return KV_OK;
-	for (size_t i = 0; r == KV_OK && i < e->count; i++)
-		r = index_move_quota(t, from[i], e->names[i]);
-	for (size_t i = 0; r == KV_OK && i < e->count; i++)
-		r = index_tidy_quotas(t, from[i]);
 	return r;
 }
 
 static enum kv_result apply_rename(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
 {
-	struct bytes *from = arena_array(a, e->count, sizeof(*from));
 	enum kv_result r = KV_OK;
 
 	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
@@ -237,7 +229,6 @@ static enum kv_result apply_rename(struct kv_txn *t, const struct entry *e, stru
 		r = take_mailbox(t, e->mailboxes[i], a, &m);
 		if (r == KV_OK)
 			r = kv_del(t, T_NAME, m.name);
-		from[i] = m.name;
 		m.name = e->names[i];
 		if (r == KV_OK)
 			r = index_put_mailbox(t, &m);
@@ -247,7 +238,7 @@ static enum kv_result apply_rename(struct kv_txn *t, const struct entry *e, stru
 		buffer_fini(&id);
 		changes_note(changes, e->mailboxes[i], STORE_CHANGE_NAME);
 	}
-	return r == KV_OK ? rename_quotas(t, e, from) : r;
+	return r;
 }
 
 static enum kv_result forget_ops(struct kv_txn *t, lsn_t lsn)
@@ -386,6 +377,46 @@ static enum kv_result apply_subscribe(struct kv_txn *t, const struct entry *e)
 	return r;
 }
 
+/* A message whose attributes change gets the entry's modseq. */
+static enum kv_result touch_message(struct kv_txn *t, const struct entry *e, struct mailbox *m, uint32_t uid)
+{
+	struct message msg;
+	enum kv_result r = index_message(t, m->id, uid, &msg);
+
+	if (r != KV_OK || msg.modseq == e->modseq)
+		return r;
+	count_in(m, &msg, -1);
+	r = index_del_modseq(t, m->id, msg.modseq, uid);
+	msg.modseq = e->modseq;
+	count_in(m, &msg, 1);
+	if (r == KV_OK)
+		r = index_put_message(t, m->id, &msg);
+	return r == KV_OK ? index_put_modseq(t, m->id, e->modseq, uid, false) : r;
+}
+
+static enum kv_result apply_attribute(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
+{
+	struct mailbox m = { 0 };
+	enum kv_result r = e->mailbox == 0 ? KV_OK : take_mailbox(t, e->mailbox, a, &m);
+	bool is_touched = false;
+
+	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
+		const struct attribute *of = &e->attributes[i].of;
+
+		r = index_put_attribute(t, e->mailbox, of, e->attributes[i].is_set);
+		if (r == KV_OK && of->uid > 0)
+			r = touch_message(t, e, &m, of->uid);
+		is_touched = is_touched || of->uid > 0;
+		if (e->mailbox > 0)
+			changes_note(changes, e->mailbox, of->uid > 0 ? STORE_CHANGE_MESSAGES : STORE_CHANGE_ATTRIBUTES);
+	}
+	if (r != KV_OK || !is_touched)
+		return r;
+	if (e->modseq > m.highestmodseq)
+		m.highestmodseq = e->modseq;
+	return index_put_mailbox(t, &m);
+}
+
 /* "salvaged": what names an item -> u64: of a mailbox, its id here. */
 static enum kv_result apply_salvaged(struct kv_txn *t, const struct entry *e)
 {
@@ -492,8 +523,8 @@ static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct aren
 		return KV_OK;
 	case ENTRY_SALVAGED:
 		return apply_salvaged(t, e);
-	case ENTRY_QUOTA:
-		return index_set_quota(t, e->name, &e->limits);
+	case ENTRY_ATTRIBUTE:
+		return apply_attribute(t, e, a, changes);
 	}
 	return KV_FAILED;
 }

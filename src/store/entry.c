@@ -5,7 +5,6 @@
 #include <xxhash.h>
 
 #include "cursor.h"
-#include "quota.h"
 
 #define LIST_MAX (1u << 24)
 /* Octet 13. */
@@ -92,6 +91,13 @@ static void write_list(struct buffer *b, const struct entry *e)
 			buffer_add_u32le(b, e->digests[i].last);
 			buffer_add_u64le(b, e->digests[i].rows);
 			break;
+		case ENTRY_ATTRIBUTE:
+			buffer_add_u32le(b, e->attributes[i].of.uid);
+			buffer_add_u8(b, e->attributes[i].is_set);
+			buffer_add_bytes32(b, e->attributes[i].of.user);
+			buffer_add_bytes32(b, e->attributes[i].of.name);
+			buffer_add_bytes32(b, e->attributes[i].of.value);
+			break;
 		default:
 			break;
 		}
@@ -138,6 +144,7 @@ static void write_data(struct buffer *b, const struct entry *e)
 		break;
 	case ENTRY_FLAGS:
 	case ENTRY_EXPUNGE:
+	case ENTRY_ATTRIBUTE:
 		buffer_add_u64le(b, e->mailbox);
 		buffer_add_u64le(b, e->modseq);
 		write_list(b, e);
@@ -170,10 +177,6 @@ static void write_data(struct buffer *b, const struct entry *e)
 	case ENTRY_SALVAGED:
 		buffer_add_bytes32(b, e->key);
 		buffer_add_u64le(b, e->value);
-		break;
-	case ENTRY_QUOTA:
-		buffer_add_bytes32(b, e->name);
-		quota_limits_write(b, &e->limits);
 		break;
 	}
 }
@@ -225,7 +228,7 @@ bool entry_header_read(struct bytes raw, struct entry_header *h_r)
 	if (flags != ((h_r->has_sums ? FLAG_SUMS : 0) | (h_r->has_time ? FLAG_TIME : 0)) || zero != 0)
 		return false;
 	return h_r->head_size >= ENTRY_HEADER && h_r->head_size <= ENTRY_HEAD_MAX && h_r->body_size <= ENTRY_BODY_MAX &&
-	       type >= ENTRY_EPOCH && type <= ENTRY_QUOTA && h_r->lsn > 0;
+	       type >= ENTRY_EPOCH && type <= ENTRY_TYPE_LAST && h_r->lsn > 0;
 }
 
 bool entry_head_is_whole(struct bytes head)
@@ -243,6 +246,17 @@ static bool read_i64(struct cursor *c, int64_t *v_r)
 		return false;
 	*v_r = (int64_t)v;
 	return true;
+}
+
+static bool read_attribute(struct cursor *c, struct entry_attribute *t)
+{
+	uint8_t is_set;
+
+	if (!cursor_u32le(c, &t->of.uid) || !cursor_u8(c, &is_set) || is_set > 1)
+		return false;
+	t->is_set = is_set != 0;
+	return cursor_bytes32(c, MAILBOX_NAME_MAX, &t->of.user) && cursor_bytes32(c, ATTRIBUTE_NAME_MAX, &t->of.name) &&
+	       cursor_bytes32(c, t->is_set ? ATTRIBUTE_VALUE_MAX : 0, &t->of.value);
 }
 
 static bool read_one(struct cursor *c, struct entry *e, size_t i)
@@ -279,6 +293,8 @@ static bool read_one(struct cursor *c, struct entry *e, size_t i)
 		return cursor_u64le(c, &g->mailbox) && cursor_u64le(c, &g->record) && cursor_u32le(c, &g->first) &&
 		       cursor_u32le(c, &g->last) && cursor_u64le(c, &g->rows);
 	}
+	case ENTRY_ATTRIBUTE:
+		return read_attribute(c, &e->attributes[i]);
 	default:
 		return false;
 	}
@@ -299,6 +315,8 @@ static size_t least_size(enum entry_type type)
 		return 8 + 4;
 	case ENTRY_DIGEST:
 		return 8 + 8 + 4 + 4 + 8;
+	case ENTRY_ATTRIBUTE:
+		return 4 + 1 + 4 + 4 + 4;
 	default:
 		return 4;
 	}
@@ -317,6 +335,7 @@ static bool read_list(struct cursor *c, struct arena *a, struct entry *e)
 	e->uids = e->type == ENTRY_EXPUNGE || e->type == ENTRY_RETAIN || e->type == ENTRY_RECLAIM ? arena_array(a, count, sizeof(*e->uids)) : NULL;
 	e->copies = e->type == ENTRY_COPY ? arena_array(a, count, sizeof(*e->copies)) : NULL;
 	e->digests = e->type == ENTRY_DIGEST ? arena_array(a, count, sizeof(*e->digests)) : NULL;
+	e->attributes = e->type == ENTRY_ATTRIBUTE ? arena_array(a, count, sizeof(*e->attributes)) : NULL;
 	e->mailboxes = e->type == ENTRY_RENAME || e->type == ENTRY_RECLAIM ? arena_array(a, count, sizeof(*e->mailboxes)) : NULL;
 	e->names = e->type == ENTRY_RENAME || e->type == ENTRY_KEYWORDS ? arena_array(a, count, sizeof(*e->names)) : NULL;
 	for (size_t i = 0; i < count; i++) {
@@ -358,6 +377,7 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const 
 		return read_append(c, a, e, h);
 	case ENTRY_FLAGS:
 	case ENTRY_EXPUNGE:
+	case ENTRY_ATTRIBUTE:
 		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && read_list(c, a, e);
 	case ENTRY_RETAIN:
 		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && cursor_u64le(c, &e->value) && read_list(c, a, e);
@@ -375,8 +395,6 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const 
 		return cursor_u64le(c, &e->value) && read_list(c, a, e);
 	case ENTRY_SALVAGED:
 		return cursor_bytes32(c, SALVAGED_KEY_MAX, &e->key) && e->key.n > 0 && cursor_u64le(c, &e->value);
-	case ENTRY_QUOTA:
-		return cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name) && quota_limits_read(c, &e->limits);
 	}
 	return false;
 }
@@ -384,6 +402,13 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const 
 static bool is_name(struct bytes name)
 {
 	return name.n > 0 && bytes_find(name, '\0') == name.n;
+}
+
+/* Its key in the index must fit, and only a message's has a modseq. */
+static bool is_attribute(const struct entry *e, const struct attribute *t)
+{
+	return is_name(t->name) && bytes_find(t->user, '\0') == t->user.n && t->user.n + t->name.n <= ATTRIBUTE_USER_AND_NAME_MAX &&
+	       (t->uid == 0 || (e->mailbox > 0 && e->modseq > 0));
 }
 
 /* What no master writes, whatever the index holds. */
@@ -394,8 +419,6 @@ static bool makes_sense(const struct entry *e, uint32_t body_size)
 	switch (e->type) {
 	case ENTRY_CREATE:
 		return ok && e->mailbox > 0 && is_name(e->name);
-	case ENTRY_QUOTA:
-		return ok && is_name(e->name);
 	case ENTRY_DELETE:
 	case ENTRY_ACL:
 	case ENTRY_KEYWORDS:
@@ -414,6 +437,10 @@ static bool makes_sense(const struct entry *e, uint32_t body_size)
 		for (size_t i = 0; i < e->count; i++)
 			ok = ok && e->copies[i].uid > 0 && e->copies[i].body > 0;
 		return ok && e->mailbox > 0;
+	case ENTRY_ATTRIBUTE:
+		for (size_t i = 0; i < e->count; i++)
+			ok = ok && is_attribute(e, &e->attributes[i].of);
+		return ok;
 	default:
 		return ok;
 	}

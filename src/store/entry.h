@@ -25,7 +25,7 @@ enum entry_type {
 	ENTRY_RECLAIM,       /* of those, these no more */
 	ENTRY_DIGEST,   /* what the index is, in hashes: store_digest.c */
 	ENTRY_SALVAGED = 15, /* an item of a lost suffix was done: salvage.h */
-	ENTRY_QUOTA = 17,    /* a quota root's limits, all of them; makes the root where it is not there */
+	ENTRY_ATTRIBUTE = 16, /* named values of the server, a mailbox or its messages, set or removed */
 };
 
 #define ENTRY_HEADER 48
@@ -34,6 +34,7 @@ enum entry_type {
 #define ENTRY_HEAD_MAX (64u << 20)
 #define ENTRY_BODY_MAX (1u << 30)
 #define SALVAGED_KEY_MAX 64
+#define ENTRY_TYPE_LAST ENTRY_ATTRIBUTE
 /* A longer body has a hash for each block of so many octets, the last may be shorter: a part is checked without the rest. */
 #define ENTRY_BLOCK (64u << 10)
 
@@ -62,6 +63,12 @@ struct entry_copy {
 	uint64_t keywords;
 };
 
+/* IS_SET: it has the value; else it is removed, and the value is empty. */
+struct entry_attribute {
+	struct attribute of;
+	bool is_set;
+};
+
 /* Of a mailbox: its record, and its messages from UID FIRST to LAST. */
 struct entry_digest {
 	mailbox_id_t mailbox;
@@ -81,16 +88,15 @@ struct entry {
 	int64_t time;       /* APPEND COPY: when, seconds since 1970 UTC; 0: of an old version */
 	struct bytes sums;  /* APPEND: u64 each, the hashes of the body's blocks; none if it is one block, or of an old version */
 
-	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY: the target */
-	modseq_t modseq;      /* FLAGS EXPUNGE RETAIN COPY */
+	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY: the target; ATTRIBUTE: 0: the server */
+	modseq_t modseq;      /* FLAGS EXPUNGE RETAIN COPY; ATTRIBUTE: of the messages named in it, 0 if there are none */
 	uint32_t uidvalidity; /* CREATE; EPOCH: not 0: that of the mailbox with the lowest id, the next has the next, and so on */
-	struct bytes name, acl, partition; /* CREATE (all), ACL (acl), SUBSCRIBE and QUOTA (name) */
+	struct bytes name, acl, partition; /* CREATE (all), ACL (acl), SUBSCRIBE (name) */
 	struct bytes user;    /* SUBSCRIBE */
 	bool is_on;           /* SUBSCRIBE */
 	struct bytes master, in_sync; /* EPOCH */
 	struct bytes op_id, structure; /* APPEND */
 	struct bytes key;     /* SALVAGED */
-	struct quota_limits limits; /* QUOTA, of the root "name" */
 	uint64_t value;       /* SALVAGED; DIGEST: all records; RETAIN: when, seconds since 1970 UTC */
 	mailbox_id_t source;  /* COPY: where from, if it is a move; else 0 */
 	modseq_t source_modseq;
@@ -101,6 +107,7 @@ struct entry {
 	uint32_t *uids;                    /* EXPUNGE RETAIN RECLAIM */
 	struct entry_copy *copies;         /* COPY */
 	struct entry_digest *digests;      /* DIGEST */
+	struct entry_attribute *attributes; /* ATTRIBUTE */
 	struct bytes *names;               /* KEYWORDS: all of the mailbox; RENAME: the new names */
 	mailbox_id_t *mailboxes;           /* RENAME RECLAIM */
 };

@@ -5,7 +5,7 @@
 #include "store_private.h"
 
 const char *const store_tables[T_COUNT] = { "meta", "name", "mailbox", "message", "modseq", "body", "subscription", "op",
-	                                    "op-order", "salvaged", "expunged", "expunged-order", "quota" };
+	                                    "op-order", "salvaged", "expunged", "expunged-order", "attribute" };
 
 static size_t put_be(uint8_t *to, uint64_t v, size_t width)
 {
@@ -141,7 +141,7 @@ enum kv_result index_mailbox(struct kv_txn *t, mailbox_id_t id, struct mailbox *
 	return KV_OK;
 }
 
-/* "digest" in meta is the sum over all records of mailboxes, subscriptions and quota roots. */
+/* "digest" in meta is the sum over all records of some tables. */
 static enum kv_result count_out(struct kv_txn *t, size_t table, struct bytes key, uint64_t *sum_r)
 {
 	struct bytes old;
@@ -154,7 +154,7 @@ static enum kv_result count_out(struct kv_txn *t, size_t table, struct bytes key
 	return r;
 }
 
-static enum kv_result put_counted(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
+enum kv_result index_put_counted(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
 {
 	uint64_t sum;
 	enum kv_result r = count_out(t, table, key, &sum);
@@ -164,7 +164,7 @@ static enum kv_result put_counted(struct kv_txn *t, size_t table, struct bytes k
 	return r == KV_OK ? index_put_meta(t, "digest", sum + digest_of(key, value)) : r;
 }
 
-static enum kv_result del_counted(struct kv_txn *t, size_t table, struct bytes key)
+enum kv_result index_del_counted(struct kv_txn *t, size_t table, struct bytes key)
 {
 	uint64_t sum;
 	enum kv_result r = count_out(t, table, key, &sum);
@@ -194,9 +194,7 @@ enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m)
 	buffer_add_u8(&b, (uint8_t)m->keyword_count);
 	for (unsigned i = 0; i < m->keyword_count; i++)
 		buffer_add_bytes32(&b, m->keywords[i]);
-	r = index_recount(t, m->id, m);
-	if (r == KV_OK)
-		r = put_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, m->id)), buffer_bytes(&b));
+	r = index_put_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, m->id)), buffer_bytes(&b));
 	buffer_fini(&b);
 	return r;
 }
@@ -204,24 +202,13 @@ enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m)
 enum kv_result index_del_mailbox(struct kv_txn *t, mailbox_id_t id)
 {
 	uint8_t key[KEY_MAX];
-	enum kv_result r = index_recount(t, id, NULL);
 
-	return r == KV_OK ? del_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, id))) : r;
-}
-
-enum kv_result index_put_quota_record(struct kv_txn *t, struct bytes root, struct bytes value)
-{
-	return put_counted(t, T_QUOTA, root, value);
-}
-
-enum kv_result index_del_quota_record(struct kv_txn *t, struct bytes root)
-{
-	return del_counted(t, T_QUOTA, root);
+	return index_del_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, id)));
 }
 
 enum kv_result index_subscribe(struct kv_txn *t, struct bytes key, bool is_on)
 {
-	enum kv_result r = is_on ? put_counted(t, T_SUBSCRIPTION, key, BYTES_NONE) : del_counted(t, T_SUBSCRIPTION, key);
+	enum kv_result r = is_on ? index_put_counted(t, T_SUBSCRIPTION, key, BYTES_NONE) : index_del_counted(t, T_SUBSCRIPTION, key);
 
 	return r == KV_NOT_FOUND ? KV_OK : r;
 }

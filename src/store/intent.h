@@ -29,8 +29,8 @@ enum intent_op {
 	INTENT_MOVE,
 	INTENT_SUBSCRIBE,
 	INTENT_UNSUBSCRIBE,
+	INTENT_ATTRIBUTE,
 	INTENT_SALVAGE,
-	INTENT_SET_QUOTA,
 	INTENT_DIGEST, /* no fields */
 };
 
@@ -41,13 +41,28 @@ struct intent_epoch {
 	struct bytes in_sync; /* members' names separated by blanks */
 };
 
+/* What attributes become, in that order. */
+struct attribute_change {
+	struct bytes user, name, value; /* as in struct attribute */
+	bool is_set;                    /* else it is removed, if it is there */
+};
+struct attribute_changes {
+	const struct attribute_change *at;
+	size_t count;
+	size_t most; /* attributes that are shared, and that are one user's, of the server, of a mailbox and of a message; 0: ATTRIBUTES_MOST */
+	/* Internal name of a mailbox; empty: none. A word of a value (words are separated by blanks, case does not count) that the same
+	 * attribute of another mailbox of that name, or below it, has already refuses the intent. */
+	struct bytes words_unique_below;
+};
+#define ATTRIBUTES_MOST 100000
+
 /* Make an empty mailbox under a UIDVALIDITY that no mailbox of this server ever had. Answers mailbox, uidvalidity.
- * OK, EXISTS, BAD, OVER_QUOTA. */
+ * OK, EXISTS, BAD; and as INTENT_ATTRIBUTE. */
 struct intent_create {
 	struct bytes name;
 	struct bytes acl;       /* as on the MUPDATE wire; kept as it is */
 	struct bytes partition; /* at most 255 octets */
-	const struct quota_limits *limits; /* it becomes a quota root with these, unless it is one; NULL: it does not */
+	struct attribute_changes attributes; /* of the new mailbox */
 };
 
 /* Remove a mailbox with all its messages. OK, NO_MAILBOX. */
@@ -56,8 +71,7 @@ struct intent_delete {
 };
 
 /* Rename mailboxes, one after the other in the order given: a mailbox and its children are one intent. ID, UIDVALIDITY,
- * messages and ACL stay. OK; NO_MAILBOX, EXISTS, BAD with answer.at telling which pair, and then nothing is renamed. OVER_QUOTA: what would change its
- * quota root does not fit in the new one; a root that is among them goes with its mailbox. */
+ * messages and ACL stay. OK; NO_MAILBOX, EXISTS, BAD with answer.at telling which pair, and then nothing is renamed. */
 struct intent_rename {
 	const struct rename_pair {
 		struct bytes from, to;
@@ -66,7 +80,7 @@ struct intent_rename {
 };
 
 /* RENAME of INBOX (RFC 3501 section 6.3.5): make TO and move all messages of FROM there; FROM stays, empty. Answers the
- * new mailbox, its uidvalidity. OK, NO_MAILBOX, EXISTS, BAD, OVER_QUOTA. */
+ * new mailbox, its uidvalidity. OK, NO_MAILBOX, EXISTS, BAD. */
 struct intent_rename_inbox {
 	struct bytes from, to;
 	struct bytes acl, partition; /* of the new mailbox */
@@ -84,14 +98,9 @@ struct append_target {
 	const struct bytes *keywords;
 	size_t keyword_count;
 	int64_t internaldate; /* seconds since 1970 UTC */
-	enum quota_check {
-		QUOTA_CHECK,      /* refused where it does not fit */
-		QUOTA_CHECK_OVER, /* refused where the limit is passed already: the message that passes it is taken */
-		QUOTA_CHECK_NONE,
-	} quota;
 
 	/* answered: */
-	enum store_result result; /* OK, NO_MAILBOX, LIMIT, OVER_QUOTA */
+	enum store_result result; /* OK, NO_MAILBOX, LIMIT */
 	bool was_done;            /* OK: this OP_ID had been delivered here before; the following are of then */
 	mailbox_id_t mailbox_id;
 	uint32_t uidvalidity;
@@ -149,9 +158,11 @@ struct intent_undelete {
 	int64_t since; /* only what was expunged then or later */
 };
 
-/* Copy or move messages with flags, keywords and internaldate. answer.uids: the sources, answer.new_uids: the copies,
+/* Copy or move messages with flags, keywords, internaldate and attributes. answer.uids: the sources, answer.new_uids: the copies,
  * in the same order, answer.uidvalidity and .mailbox of the target (for COPYUID). Into the same mailbox is allowed.
- * OK, LIMIT (keywords), OVER_QUOTA, NO_MAILBOX; answer.no_target tells that it is the target that is missing. */
+ * OK, LIMIT (keywords; attributes of more than COPIED_ATTRIBUTES octets), NO_MAILBOX; answer.no_target tells that it is the target
+ * that is missing. */
+#define COPIED_ATTRIBUTES(messages) ((256u << 10) + 256ull * (messages))
 struct intent_copy {
 	mailbox_id_t mailbox;
 	const struct uid_range *uids;
@@ -159,11 +170,18 @@ struct intent_copy {
 	struct bytes target;
 };
 
-/* Give the quota root NAME these limits and no others; it is made where it is not there. OK, also where it was so already; NO_MAILBOX:
- * there is no mailbox NAME, and none below; BAD. */
-struct intent_set_quota {
-	struct bytes name;
-	struct quota_limits limits;
+/* Set and remove attributes of the server, of a mailbox, or of messages. Messages that get another value get a new modseq.
+ * answer.uids: those; answer.new_uids: those left alone because their modseq is above UNCHANGED_SINCE.
+ * OK, also where it was so already; NO_MAILBOX; BAD: a name or user that cannot be; LIMIT; with answer.at the change at fault;
+ * CONFLICT: a word that another mailbox has, answer.taken_by its name. */
+struct intent_attribute {
+	struct bytes name;    /* of the mailbox; empty: the server, or by MAILBOX */
+	mailbox_id_t mailbox; /* of the messages in UIDS; 0: it is not about messages */
+	const struct uid_range *uids;
+	size_t uid_count;
+	bool is_conditional;
+	modseq_t unchanged_since;
+	struct attribute_changes changes;
 };
 
 /* OK also where it was so already. BAD. */
@@ -192,7 +210,8 @@ struct intent_answer {
 	struct uid_range *new_uids;
 	size_t new_uid_count;
 	size_t message_count; /* messages in UIDS */
-	size_t at;            /* INTENT_RENAME: the pair that failed */
+	size_t at;            /* INTENT_RENAME: the pair that failed; INTENT_ATTRIBUTE: the change */
+	struct bytes taken_by; /* in the arena */
 	bool no_target;
 	enum salvage_outcome salvage;          /* INTENT_SALVAGE, as what follows */
 	struct bytes new_name, new_acl, gone_name; /* empty: none. In the arena, or the item's */
@@ -213,9 +232,9 @@ struct intent {
 		struct intent_reclaim reclaim;
 		struct intent_undelete undelete;
 		struct intent_copy copy; /* INTENT_COPY, INTENT_MOVE */
+		struct intent_attribute attribute;
 		struct intent_subscribe subscribe; /* INTENT_SUBSCRIBE, INTENT_UNSUBSCRIBE */
 		struct intent_salvage salvage;
-		struct intent_set_quota set_quota;
 	};
 };
 

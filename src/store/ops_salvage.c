@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "imap_flags.h"
-#include "quota.h"
 #include "store_private.h"
 
 static const struct bytes op_prefix = { (const uint8_t *)"salvage:", 8 };
@@ -62,17 +61,12 @@ static enum store_result end(struct intent_answer *out, enum salvage_outcome out
 	return STORE_OK;
 }
 
-static bool is_refusal(enum store_result result)
-{
-	return result == STORE_BAD || result == STORE_LIMIT || result == STORE_OVER_QUOTA;
-}
-
 /* Make the item's mailbox, or take the one that has its name where an operator wants that. */
 static enum store_result make_target(struct store *s, const struct intent_salvage *in, struct arena *a, struct mailbox *m_r,
                                      struct intent_answer *out)
 {
 	const struct salvage_item *item = in->item;
-	const struct intent_create create = { item->name, item->acl, item->partition, NULL };
+	const struct intent_create create = { .name = item->name, .acl = item->acl, .partition = item->partition };
 	uint8_t key[SALVAGED_KEY_MAX];
 	struct intent_answer made = { 0 };
 	enum store_result result = find_mailbox(s, item->name, m_r);
@@ -82,8 +76,8 @@ static enum store_result make_target(struct store *s, const struct intent_salvag
 	if (result == STORE_NO_MAILBOX) {
 		if (!in->has_name)
 			return end(out, SALVAGE_NEEDS_NAME);
-		result = op_create(s, &create, &made);
-		if (is_refusal(result))
+		result = op_create(s, &create, a, &made);
+		if (result == STORE_BAD || result == STORE_LIMIT)
 			return end(out, SALVAGE_REFUSED);
 		if (result == STORE_OK)
 			result = find_mailbox(s, item->name, m_r);
@@ -114,7 +108,7 @@ static enum store_result do_message(struct store *s, const struct intent_salvage
 	uint8_t key[SALVAGED_KEY_MAX];
 	struct buffer op_id = { 0 };
 	struct append_target t = { .flags = item->flags, .keywords = item->keywords, .keyword_count = item->keyword_count,
-		                   .internaldate = item->internaldate, .quota = QUOTA_CHECK_NONE };
+		                   .internaldate = item->internaldate };
 	struct intent_append append = { &t, 1, item->op_id, item->body, item->structure, BYTES_NONE };
 	struct intent_answer appended = { 0 };
 	struct mailbox m;
@@ -142,7 +136,7 @@ static enum store_result do_message(struct store *s, const struct intent_salvage
 	if (result == STORE_OK)
 		result = t.result;
 	out->mailbox = m.id;
-	if (is_refusal(result))
+	if (result == STORE_LIMIT || result == STORE_BAD)
 		return end(out, SALVAGE_REFUSED);
 	out->salvage = SALVAGE_MERGED;
 	return result == STORE_OK ? mark(s, salvage_item_key(item, key), t.uid) : result;
@@ -196,7 +190,7 @@ static enum store_result do_flags(struct store *s, const struct intent_salvage *
 		return end(out, SALVAGE_CHANGED);
 	out->mailbox = m.id;
 	result = is_so ? STORE_OK : op_store(s, &want, a, &stored);
-	if (is_refusal(result))
+	if (result == STORE_LIMIT || result == STORE_BAD)
 		return end(out, SALVAGE_REFUSED);
 	out->salvage = SALVAGE_MERGED;
 	return result;
@@ -247,7 +241,7 @@ static enum store_result do_rename(struct store *s, const struct intent_salvage 
 		return end(out, SALVAGE_NEEDS_NAME);
 	pair.from = m.name;
 	result = op_rename(s, &want, a, &renamed);
-	if (is_refusal(result))
+	if (result == STORE_BAD || result == STORE_LIMIT)
 		return end(out, SALVAGE_REFUSED);
 	out->mailbox = m.id;
 	out->gone_name = m.name;
@@ -275,7 +269,7 @@ static enum store_result do_acl(struct store *s, const struct intent_salvage *in
 	want.name = m.name;
 	want.old_acl = m.acl;
 	result = op_set_acl(s, &want, &set);
-	if (is_refusal(result))
+	if (result == STORE_BAD || result == STORE_LIMIT)
 		return end(out, SALVAGE_REFUSED);
 	out->mailbox = m.id;
 	out->new_name = m.name;
@@ -308,47 +302,79 @@ static enum store_result do_subscribe(struct store *s, const struct intent_salva
 	struct intent_answer ignored = { 0 };
 	enum store_result result = op_subscribe(s, &want, in->item->is_on, &ignored);
 
-	if (is_refusal(result))
+	if (result == STORE_BAD || result == STORE_LIMIT)
 		return end(out, SALVAGE_REFUSED);
 	out->salvage = SALVAGE_MERGED;
 	return result;
 }
 
-/* Limits as the item has them; none where there is no root. False: malformed. */
-static bool read_limits(struct bytes text, struct quota_limits *l_r, bool *is_root_r)
+/* The message here that an attribute's item is about. NO_MAILBOX: it is not here. */
+static enum store_result find_message_of(struct store *s, const struct salvage_item *item, const struct mailbox *m, bool was_made,
+                                         uint32_t *uid_r)
 {
-	struct cursor c = cursor_of(text);
+	uint64_t uid = item->uid;
+	struct message msg;
+	enum store_result result = STORE_OK;
 
-	*l_r = (struct quota_limits){ 0 };
-	*is_root_r = text.n > 0;
-	return text.n == 0 || (quota_limits_read(&c, l_r) && cursor_at_end(&c));
+	if (item->op_id.n > 0)
+		result = find_mark(s, item->op_id, &uid);
+	else if (was_made)
+		result = STORE_NO_MAILBOX;
+	if (result == STORE_OK && uid > UINT32_MAX)
+		result = STORE_NO_MAILBOX;
+	*uid_r = (uint32_t)uid;
+	return result == STORE_OK ? result_of_kv(index_message(s->txn, m->id, *uid_r, &msg)) : result;
 }
 
-static enum store_result do_quota(struct store *s, const struct intent_salvage *in, struct intent_answer *out)
+static enum store_result set_attribute(struct store *s, const struct intent_salvage *in, mailbox_id_t mailbox, uint32_t uid,
+                                       struct bytes name, struct arena *a, struct intent_answer *out)
 {
-	struct intent_set_quota want = { .name = in->item->name };
-	struct intent_answer ignored = { 0 };
-	struct quota_limits before;
-	struct quota q = { 0 };
-	bool was_root, is_wanted;
-	enum kv_result r = index_quota(s->txn, in->item->name, &q);
+	const struct salvage_item *item = in->item;
+	const struct attribute of = { .uid = uid, .user = item->user, .name = item->from };
+	const struct attribute_change change = { item->user, item->from, item->body, item->is_on };
+	const struct uid_range uids = { uid, uid };
+	struct intent_attribute want = { .name = name, .changes = { .at = &change, .count = 1 } };
+	struct intent_answer set = { 0 };
+	struct bytes now;
+	enum kv_result r = index_attribute(s->txn, mailbox, &of, &now);
 	enum store_result result;
 
 	if (r == KV_FAILED)
 		return STORE_FAILED;
-	if (!read_limits(in->item->from, &before, &was_root) || !read_limits(in->item->acl, &want.limits, &is_wanted) || !is_wanted)
-		return end(out, SALVAGE_REFUSED);
-	if (r == KV_OK && quota_limits_equal(&q.limits, &want.limits))
+	if (item->is_on ? r == KV_OK && bytes_equal(now, item->body) : r == KV_NOT_FOUND)
 		return end(out, SALVAGE_MERGED);
-	if ((was_root != (r == KV_OK) || (was_root && !quota_limits_equal(&q.limits, &before))) && !in->is_forced)
+	if ((r == KV_OK ? salvage_value_hash(now) : 0) != item->modseq && !in->is_forced)
 		return end(out, SALVAGE_CHANGED);
-	result = op_set_quota(s, &want, &ignored);
-	if (result == STORE_NO_MAILBOX)
-		return end(out, SALVAGE_NO_MAILBOX);
-	if (result == STORE_BAD)
+	if (uid > 0) {
+		want.mailbox = mailbox;
+		want.uids = &uids;
+		want.uid_count = 1;
+	}
+	result = op_attribute(s, &want, a, &set);
+	out->mailbox = mailbox;
+	if (result == STORE_LIMIT || result == STORE_BAD || result == STORE_CONFLICT)
 		return end(out, SALVAGE_REFUSED);
 	out->salvage = SALVAGE_MERGED;
 	return result;
+}
+
+static enum store_result do_attribute(struct store *s, const struct intent_salvage *in, struct arena *a, struct intent_answer *out)
+{
+	const struct salvage_item *item = in->item;
+	struct mailbox m = { 0 };
+	bool was_made = false;
+	uint32_t uid = 0;
+	enum store_result result = STORE_OK;
+
+	if (item->mailbox != 0)
+		result = find_target(s, item, a, &m, &was_made);
+	if (result != STORE_OK)
+		return result == STORE_NO_MAILBOX ? end(out, SALVAGE_NO_MAILBOX) : result;
+	if (item->uid > 0)
+		result = find_message_of(s, item, &m, was_made, &uid);
+	if (result != STORE_OK)
+		return result == STORE_NO_MAILBOX ? end(out, SALVAGE_NO_MESSAGE) : result;
+	return set_attribute(s, in, m.id, uid, m.name, a, out);
 }
 
 static enum store_result do_item(struct store *s, const struct intent_salvage *in, struct arena *a, struct intent_answer *out)
@@ -370,8 +396,8 @@ static enum store_result do_item(struct store *s, const struct intent_salvage *i
 		return do_expunge(s, in, a, out);
 	case SALVAGE_DELETE:
 		return do_delete(s, in, a, out);
-	case SALVAGE_QUOTA:
-		return do_quota(s, in, out);
+	case SALVAGE_ATTRIBUTE:
+		return do_attribute(s, in, a, out);
 	}
 	return STORE_BAD;
 }

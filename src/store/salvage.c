@@ -6,7 +6,6 @@
 
 #include "alloc.h"
 #include "map.h"
-#include "quota.h"
 
 struct box {
 	mailbox_id_t id;
@@ -42,9 +41,12 @@ struct subscription {
 	lsn_t lsn;
 };
 
-struct root {
-	struct bytes name;
-	struct bytes limits, first_limits; /* as octets; empty: it was no root */
+struct value {
+	struct box *box;   /* NULL: the server's */
+	struct mail *mail; /* NULL: the box's own */
+	struct attribute of; /* user and name; uid as in the suffix */
+	bool was_set, is_set;
+	struct bytes was, is;
 	epoch_t epoch;
 	lsn_t lsn;
 };
@@ -56,7 +58,8 @@ struct body {
 struct salvage {
 	struct salvage_before before;
 	struct arena arena; /* all below */
-	struct map boxes, mails, subscriptions, roots, bodies; /* by id; by mailbox and UID; by user NUL name; by name; by LSN */
+	struct map boxes, mails, subscriptions, bodies; /* by id; by mailbox and UID; by user NUL name; by LSN */
+	struct map values; /* by mailbox, UID, user NUL name */
 	struct salvage_item *items;
 	size_t count, cap;
 };
@@ -79,8 +82,8 @@ void salvage_free(struct salvage **sp)
 	map_fini(&s->boxes);
 	map_fini(&s->mails);
 	map_fini(&s->subscriptions);
-	map_fini(&s->roots);
 	map_fini(&s->bodies);
+	map_fini(&s->values);
 	arena_fini(&s->arena);
 	free(s->items);
 	free(s);
@@ -238,45 +241,6 @@ static bool add_create(struct salvage *s, const struct entry *e, struct fault *w
 	return true;
 }
 
-static struct bytes limits_text(struct salvage *s, const struct quota_limits *l)
-{
-	struct buffer b = { 0 };
-	struct bytes text;
-
-	quota_limits_write(&b, l);
-	text = arena_copy(&s->arena, buffer_bytes(&b));
-	buffer_fini(&b);
-	return text;
-}
-
-static void add_quota(struct salvage *s, const struct entry *e)
-{
-	struct root *root = map_get(&s->roots, e->name);
-	struct quota_limits before;
-
-	if (root == NULL) {
-		root = arena_zalloc(&s->arena, sizeof(*root));
-		root->name = arena_copy(&s->arena, e->name);
-		if (s->before.limits(s->before.arg, e->name, &before))
-			root->first_limits = limits_text(s, &before);
-		(void)map_put(&s->roots, root->name, root);
-	}
-	root->limits = limits_text(s, &e->limits);
-	root->epoch = e->epoch;
-	root->lsn = e->lsn;
-}
-
-/* A root of a mailbox's name goes with it. */
-static void move_root(struct salvage *s, struct bytes from, struct bytes to)
-{
-	struct root *root = map_take(&s->roots, from);
-
-	if (root == NULL)
-		return;
-	root->name = to;
-	(void)map_put(&s->roots, to, root);
-}
-
 static bool add_rename(struct salvage *s, const struct entry *e, struct fault *why)
 {
 	for (size_t i = 0; i < e->count; i++) {
@@ -284,7 +248,6 @@ static bool add_rename(struct salvage *s, const struct entry *e, struct fault *w
 
 		if (b == NULL)
 			return unfit(why, e, "it renames a mailbox that is not there");
-		move_root(s, b->name, arena_copy(&s->arena, e->names[i]));
 		b->name = arena_copy(&s->arena, e->names[i]);
 		b->name_epoch = e->epoch;
 		b->name_lsn = e->lsn;
@@ -312,6 +275,57 @@ static void add_subscribe(struct salvage *s, const struct entry *e)
 	sub->is_on = e->is_on;
 	sub->epoch = e->epoch;
 	sub->lsn = e->lsn;
+}
+
+/* What was said of an attribute so far; at first, at the common point: there nothing of what the suffix made is known. */
+static struct value *find_value(struct salvage *s, struct box *b, struct mail *m, const struct attribute *of)
+{
+	uint8_t number[12];
+	struct buffer key = { 0 };
+	struct value *v;
+	struct bytes was;
+
+	buffer_add(&key, mail_key(number, b == NULL ? 0 : b->id, of->uid));
+	buffer_add(&key, of->user);
+	buffer_add_u8(&key, '\0');
+	buffer_add(&key, of->name);
+	v = map_get(&s->values, buffer_bytes(&key));
+	if (v == NULL) {
+		v = arena_zalloc(&s->arena, sizeof(*v));
+		v->box = b;
+		v->mail = m;
+		v->of = (struct attribute){ of->uid, arena_copy(&s->arena, of->user), arena_copy(&s->arena, of->name), BYTES_NONE };
+		if ((b == NULL || b->made_epoch == 0) && (m == NULL || m->made_epoch == 0) &&
+		    s->before.attribute(s->before.arg, b == NULL ? 0 : b->id, of, &was)) {
+			v->was_set = true;
+			v->was = arena_copy(&s->arena, was);
+		}
+		(void)map_put(&s->values, buffer_bytes(&key), v);
+	}
+	buffer_fini(&key);
+	return v;
+}
+
+static bool add_attributes(struct salvage *s, const struct entry *e, struct fault *why)
+{
+	struct box *b = e->mailbox == 0 ? NULL : find_living_box(s, e->mailbox);
+
+	if (e->mailbox != 0 && b == NULL)
+		return unfit(why, e, "its mailbox is not there");
+	for (size_t i = 0; i < e->count; i++) {
+		const struct entry_attribute *t = &e->attributes[i];
+		struct mail *m = b == NULL || t->of.uid == 0 ? NULL : find_mail(s, b, t->of.uid);
+		struct value *v;
+
+		if (t->of.uid > 0 && (m == NULL || m->gone_lsn != 0))
+			return unfit(why, e, "it changes a message that is not there");
+		v = find_value(s, b, m, &t->of);
+		v->is_set = t->is_set;
+		v->is = arena_copy(&s->arena, t->of.value);
+		v->epoch = e->epoch;
+		v->lsn = e->lsn;
+	}
+	return true;
 }
 
 /* An entry about one mailbox that has to be there. */
@@ -362,9 +376,8 @@ bool salvage_add(struct salvage *s, const struct entry *e, struct fault *why)
 	case ENTRY_SUBSCRIBE:
 		add_subscribe(s, e);
 		return true;
-	case ENTRY_QUOTA:
-		add_quota(s, e);
-		return true;
+	case ENTRY_ATTRIBUTE:
+		return add_attributes(s, e, why);
 	case ENTRY_DELETE:
 	case ENTRY_ACL:
 	case ENTRY_KEYWORDS:
@@ -476,6 +489,31 @@ static bool compare_mail(struct salvage *s, const struct mail *m, struct fault *
 	return true;
 }
 
+static void compare_value(struct salvage *s, const struct value *v)
+{
+	struct salvage_item *item;
+	uint8_t key[SALVAGED_KEY_MAX];
+
+	if ((v->box != NULL && v->box->gone_lsn != 0) || (v->mail != NULL && v->mail->gone_lsn != 0))
+		return;
+	if (v->is_set == v->was_set && bytes_equal(v->is, v->was))
+		return;
+	item = v->box != NULL ? add_box_item(s, SALVAGE_ATTRIBUTE, v->epoch, v->lsn, v->box) :
+	                        add_item(s, SALVAGE_ATTRIBUTE, v->epoch, v->lsn);
+	item->uid = v->of.uid;
+	item->user = v->of.user;
+	item->from = v->of.name;
+	item->is_on = v->is_set;
+	item->body = v->is;
+	item->modseq = v->was_set ? salvage_value_hash(v->was) : 0;
+	if (v->mail != NULL && v->mail->made_epoch != 0) {
+		const struct salvage_item message = { .kind = SALVAGE_MESSAGE, .epoch = v->mail->made_epoch, .lsn = v->mail->made_lsn,
+			                              .mailbox = v->box->id, .uid = v->mail->uid };
+
+		item->op_id = arena_copy(&s->arena, salvage_item_key(&message, key));
+	}
+}
+
 static int phase(const struct salvage_item *item)
 {
 	if (item->kind == SALVAGE_MAILBOX || item->kind == SALVAGE_RENAME)
@@ -495,12 +533,14 @@ static int by_order(const void *x, const void *y)
 		return a->mailbox < b->mailbox ? -1 : 1;
 	if (a->uid != b->uid)
 		return a->uid < b->uid ? -1 : 1;
-	return (int)a->kind - (int)b->kind;
+	if (a->kind != b->kind)
+		return (int)a->kind - (int)b->kind;
+	return bytes_compare(a->user, b->user) != 0 ? bytes_compare(a->user, b->user) : bytes_compare(a->from, b->from);
 }
 
 bool salvage_items(struct salvage *s, const struct salvage_item **items_r, size_t *count_r, struct fault *why)
 {
-	struct map_iter boxes = { 0 }, mails = { 0 }, subscriptions = { 0 }, roots = { 0 };
+	struct map_iter boxes = { 0 }, mails = { 0 }, subscriptions = { 0 }, values = { 0 };
 	struct bytes key;
 	void *value;
 
@@ -522,17 +562,8 @@ bool salvage_items(struct salvage *s, const struct salvage_item **items_r, size_
 		item->name = sub->name;
 		item->is_on = sub->is_on;
 	}
-	while (map_next(&s->roots, &roots, &key, &value)) {
-		const struct root *root = value;
-		struct salvage_item *item;
-
-		if (bytes_equal(root->limits, root->first_limits))
-			continue;
-		item = add_item(s, SALVAGE_QUOTA, root->epoch, root->lsn);
-		item->name = root->name;
-		item->acl = root->limits;
-		item->from = root->first_limits;
-	}
+	while (map_next(&s->values, &values, &key, &value))
+		compare_value(s, value);
 	if (s->count > 0)
 		qsort(s->items, s->count, sizeof(*s->items), by_order);
 	*items_r = s->items;

@@ -25,7 +25,7 @@ enum salvage_kind {
 	SALVAGE_SUBSCRIBE,   /* user, name, is_on */
 	SALVAGE_EXPUNGE,     /* of the common point, in a mailbox that is there at the end */
 	SALVAGE_DELETE,      /* a mailbox of the common point */
-	SALVAGE_QUOTA,       /* name: a quota root; acl: its limits (quota.h), from: those of the common point, empty: it was none */
+	SALVAGE_ATTRIBUTE,   /* an attribute of the server, a mailbox or a message: user, from (its name), is_on, its value in body */
 };
 
 struct salvage_item {
@@ -33,16 +33,16 @@ struct salvage_item {
 	/* The entry that made it so; with mailbox and uid this names the item, the same on all members. */
 	epoch_t epoch;
 	lsn_t lsn;
-	mailbox_id_t mailbox;  /* as in the suffix; SUBSCRIBE, QUOTA: 0 */
+	mailbox_id_t mailbox;  /* as in the suffix; SUBSCRIBE: 0; ATTRIBUTE: 0: the server */
 	epoch_t mailbox_epoch; /* of its CREATE, if that is in the suffix; else 0 */
 	uint32_t uid;          /* as in the suffix */
 
 	struct bytes name;      /* of the mailbox at the end (DELETE: before); SUBSCRIBE: the name subscribed to */
 	struct bytes from;
-	struct bytes acl, partition; /* of the mailbox at the end; not of SUBSCRIBE, QUOTA */
+	struct bytes acl, partition; /* of the mailbox at the end; not of SUBSCRIBE */
 	struct bytes user;
 	bool is_on;
-	modseq_t modseq;        /* FLAGS, EXPUNGE: the message's at the common point */
+	uint64_t modseq;        /* FLAGS, EXPUNGE: the message's at the common point; ATTRIBUTE: hash of the value of then, 0: none */
 	uint8_t flags;          /* MESSAGE: those it has; FLAGS: added */
 	uint8_t taken_flags;
 	const struct bytes *keywords; /* likewise, names */
@@ -50,9 +50,9 @@ struct salvage_item {
 	const struct bytes *taken_keywords;
 	size_t taken_count;
 	int64_t internaldate;   /* MESSAGE */
-	struct bytes op_id;     /* MESSAGE: of its delivery; may be empty */
+	struct bytes op_id;     /* MESSAGE: of its delivery; may be empty. ATTRIBUTE: key of the MESSAGE item that it is of; may be empty */
 	struct bytes structure; /* MESSAGE */
-	struct bytes body;      /* MESSAGE */
+	struct bytes body;      /* MESSAGE, ATTRIBUTE */
 };
 
 /* The index at the common point. False: there is none. What is lent lives until salvage_free(). */
@@ -61,7 +61,7 @@ struct salvage_before {
 	bool (*message)(void *arg, mailbox_id_t mailbox, uint32_t uid, struct message *m_r);
 	bool (*body)(void *arg, lsn_t body, struct bytes *body_r, struct bytes *structure_r);
 	bool (*is_subscribed)(void *arg, struct bytes user, struct bytes name);
-	bool (*limits)(void *arg, struct bytes root, struct quota_limits *limits_r);
+	bool (*attribute)(void *arg, mailbox_id_t mailbox, const struct attribute *of, struct bytes *value_r);
 	void *arg;
 };
 
@@ -103,6 +103,8 @@ bool salvage_item_read(struct bytes in, struct arena *a, struct salvage_item *it
 void salvage_item_describe(struct buffer *to, const struct salvage_item *item);
 /* Octets that name it, for SALVAGED entries; of a MAILBOX those that name its mailbox. */
 struct bytes salvage_item_key(const struct salvage_item *item, uint8_t to[SALVAGED_KEY_MAX]);
+/* Of an attribute's VALUE, as in modseq: never 0. */
+uint64_t salvage_value_hash(struct bytes value);
 /* Octets that name the mailbox of the suffix that it is about. */
 struct bytes salvage_mailbox_key(const struct salvage_item *item, uint8_t to[SALVAGED_KEY_MAX]);
 

@@ -5,7 +5,6 @@
 
 #include "cursor.h"
 #include "imap_flags.h"
-#include "quota.h"
 #include "salvage.h"
 
 const char *salvage_outcome_text(enum salvage_outcome o)
@@ -81,7 +80,7 @@ bool salvage_item_read(struct bytes in, struct arena *a, struct salvage_item *it
 	uint64_t date;
 
 	*i = (struct salvage_item){ 0 };
-	if (!cursor_u8(&c, &kind) || kind < SALVAGE_MAILBOX || kind > SALVAGE_QUOTA || !cursor_u64le(&c, &i->epoch) ||
+	if (!cursor_u8(&c, &kind) || kind < SALVAGE_MAILBOX || kind > SALVAGE_ATTRIBUTE || !cursor_u64le(&c, &i->epoch) ||
 	    !cursor_u64le(&c, &i->lsn) || !cursor_u64le(&c, &i->mailbox) || !cursor_u64le(&c, &i->mailbox_epoch) ||
 	    !cursor_u32le(&c, &i->uid) || !cursor_u64le(&c, &i->modseq) || !cursor_u64le(&c, &date) || !cursor_u8(&c, &i->flags) ||
 	    !cursor_u8(&c, &i->taken_flags) || !cursor_u8(&c, &on) || on > 1 || !cursor_bytes32(&c, MAILBOX_NAME_MAX, &i->name) ||
@@ -116,7 +115,23 @@ struct bytes salvage_item_key(const struct salvage_item *item, uint8_t to[SALVAG
 	to[n++] = (uint8_t)item->kind;
 	n += put_be(to + n, item->mailbox, 8);
 	n += put_be(to + n, item->uid, 4);
+	if (item->kind == SALVAGE_ATTRIBUTE) {
+		struct buffer which = { 0 };
+
+		buffer_add(&which, item->user);
+		buffer_add_u8(&which, '\0');
+		buffer_add(&which, item->from);
+		n += put_be(to + n, entry_hash(buffer_bytes(&which)), 8);
+		buffer_fini(&which);
+	}
 	return bytes_make(to, n);
+}
+
+uint64_t salvage_value_hash(struct bytes value)
+{
+	uint64_t hash = entry_hash(value);
+
+	return hash == 0 ? 1 : hash;
 }
 
 struct bytes salvage_mailbox_key(const struct salvage_item *item, uint8_t to[SALVAGED_KEY_MAX])
@@ -155,24 +170,6 @@ static void put_flags(struct buffer *to, char sign, uint8_t flags, const struct 
 		buffer_addf(to, " %c", sign);
 		put_text(to, keywords[i]);
 	}
-}
-
-static void put_limits(struct buffer *to, struct bytes text)
-{
-	static const char *const names[QUOTA_RESOURCES] = { "STORAGE", "MESSAGE", "MAILBOX" };
-	struct cursor c = cursor_of(text);
-	struct quota_limits l;
-	bool has = false;
-
-	if (!quota_limits_read(&c, &l))
-		return;
-	for (unsigned r = 0; r < QUOTA_RESOURCES; r++) {
-		if (l.is_limited[r])
-			buffer_addf(to, " %s %" PRIu64, names[r], l.limit[r]);
-		has = has || l.is_limited[r];
-	}
-	if (!has)
-		buffer_add_str(to, " no limits");
 }
 
 static void put_date(struct buffer *to, int64_t when)
@@ -236,11 +233,20 @@ void salvage_item_describe(struct buffer *to, const struct salvage_item *item)
 		put_text(to, item->name);
 		buffer_add_str(to, " was deleted");
 		return;
-	case SALVAGE_QUOTA:
-		buffer_add_str(to, "the quota of ");
+	case SALVAGE_ATTRIBUTE:
+		buffer_add_str(to, "the ");
+		buffer_add_str(to, item->user.n == 0 ? "shared" : "private");
+		buffer_add_str(to, " attribute ");
+		put_text(to, item->from);
+		if (item->user.n > 0) {
+			buffer_add_str(to, " of ");
+			put_text(to, item->user);
+		}
+		if (item->uid > 0)
+			buffer_addf(to, " of UID %" PRIu32, item->uid);
+		buffer_add_str(to, item->mailbox == 0 ? " of the server" : " in ");
 		put_text(to, item->name);
-		buffer_add_str(to, " was set:");
-		put_limits(to, item->acl);
+		buffer_add_str(to, item->is_on ? " was set" : " was removed");
 		return;
 	}
 }

@@ -192,26 +192,32 @@ static bool open_base(struct journal *j, const char *dir, lsn_t base, struct fau
 	return ok;
 }
 
-/* Whether both have entry LSN, and not the same one. */
-static bool is_other(struct journal *a, struct journal *b, lsn_t lsn)
+/* Whether both have entry LSN; *same_r: and the same one. */
+static bool both_have(struct journal *a, struct journal *b, lsn_t lsn, bool *same_r)
 {
 	struct bytes head, body, other;
 	struct fault ignored;
+	bool have = journal_find(a, lsn, &head, &body, &ignored) && journal_find(b, lsn, &other, &body, &ignored);
 
-	return journal_find(a, lsn, &head, &body, &ignored) && journal_find(b, lsn, &other, &body, &ignored) && !bytes_equal(head, other);
+	*same_r = have && bytes_equal(head, other);
+	return have;
 }
 
 /* The last entry of the history that the base J and the partition's journal, up to APPLIED, have in common. Epochs tell; but those
  * of a restored partition, with a new directory, may be given again, so the entries are looked at, too. */
 static lsn_t find_common(struct journal *j, struct journal *of, lsn_t applied)
 {
-	lsn_t lsn = journal_common(j, of);
+	lsn_t common = journal_common(j, of);
+	bool is_same = false;
 
-	if (lsn > applied)
-		lsn = applied;
-	while (lsn > 0 && is_other(j, of, lsn))
-		lsn--;
-	return lsn;
+	if (common > applied)
+		common = applied;
+	/* What a base has left out says nothing. */
+	for (lsn_t lsn = common; lsn > 0 && !is_same; lsn--) {
+		if (both_have(j, of, lsn, &is_same) && !is_same)
+			common = lsn - 1;
+	}
+	return common;
 }
 
 /* Bases of a history that was left: they would pass for newer ones than what is made now. */

@@ -1,7 +1,7 @@
 /* store_digest.c - comparing what members have without sending it: sums of hashes, which do not depend on the order.
  *
  * Each mailbox's record has the sum over its messages, kept up by apply(); "digest" in meta is the sum over all records of
- * mailboxes and subscriptions. The master journals both as they stand, the second whole, the first for a slice of the mailboxes,
+ * mailboxes, subscriptions and attributes. The master journals both as they stand, the second whole, the first for a slice of the mailboxes,
  * anew from the messages, not from the sum: a slice of the next ones each time, so that in time all are looked at. Who applies
  * the entry has the same or says so: then its index is not what the journal makes of it, or the master's is not. */
 #include <stdlib.h>
@@ -93,7 +93,7 @@ void digest_check(struct store *s, struct kv_txn *t, const struct entry *e)
 	s->digest.lsn = e->lsn;
 	s->digest.differs = index_meta(t, "digest", &all) != KV_OK || all != e->value;
 	if (s->digest.differs && !was)
-		differs(s, e->lsn, BYTES_NONE, "all mailboxes and subscriptions, and the master's");
+		differs(s, e->lsn, BYTES_NONE, "all mailboxes, subscriptions and attributes, and the master's");
 	for (size_t i = 0; i < e->count; i++)
 		check_slice(s, t, e->lsn, &e->digests[i]);
 }

@@ -12,7 +12,8 @@
 #include "store_view.h"
 
 /* Tables of the index (docs/formats.md, "Index"). */
-enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T_OP, T_OP_ORDER, T_SALVAGED, T_EXPUNGED, T_EXPUNGED_ORDER, T_QUOTA, T_COUNT };
+enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T_OP, T_OP_ORDER, T_SALVAGED, T_EXPUNGED, T_EXPUNGED_ORDER,
+       T_ATTRIBUTE, T_COUNT };
 extern const char *const store_tables[T_COUNT];
 
 /* Of the records' form, in "meta": an index or a checkpoint of another one is not read. */
@@ -79,6 +80,9 @@ struct store {
 /* Keys, big-endian so that they sort. Return the length. */
 size_t key_u64(uint8_t *to, uint64_t v);
 size_t key_message(uint8_t *to, mailbox_id_t mailbox, uint32_t uid);
+/* What the attributes of one user (empty: shared) begin with; one attribute's. 0: that cannot be a key. */
+size_t key_attributes(uint8_t to[KV_KEY_MAX], mailbox_id_t mailbox, uint32_t uid, struct bytes user);
+size_t key_attribute(uint8_t to[KV_KEY_MAX], mailbox_id_t mailbox, const struct attribute *of);
 size_t key_modseq(uint8_t *to, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid);
 uint64_t key_read_u64(struct bytes key, size_t at);
 uint32_t key_read_u32(struct bytes key, size_t at);
@@ -89,6 +93,17 @@ enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m);
 enum kv_result index_del_mailbox(struct kv_txn *t, mailbox_id_t id);
 /* KEY is user, NUL, name. */
 enum kv_result index_subscribe(struct kv_txn *t, struct bytes key, bool is_on);
+/* Records that count in the digest of all. */
+enum kv_result index_put_counted(struct kv_txn *t, size_t table, struct bytes key, struct bytes value);
+enum kv_result index_del_counted(struct kv_txn *t, size_t table, struct bytes key);
+/* index_attribute.c. What OF's value is; set or remove it; remove all whose keys begin with PREFIX; count those of one user (empty: the
+ * shared ones), up to MOST. */
+bool index_decode_attribute(struct bytes key, struct bytes value, struct attribute *of_r);
+enum kv_result index_attribute(struct kv_txn *t, mailbox_id_t mailbox, const struct attribute *of, struct bytes *value_r);
+enum kv_result index_put_attribute(struct kv_txn *t, mailbox_id_t mailbox, const struct attribute *of, bool is_set);
+enum kv_result index_drop_attributes(struct kv_txn *t, struct bytes prefix);
+enum kv_result index_count_attributes(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct bytes user, size_t most,
+                                      size_t *count_r);
 /* What a message adds to its mailbox's digest. */
 uint64_t index_message_digest(mailbox_id_t mailbox, const struct message *m);
 enum kv_result index_name(struct kv_txn *t, struct bytes name, mailbox_id_t *id_r);
@@ -119,28 +134,10 @@ enum kv_result index_put_meta(struct kv_txn *t, const char *key, uint64_t v);
 /* The newest EPOCH entry that was applied. NOT_FOUND: none. */
 enum kv_result index_reign(struct kv_txn *t, struct store_reign *r_r);
 enum kv_result index_put_reign(struct kv_txn *t, const struct store_reign *r);
-/* A root's record, counted in "digest". */
-enum kv_result index_put_quota_record(struct kv_txn *t, struct bytes root, struct bytes value);
-enum kv_result index_del_quota_record(struct kv_txn *t, struct bytes root);
 /* Call FN for the messages of MAILBOX in RANGES (COUNT 0 with IS_ALL: all), in order, until it says false. */
 typedef bool index_each_fn(void *arg, const struct message *m);
 void index_each(struct kv_txn *t, mailbox_id_t mailbox, const struct uid_range *ranges, size_t count, bool is_all,
                 index_each_fn *fn, void *arg);
-
-/* index_quota.c: the root of that very name; the nearest root of a mailbox, there or not. NOT_FOUND: there is none. ROOT and MAILBOX
- * are borrowed by q_r. */
-enum kv_result index_quota(struct kv_txn *t, struct bytes root, struct quota *q_r);
-enum kv_result index_quota_of(struct kv_txn *t, struct bytes mailbox, struct quota *q_r);
-/* Mailbox ID is about to have record M (NULL: none any more): its roots are charged with the difference. */
-enum kv_result index_recount(struct kv_txn *t, mailbox_id_t id, const struct mailbox *m);
-/* Give ROOT these limits, and make it where it is not there. */
-enum kv_result index_set_quota(struct kv_txn *t, struct bytes root, const struct quota_limits *limits);
-/* The mailbox FROM is TO now: a root of its name goes with it, unless there is one already. */
-enum kv_result index_move_quota(struct kv_txn *t, struct bytes from, struct bytes to);
-/* The mailbox NAME is gone: with it go its root and those above, where they have no mailbox left. */
-enum kv_result index_tidy_quotas(struct kv_txn *t, struct bytes name);
-/* Whether there is a mailbox ROOT, or one below. */
-bool index_has_below(struct kv_txn *t, struct bytes root);
 
 /* apply.c: the only writer of the index. False: the transaction can only be aborted. */
 bool apply_entry(struct kv_txn *t, const struct entry *e, struct store_changes *changes);
@@ -168,7 +165,7 @@ enum store_result store_roll_back(struct store *s, lsn_t lsn, struct fault *why)
 bool store_read_entry(struct store *s, lsn_t lsn, bool check_body, struct arena *a, struct entry *e_r, struct fault *why);
 
 /* ops_*.c: one function per intent. Results as intent.h says. */
-enum store_result op_create(struct store *s, const struct intent_create *in, struct intent_answer *out);
+enum store_result op_create(struct store *s, const struct intent_create *in, struct arena *a, struct intent_answer *out);
 enum store_result op_delete(struct store *s, const struct intent_delete *in, struct intent_answer *out);
 enum store_result op_rename(struct store *s, const struct intent_rename *in, struct arena *a, struct intent_answer *out);
 enum store_result op_rename_inbox(struct store *s, const struct intent_rename_inbox *in, struct arena *a,
@@ -181,18 +178,29 @@ enum store_result op_reclaim(struct store *s, const struct intent_reclaim *in, s
 enum store_result op_undelete(struct store *s, const struct intent_undelete *in, struct arena *a, struct intent_answer *out);
 enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, struct arena *a,
                           struct intent_answer *out);
+enum store_result op_attribute(struct store *s, const struct intent_attribute *in, struct arena *a, struct intent_answer *out);
 enum store_result op_subscribe(struct store *s, const struct intent_subscribe *in, bool is_on, struct intent_answer *out);
-enum store_result op_set_quota(struct store *s, const struct intent_set_quota *in, struct intent_answer *out);
-/* Whether MORE messages' octets, messages and mailboxes fit in the root of mailbox NAME. OK, OVER_QUOTA, FAILED. */
-enum store_result check_quota(struct store *s, struct bytes name, const uint64_t more[QUOTA_RESOURCES]);
-/* Whether messages that come to OCTETS, COUNT of them, may go from mailbox FROM (empty: from nowhere) to TO, and where WITH_MAILBOX a
- * mailbox with them: what stays in its root is nothing more. The same answers. */
-enum store_result check_quota_of_move(struct store *s, struct bytes from, struct bytes to, uint64_t octets, uint64_t count,
-                                      bool with_mailbox);
-/* Whether a rename may be done. The same answers, and those of find_mailbox(). */
-enum store_result check_quota_of_rename(struct store *s, const struct intent_rename *in, struct arena *a);
 enum store_result op_salvage(struct store *s, const struct intent_salvage *in, struct arena *a, struct intent_answer *out);
 enum store_result op_epoch(struct store *s, const struct intent_epoch *in, struct intent_answer *out);
+/* ops_message.c: a growing set of UIDs that come in ascending order. */
+struct uid_list {
+	struct arena *a;
+	struct uid_range *at;
+	size_t count, cap;
+	size_t uids;
+};
+void uid_list_add(struct uid_list *l, uint32_t uid);
+/* ops_attribute.c: whether the changes can be made to MAILBOX (0: one that is not there yet), but for their number. */
+enum store_result attributes_check(struct store *s, mailbox_id_t mailbox, const struct attribute_changes *in, struct arena *a,
+                                   struct intent_answer *out);
+/* What the messages that the COPY entry E copies from mailbox FROM have: read before it is applied, and given to the copies after. */
+struct copied_attributes {
+	struct entry_attribute *at; /* in the arena; the copies' */
+	size_t count, cap;
+};
+enum store_result attributes_gather(struct store *s, mailbox_id_t from, const struct entry *e, struct arena *a,
+                                    struct copied_attributes *c_r);
+enum store_result attributes_give(struct store *s, const struct entry *e, const struct copied_attributes *c);
 /* STORE_NO_MAILBOX, STORE_FAILED, or OK. */
 enum store_result find_mailbox(struct store *s, struct bytes name, struct mailbox *m_r);
 enum store_result result_of_kv(enum kv_result r);

@@ -66,22 +66,19 @@ static bool before_is_subscribed(void *arg, struct bytes user, struct bytes name
 	return is;
 }
 
-static bool before_limits(void *arg, struct bytes root, struct quota_limits *limits_r)
+static bool before_attribute(void *arg, mailbox_id_t mailbox, const struct attribute *of, struct bytes *value_r)
 {
 	struct before *b = arg;
-	struct quota q;
-	enum kv_result r = index_quota(b->t, root, &q);
+	enum kv_result r = index_attribute(b->t, mailbox, of, value_r);
 
 	b->has_failed = b->has_failed || r == KV_FAILED;
-	if (r == KV_OK)
-		*limits_r = q.limits;
 	return r == KV_OK;
 }
 
 /* Play the suffix on the index as it is now, and write what it came to. */
 static bool write_items(struct store *s, const struct salvage_suffix *x, struct before *b, struct fault *why)
 {
-	const struct salvage_before before = { before_mailbox, before_message, before_body, before_is_subscribed, before_limits, b };
+	const struct salvage_before before = { before_mailbox, before_message, before_body, before_is_subscribed, before_attribute, b };
 	struct salvage *net = salvage_new(&before);
 	const struct salvage_item *items;
 	size_t at = 0, count = 0;

@@ -8,8 +8,6 @@
 #include "alloc.h"
 #include "checkpoint_file.h"
 #include "imap_flags.h"
-#include "map.h"
-#include "quota.h"
 #include "store_private.h"
 
 /* A text of one line: octets outside of printable ASCII, and '%', as %XX. */
@@ -68,31 +66,26 @@ static void dump_kept(struct kv_txn *t, const struct mailbox *m, FILE *out)
 	kv_cursor_end(&c);
 }
 
-static void put_limit(FILE *out, const char *name, const struct quota_limits *l, enum quota_resource r)
+/* Of mailbox ID and its messages; 0: of the server. */
+static void dump_attributes(struct kv_txn *t, mailbox_id_t id, FILE *out)
 {
-	if (l->is_limited[r])
-		(void)fprintf(out, " %s=%llu", name, (unsigned long long)l->limit[r]);
-	else
-		(void)fprintf(out, " %s=-", name);
-}
-
-static void dump_quotas(struct kv_txn *t, FILE *out)
-{
+	uint8_t start[KEY_MAX];
 	struct bytes key, value;
-	struct kv_cursor *c = kv_seek(t, T_QUOTA, BYTES_NONE, &key, &value);
+	struct kv_cursor *c = kv_seek(t, T_ATTRIBUTE, bytes_make(start, key_u64(start, id)), &key, &value);
+	bool has = c != NULL;
 
-	for (bool has = c != NULL; has; has = kv_next(c, &key, &value)) {
-		struct quota q;
+	for (; has && key_read_u64(key, 0) == id; has = kv_next(c, &key, &value)) {
+		struct attribute of;
 
-		if (index_quota(t, key, &q) != KV_OK)
+		if (!index_decode_attribute(key, value, &of))
 			continue;
-		(void)fprintf(out, "quota ");
-		put_text(out, key);
-		put_limit(out, "storage", &q.limits, QUOTA_STORAGE);
-		put_limit(out, "message", &q.limits, QUOTA_MESSAGE);
-		put_limit(out, "mailbox", &q.limits, QUOTA_MAILBOX);
-		(void)fprintf(out, " bytes=%llu messages=%llu mailboxes=%llu\n", (unsigned long long)q.used[QUOTA_STORAGE],
-		              (unsigned long long)q.used[QUOTA_MESSAGE], (unsigned long long)q.used[QUOTA_MAILBOX]);
+		(void)fprintf(out, "attribute uid=%u user=", of.uid);
+		put_text(out, of.user);
+		(void)fprintf(out, " name=");
+		put_text(out, of.name);
+		(void)fprintf(out, " value=");
+		put_text(out, of.value);
+		(void)fputc('\n', out);
 	}
 	kv_cursor_end(&c);
 }
@@ -111,6 +104,7 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 		return false;
 	t = store_view_txn(v);
 	(void)fprintf(out, "roost-dump 1\nlsn %llu\n", (unsigned long long)store_view_lsn(v));
+	dump_attributes(t, 0, out);
 	store_view_names(v, BYTES_NONE, &it);
 	while (view_names_next(&it, &name, &id)) {
 		struct mailbox m;
@@ -128,9 +122,9 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 		(void)fputc('\n', out);
 		dump_messages(v, t, &m, out);
 		dump_kept(t, &m, out);
+		dump_attributes(t, m.id, out);
 	}
 	view_names_end(&it);
-	dump_quotas(t, out);
 	c = kv_seek(t, T_SUBSCRIPTION, BYTES_NONE, &key, &value);
 	if (c != NULL) {
 		do {
@@ -242,51 +236,7 @@ struct verify {
 	FILE *out;
 	uint64_t problems, mailboxes, messages, bodies;
 	uint64_t digest; /* of the records seen */
-	struct map roots; /* quota roots by name -> what their mailboxes come to, in ARENA */
-	struct arena arena;
 };
-
-/* What the root of M has to have. */
-static void add_to_root(struct verify *v, const struct mailbox *m)
-{
-	struct quota q;
-	uint64_t *sum;
-
-	if (index_quota_of(v->t, m->name, &q) != KV_OK)
-		return;
-	sum = map_get(&v->roots, q.root);
-	if (sum == NULL) {
-		sum = arena_zalloc(&v->arena, QUOTA_RESOURCES * sizeof(*sum));
-		(void)map_put(&v->roots, q.root, sum);
-	}
-	sum[QUOTA_STORAGE] += m->bytes;
-	sum[QUOTA_MESSAGE] += m->exists;
-	sum[QUOTA_MAILBOX]++;
-}
-
-static void verify_quotas(struct verify *v)
-{
-	static const uint64_t none[QUOTA_RESOURCES];
-	struct bytes key, value;
-	struct kv_cursor *c = kv_seek(v->t, T_QUOTA, BYTES_NONE, &key, &value);
-
-	for (bool has = c != NULL; has; has = kv_next(c, &key, &value)) {
-		struct quota q;
-		const uint64_t *sum = map_get(&v->roots, key);
-
-		v->digest += digest_of(key, value);
-		if (index_quota(v->t, key, &q) == KV_OK && memcmp(q.used, sum == NULL ? none : sum, sizeof(q.used)) == 0 &&
-		    index_has_below(v->t, key))
-			continue;
-		v->problems++;
-		(void)fprintf(v->out, "quota root ");
-		put_text(v->out, key);
-		(void)fprintf(v->out, ": its record is damaged, or its counters differ from its mailboxes\n");
-	}
-	kv_cursor_end(&c);
-	map_fini(&v->roots);
-	arena_fini(&v->arena);
-}
 
 static void problem(struct verify *v, const struct mailbox *m, const char *what)
 {
@@ -431,7 +381,30 @@ static void verify_checkpoints(struct verify *v)
 	free(lsns);
 }
 
-/* The records of mailboxes and quota roots, summed up already, and of subscriptions against their sum. */
+/* What is said of something that is not there. */
+static void verify_attributes(struct verify *v)
+{
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(v->t, T_ATTRIBUTE, BYTES_NONE, &key, &value);
+
+	for (bool has = c != NULL; has; has = kv_next(c, &key, &value)) {
+		mailbox_id_t id = key_read_u64(key, 0);
+		struct attribute of;
+		struct mailbox m;
+		struct message msg;
+
+		v->digest += digest_of(key, value);
+		if (index_decode_attribute(key, value, &of) && (id == 0 ? of.uid == 0 : index_mailbox(v->t, id, &m) == KV_OK) &&
+		    (of.uid == 0 || index_message(v->t, id, of.uid, &msg) == KV_OK))
+			continue;
+		v->problems++;
+		(void)fprintf(v->out, "mailbox %llu: an attribute of what is not there (message %u)\n", (unsigned long long)id,
+		              key_read_u32(key, 8));
+	}
+	kv_cursor_end(&c);
+}
+
+/* The records of mailboxes and attributes, summed up already, and of subscriptions against their sum. */
 static void verify_digest(struct verify *v)
 {
 	struct bytes key, value;
@@ -444,7 +417,7 @@ static void verify_digest(struct verify *v)
 	if (index_meta(v->t, "digest", &all) == KV_OK && all == v->digest)
 		return;
 	v->problems++;
-	(void)fprintf(v->out, "the digest of all mailboxes, quota roots and subscriptions is not that of their records\n");
+	(void)fprintf(v->out, "the digest of all mailboxes, subscriptions and attributes is not that of their records\n");
 }
 
 bool store_verify(const struct store_options *options, FILE *out, uint64_t *problems_r, struct fault *why)
@@ -466,14 +439,13 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 		v.digest += digest_of(key, value);
 		if (index_mailbox(v.t, key_read_u64(key, 0), &m) == KV_OK) {
 			verify_mailbox(&v, &m);
-			add_to_root(&v, &m);
 		} else {
 			v.problems++;
 			(void)fprintf(out, "mailbox %llu: its record is damaged\n", (unsigned long long)key_read_u64(key, 0));
 		}
 	}
 	kv_cursor_end(&c);
-	verify_quotas(&v);
+	verify_attributes(&v);
 	verify_digest(&v);
 	verify_bodies(&v);
 	verify_kept(&v);

@@ -15,6 +15,15 @@ void store_fail(struct store *s, const struct fault *why)
 	s->failure = *why;
 }
 
+static uint64_t changes_cost(const struct attribute_changes *c)
+{
+	uint64_t cost = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		cost += 17 + c->at[i].user.n + c->at[i].name.n + c->at[i].value.n;
+	return cost;
+}
+
 uint64_t intent_cost(const struct intent *in)
 {
 	uint64_t cost = 1024;
@@ -27,10 +36,10 @@ uint64_t intent_cost(const struct intent *in)
 		cost += in->rename.count * (MAILBOX_NAME_MAX + 16);
 		break;
 	case INTENT_CREATE:
-		cost += 2 * MAILBOX_NAME_MAX + in->create.acl.n;
+		cost += MAILBOX_NAME_MAX + in->create.acl.n + changes_cost(&in->create.attributes);
 		break;
 	case INTENT_RENAME_INBOX:
-		cost += MAILBOX_NAME_MAX + in->rename_inbox.acl.n + (4u << 20);
+		cost += MAILBOX_NAME_MAX + in->rename_inbox.acl.n + (8u << 20);
 		break;
 	case INTENT_SET_ACL:
 		cost += in->set_acl.new_acl.n;
@@ -43,8 +52,8 @@ uint64_t intent_cost(const struct intent *in)
 	case INTENT_COPY:
 	case INTENT_MOVE:
 		for (size_t i = 0; i < in->copy.uid_count; i++)
-			cost += ((uint64_t)in->copy.uids[i].last - in->copy.uids[i].first + 1) * 37;
-		cost += KEYWORDS_MAX * KEYWORD_NAME_MAX;
+			cost += ((uint64_t)in->copy.uids[i].last - in->copy.uids[i].first + 1) * (37 + 256);
+		cost += KEYWORDS_MAX * KEYWORD_NAME_MAX + COPIED_ATTRIBUTES(0);
 		break;
 	case INTENT_EXPUNGE:
 		cost += in->expunge.is_all ? 4u << 20 : 4096;
@@ -64,9 +73,14 @@ uint64_t intent_cost(const struct intent *in)
 	case INTENT_UNDELETE:
 		cost += UNDELETE_MOST * (37 + 12);
 		break;
-	case INTENT_SET_QUOTA:
-		cost += MAILBOX_NAME_MAX;
+	case INTENT_ATTRIBUTE: {
+		uint64_t messages = in->attribute.mailbox == 0;
+
+		for (size_t i = 0; i < in->attribute.uid_count; i++)
+			messages += (uint64_t)in->attribute.uids[i].last - in->attribute.uids[i].first + 1;
+		cost += messages * changes_cost(&in->attribute.changes);
 		break;
+	}
 	case INTENT_EPOCH:
 	case INTENT_DELETE:
 	case INTENT_SUBSCRIBE:
@@ -167,7 +181,7 @@ static enum store_result do_intent(struct store *s, struct intent *in, struct ar
 	case INTENT_EPOCH:
 		return op_epoch(s, &in->epoch, out);
 	case INTENT_CREATE:
-		return op_create(s, &in->create, out);
+		return op_create(s, &in->create, a, out);
 	case INTENT_DELETE:
 		return op_delete(s, &in->delete, out);
 	case INTENT_RENAME:
@@ -189,11 +203,11 @@ static enum store_result do_intent(struct store *s, struct intent *in, struct ar
 	case INTENT_COPY:
 	case INTENT_MOVE:
 		return op_copy(s, &in->copy, in->op == INTENT_MOVE, a, out);
+	case INTENT_ATTRIBUTE:
+		return op_attribute(s, &in->attribute, a, out);
 	case INTENT_SUBSCRIBE:
 	case INTENT_UNSUBSCRIBE:
 		return op_subscribe(s, &in->subscribe, in->op == INTENT_SUBSCRIBE, out);
-	case INTENT_SET_QUOTA:
-		return op_set_quota(s, &in->set_quota, out);
 	case INTENT_SALVAGE:
 		return op_salvage(s, &in->salvage, a, out);
 	}

@@ -16,11 +16,22 @@ typedef uint64_t mailbox_id_t; /* counts from 1, never used again; the same on a
 #define KEYWORDS_MAX 64 /* different keywords in one mailbox: bits of struct message's keywords */
 #define OP_ID_MAX 64
 #define STRUCTURE_MAX (16u << 20)
+#define ATTRIBUTE_NAME_MAX 400
+#define ATTRIBUTE_USER_AND_NAME_MAX 498 /* together, so that they fit a key of the index */
+#define ATTRIBUTE_VALUE_MAX (1u << 20)
 
 /* UIDs FIRST..LAST, both within; 1 <= first <= last. A set is an array of them, ascending and apart; UIDs without a
  * message are ignored. */
 struct uid_range {
 	uint32_t first, last;
+};
+
+/* An attribute: a named value of the server, of a mailbox, or of one message. */
+struct attribute {
+	uint32_t uid;       /* of the message; 0: of the mailbox or server itself */
+	struct bytes user;  /* whose it is; empty: shared by all */
+	struct bytes name;  /* octets without NUL, at most ATTRIBUTE_NAME_MAX; compared as they are */
+	struct bytes value; /* any octets, at most ATTRIBUTE_VALUE_MAX; may be empty */
 };
 
 /* One message of one mailbox, as the index has it. */
@@ -35,23 +46,6 @@ struct message {
 	int64_t savedate;     /* when it came into this mailbox, as internaldate; 0: nobody knows, it came under an old version */
 };
 
-/* What a quota root limits (RFC 9208 section 5). */
-enum quota_resource {
-	QUOTA_STORAGE,
-	QUOTA_MESSAGE,
-	QUOTA_MAILBOX,
-	QUOTA_RESOURCES,
-};
-struct quota_limits {
-	bool is_limited[QUOTA_RESOURCES];
-	uint64_t limit[QUOTA_RESOURCES]; /* at most INT64_MAX; STORAGE: of 1024 octets each. 0 where it is not limited */
-};
-struct quota {
-	struct bytes root; /* an internal name */
-	struct quota_limits limits;
-	uint64_t used[QUOTA_RESOURCES]; /* STORAGE: octets */
-};
-
 enum store_result {
 	STORE_OK,
 	STORE_NO_MAILBOX,  /* no such mailbox, or it was deleted meanwhile */
@@ -59,7 +53,6 @@ enum store_result {
 	STORE_CONFLICT,    /* it is not as the intent expected (ACL changed meanwhile): read again */
 	STORE_BAD,         /* a name, ACL or keyword that cannot be: empty, too long, with NUL */
 	STORE_LIMIT,       /* too many keywords, UIDs used up, an entry over the limit */
-	STORE_OVER_QUOTA,  /* a limit of the mailbox's quota root stands in the way */
 	STORE_NO_SPACE,    /* disk or index full; reading goes on */
 	STORE_NOT_MASTER,  /* never from the store itself: for whoever answers intents that no turn took */
 	STORE_GONE,        /* entries that were asked for are not in the journal any more */
@@ -77,6 +70,7 @@ enum store_change_bit {
 	STORE_CHANGE_DELETED = 1u << 2,
 	STORE_CHANGE_NAME = 1u << 3,
 	STORE_CHANGE_ACL = 1u << 4,
+	STORE_CHANGE_ATTRIBUTES = 1u << 5, /* of the mailbox itself */
 };
 struct store_change {
 	mailbox_id_t mailbox;

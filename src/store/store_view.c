@@ -6,7 +6,6 @@
 
 #include "alloc.h"
 #include "cursor.h"
-#include "imap_flags.h"
 #include "store_private.h"
 
 struct store_view {
@@ -79,6 +78,13 @@ lsn_t store_view_lsn(const struct store_view *v)
 	return v->lsn;
 }
 
+uint64_t store_view_epoch(const struct store_view *v)
+{
+	struct store_reign reign;
+
+	return index_reign(v->txn, &reign) == KV_OK ? reign.epoch : 0;
+}
+
 static enum store_result result(struct store_view *v, enum kv_result r, struct fault *why)
 {
 	if (r == KV_OK || r == KV_NOT_FOUND)
@@ -98,16 +104,6 @@ enum store_result store_view_mailbox(struct store_view *v, struct bytes name, st
 enum store_result store_view_mailbox_by_id(struct store_view *v, mailbox_id_t id, struct mailbox *m_r, struct fault *why)
 {
 	return result(v, index_mailbox(v->txn, id, m_r), why);
-}
-
-enum store_result store_view_quota(struct store_view *v, struct bytes root, struct quota *q_r, struct fault *why)
-{
-	return result(v, index_quota(v->txn, root, q_r), why);
-}
-
-enum store_result store_view_quota_of(struct store_view *v, struct bytes mailbox, struct quota *q_r, struct fault *why)
-{
-	return result(v, index_quota_of(v->txn, mailbox, q_r), why);
 }
 
 /* Step an iterator's cursor: to START at first, then on. */
@@ -176,24 +172,6 @@ enum store_result store_view_message(struct store_view *v, mailbox_id_t mailbox,
                                      struct fault *why)
 {
 	return result(v, index_message(v->txn, mailbox, uid, m_r), why);
-}
-
-enum store_result store_view_deleted_bytes(struct store_view *v, const struct mailbox *m, uint64_t *bytes_r, struct fault *why)
-{
-	struct view_messages it;
-	struct message msg;
-	uint32_t left = m->deleted;
-
-	*bytes_r = 0;
-	store_view_messages(v, m->id, 1, &it);
-	while (left > 0 && view_messages_next(&it, &msg)) {
-		if ((msg.flags & IMAP_FLAG_DELETED) == 0)
-			continue;
-		*bytes_r += msg.size;
-		left--;
-	}
-	view_messages_end(&it);
-	return result(v, it.result == STORE_OK ? KV_OK : KV_FAILED, why);
 }
 
 void store_view_changes(struct store_view *v, mailbox_id_t mailbox, modseq_t since, struct view_changes *it_r)
@@ -371,4 +349,32 @@ bool store_view_is_subscribed(struct store_view *v, struct bytes user, struct by
 	is = key.n <= KV_KEY_MAX && kv_get(v->txn, T_SUBSCRIPTION, buffer_bytes(&key), &value) == KV_OK;
 	buffer_fini(&key);
 	return is;
+}
+
+void store_view_attributes(struct store_view *v, mailbox_id_t mailbox, uint32_t uid, struct bytes user, struct view_attributes *it_r)
+{
+	*it_r = (struct view_attributes){ .view = v, .mailbox = mailbox, .uid = uid, .user = user };
+}
+
+bool view_attributes_next(struct view_attributes *it, struct attribute *of_r)
+{
+	uint8_t start[KV_KEY_MAX];
+	struct bytes prefix = bytes_make(start, key_attributes(start, it->mailbox, it->uid, it->user)), key, value;
+
+	if (prefix.n == 0 || !advance(it->view, T_ATTRIBUTE, &it->cursor, &it->is_started, prefix, &key, &value) ||
+	    !bytes_starts(key, prefix))
+		return false;
+	return index_decode_attribute(key, value, of_r);
+}
+
+void view_attributes_end(struct view_attributes *it)
+{
+	kv_cursor_end(&it->cursor);
+	it->result = kv_has_failed(it->view->txn) ? STORE_FAILED : STORE_OK;
+}
+
+enum store_result store_view_attribute(struct store_view *v, mailbox_id_t mailbox, const struct attribute *of, struct bytes *value_r,
+                                       struct fault *why)
+{
+	return result(v, index_attribute(v->txn, mailbox, of, value_r), why);
 }

@@ -19,6 +19,9 @@ struct store_view *store_view_open(struct store *s, struct fault *why);
 void store_view_close(struct store_view **v);
 /* The commit this is a snapshot of. */
 lsn_t store_view_lsn(const struct store_view *v);
+/* The epoch of the reign that it is of; 0: none began yet. What a view of one epoch says of a mailbox's UID that is there, but for its
+ * flags, every other view of that epoch says. */
+uint64_t store_view_epoch(const struct store_view *v);
 
 struct mailbox {
 	mailbox_id_t id;
@@ -99,13 +102,6 @@ void store_view_changes_from(struct store_view *v, mailbox_id_t mailbox, modseq_
 bool view_changes_next(struct view_changes *it, struct view_change *c_r);
 void view_changes_end(struct view_changes *it);
 
-/* The quota root of that very name, or the nearest one of a mailbox, which need not be there. The name is borrowed by q_r.
- * NO_MAILBOX: there is none. */
-enum store_result store_view_quota(struct store_view *v, struct bytes root, struct quota *q_r, struct fault *why);
-enum store_result store_view_quota_of(struct store_view *v, struct bytes mailbox, struct quota *q_r, struct fault *why);
-/* Octets of the messages with \Deleted. Looks at messages from the lowest UID on until it has seen all that have it. */
-enum store_result store_view_deleted_bytes(struct store_view *v, const struct mailbox *m, uint64_t *bytes_r, struct fault *why);
-
 /* What was handed in as intent_append.structure; lent. NO_MAILBOX: no such body. */
 enum store_result store_view_structure(struct store_view *v, lsn_t body, struct bytes *structure_r, struct fault *why);
 /* Octets of the body; NO_MAILBOX: no such body. */
@@ -131,5 +127,24 @@ void store_view_subscriptions(struct store_view *v, struct bytes user, struct vi
 bool view_subscriptions_next(struct view_subscriptions *it, struct bytes *name_r);
 void view_subscriptions_end(struct view_subscriptions *it);
 bool store_view_is_subscribed(struct store_view *v, struct bytes user, struct bytes name);
+
+/* Attributes of MAILBOX (0: the server) or of its message UID (0: of itself): those that are USER's (empty: the shared ones), in the
+ * octet order of their names. USER is borrowed until the end. */
+struct view_attributes {
+	struct store_view *view;
+	struct kv_cursor *cursor;
+	mailbox_id_t mailbox;
+	uint32_t uid;
+	struct bytes user;
+	bool is_started;
+	enum store_result result;
+};
+void store_view_attributes(struct store_view *v, mailbox_id_t mailbox, uint32_t uid, struct bytes user, struct view_attributes *it_r);
+/* OF_R is lent until the view is closed. */
+bool view_attributes_next(struct view_attributes *it, struct attribute *of_r);
+void view_attributes_end(struct view_attributes *it);
+/* One of them, OF's value; NO_MAILBOX: there is none. */
+enum store_result store_view_attribute(struct store_view *v, mailbox_id_t mailbox, const struct attribute *of, struct bytes *value_r,
+                                       struct fault *why);
 
 #endif

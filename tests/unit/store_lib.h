@@ -85,7 +85,7 @@ static inline struct intent_answer run(struct store *s, struct intent in, struct
 
 static inline struct intent create(const char *name)
 {
-	return (struct intent){ .op = INTENT_CREATE, .create = { bytes_of(name), BYTES_LIT("fred\tlrs\t"), BYTES_LIT("default"), NULL } };
+	return (struct intent){ .op = INTENT_CREATE, .create = { .name = bytes_of(name), .acl = BYTES_LIT("fred\tlrs\t"), .partition = BYTES_LIT("default") } };
 }
 
 static inline enum store_result append(struct store *s, const char *name, const char *body, const char *op_id, uint32_t *uid_r)
@@ -139,10 +139,60 @@ static inline void copy_entries(struct store *from, struct store *to)
 	buffer_fini(&raw);
 }
 
+/* OF's value of mailbox NAME; NULL: remove it. */
+static inline struct intent_answer set_attribute(struct store *s, const char *mailbox, const char *user, const char *name,
+                                                 const char *value, struct arena *a)
+{
+	const struct attribute_change c = { bytes_of(user), bytes_of(name), bytes_of(value), value != NULL };
+
+	return run(s, (struct intent){ .op = INTENT_ATTRIBUTE,
+	                               .attribute = { .name = bytes_of(mailbox), .changes = { .at = &c, .count = 1, .most = 10 } } }, a);
+}
+
+/* Of messages. */
+static inline struct intent_answer annotate(struct store *s, mailbox_id_t id, struct uid_range uids, const char *user,
+                                            const char *name, const char *value, struct arena *a)
+{
+	const struct attribute_change c = { bytes_of(user), bytes_of(name), bytes_of(value), value != NULL };
+
+	return run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .mailbox = id, .uids = &uids, .uid_count = 1,
+	                                                                      .changes = { .at = &c, .count = 1, .most = 10 } } }, a);
+}
+
+static inline void set_some_attribute(struct store *s, unsigned *seed)
+{
+	struct arena a = { 0 };
+	struct fault why;
+	struct store_view *v = store_view_open(s, &why);
+	struct mailbox m = { 0 };
+	char mailbox[32];
+	const struct uid_range uids = { 1, 1 + (uint32_t)rand_r(seed) % 20 };
+	const char *user = rand_r(seed) % 2 ? "" : "fred", *name = rand_r(seed) % 2 ? "/shared/a" : "/b";
+	char value[32];
+
+	(void)snprintf(mailbox, sizeof(mailbox), "user.fred.%d", rand_r(seed) % 5);
+	(void)store_view_mailbox(v, bytes_of(mailbox), &m, &why);
+	store_view_close(&v);
+	(void)snprintf(value, sizeof(value), "%d", rand_r(seed) % 100);
+	switch (rand_r(seed) % 3) {
+	case 0:
+		(void)set_attribute(s, "", user, name, rand_r(seed) % 4 ? value : NULL, &a);
+		break;
+	case 1:
+		(void)set_attribute(s, mailbox, user, name, rand_r(seed) % 4 ? value : NULL, &a);
+		break;
+	case 2:
+		(void)annotate(s, m.id, uids, user, name, rand_r(seed) % 4 ? value : NULL, &a);
+		break;
+	}
+	arena_fini(&a);
+}
+
 static inline void some_life(struct store *s, unsigned seed)
 {
 	static char body[20000];
 	struct arena a = { 0 };
+	unsigned other = seed;
 
 	memset(body, 'x', sizeof(body) - 1);
 	srand(seed);
@@ -155,6 +205,8 @@ static inline void some_life(struct store *s, unsigned seed)
 		struct fault why;
 		mailbox_id_t id;
 
+		if (i % 8 == 0)
+			set_some_attribute(s, &other);
 		(void)snprintf(name, sizeof(name), "user.fred.%d", rand() % 5);
 		v = store_view_open(s, &why);
 		id = store_view_mailbox(v, bytes_of(name), &m, &why) == STORE_OK ? m.id : 0;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "bytes.h"
+#include "radix.h"
 
 static void number_out_of_range_is_refused(void **state)
 {
@@ -98,9 +99,36 @@ static void sub_is_clamped(void **state)
 	assert_true(bytes_equal_str(bytes_trim(BYTES_LIT(" \t x y\r\n")), "x y"));
 }
 
+static void radix_sort_keeps_the_order_of_equal_keys(void **state)
+{
+	static const struct {
+		size_t n;
+		uint64_t mask;
+	} rows[] = { { 0, 0 }, { 1, 1 }, { 2, 1 }, { 48, 7 }, { 49, 7 }, { 5000, 0 }, { 5000, 0xfff },
+		     { 5000, UINT64_MAX }, { 5000, 0xf0000000000000f0u }, { 5000, 1ull << 63 } };
+	static struct radix_item items[5000], other[5000];
+	uint64_t x = 88172645463325252u;
+
+	(void)state;
+	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+		for (size_t i = 0; i < rows[r].n; i++) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			items[i] = (struct radix_item){ x & rows[r].mask, (uint32_t)i };
+		}
+		radix_sort(items, other, rows[r].n);
+		for (size_t i = 1; i < rows[r].n; i++) {
+			assert_true(items[i - 1].key <= items[i].key);
+			assert_true(items[i - 1].key < items[i].key || items[i - 1].value < items[i].value);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(radix_sort_keeps_the_order_of_equal_keys),
 		cmocka_unit_test(number_out_of_range_is_refused),
 		cmocka_unit_test(search_finds_first_occurrence_or_the_end),
 		cmocka_unit_test(lower_case_is_searched_as_octet_by_octet),

@@ -58,6 +58,12 @@ static size_t to_what_is_not_there(unsigned i, unsigned count, unsigned other_r[
 	return 2;
 }
 
+/* Of the id I: of all I that are close to one another it is another place in a table, or the same. */
+static uint64_t hash_of(unsigned i)
+{
+	return i % 3 == 0 ? i + 1 : (i + 1) * 0x9e3779b97f4a7c15u;
+}
+
 static void every_message_is_told_once_whatever_they_refer_to(void **state)
 {
 	static refer_fn *const ways[] = { one_below_the_other, newest_first,         all_below_the_first,
@@ -67,35 +73,29 @@ static void every_message_is_told_once_whatever_they_refer_to(void **state)
 	(void)state;
 	srand(7);
 	for (size_t w = 0; w < 3 * sizeof(ways) / sizeof(ways[0]); w++) {
-		struct arena a = { 0 };
 		struct threads t;
 		struct buffer out = { 0 };
 		uint8_t *seen = calloc(COUNT + 1, 1);
-		const struct thread_node *at;
+		uint32_t at;
 		unsigned told = 0;
 		int depth = 0;
 
 		assert_non_null(seen);
-		threads_init(&t, (enum thread_algorithm)(w % 3), &a);
+		threads_init(&t, (enum thread_algorithm)(w % 3));
 		for (unsigned i = 0; i < COUNT; i++) {
 			unsigned others[4];
 			size_t n = ways[w / 3](i, COUNT, others);
-			char text[5][16], subject[16];
-			struct bytes ids[5];
+			uint64_t ids[5] = { hash_of(i) };
 
-			(void)snprintf(text[0], sizeof(text[0]), "%u@x", i);
-			(void)snprintf(subject, sizeof(subject), "s%u", i % 100);
-			ids[0] = bytes_of(text[0]);
-			for (size_t k = 0; k < n; k++) {
-				(void)snprintf(text[k + 1], sizeof(text[0]), "%u@x", others[k]);
-				ids[k + 1] = bytes_of(text[k + 1]);
-			}
-			threads_add(&t, i + 1, rand() % 1000, rand() % 1000, bytes_of(subject), rand() % 2 != 0, ids,
+			for (size_t k = 0; k < n; k++)
+				ids[k + 1] = hash_of(others[k]);
+			threads_add(&t, i + 1, (uint32_t)rand() % 1000, (uint32_t)rand() % 1000, i % 100, rand() % 2 != 0, ids,
 			            t.algorithm == THREAD_ORDEREDSUBJECT ? 0 : n + 1);
 		}
 		for (unsigned step = 0; step < THREADS_STEPS; step++)
 			threads_step(&t, step);
-		for (at = t.root.child; at != NULL;)
+		at = threads_first(&t);
+		while (at != 0)
 			threads_write(&t, &at, &out, SIZE_MAX);
 		for (size_t i = 0; i < out.n; i++) {
 			unsigned number = 0;
@@ -117,7 +117,6 @@ static void every_message_is_told_once_whatever_they_refer_to(void **state)
 		free(seen);
 		buffer_fini(&out);
 		threads_fini(&t);
-		arena_fini(&a);
 	}
 }
 

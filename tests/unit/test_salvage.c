@@ -95,14 +95,15 @@ static bool was_subscribed(void *arg, struct bytes user, struct bytes name)
 	return bytes_equal_str(user, "fred") && bytes_equal_str(name, "user.fred");
 }
 
-static bool was_limited(void *arg, struct bytes root, struct quota_limits *limits_r)
+/* The shared "a" of the mailbox and of message 1 is "old". */
+static bool had_attribute(void *arg, mailbox_id_t mailbox, const struct attribute *of, struct bytes *value_r)
 {
 	(void)arg;
-	*limits_r = (struct quota_limits){ .is_limited = { true }, .limit = { 100 } };
-	return bytes_equal_str(root, "user.fred");
+	*value_r = BYTES_LIT("old");
+	return mailbox == 1 && of->uid <= 1 && of->user.n == 0 && bytes_equal_str(of->name, "a");
 }
 
-static const struct salvage_before before = { was_mailbox, was_message, was_body, was_subscribed, was_limited, NULL };
+static const struct salvage_before before = { was_mailbox, was_message, was_body, was_subscribed, had_attribute, NULL };
 
 #define DELIVERY(m, u, f) &(struct entry_delivery){ m, u, 9, 1000, f, 0 }
 #define COPY_OF(s, u, b) &(struct entry_copy){ s, u, b, 8, 1000, 0, 0 }
@@ -120,7 +121,10 @@ static const struct salvage_before before = { was_mailbox, was_message, was_body
 #define DELETE_OF(m) { .type = ENTRY_DELETE, .mailbox = m }
 #define SUBSCRIBE_TO(n, on) { .type = ENTRY_SUBSCRIBE, .user = { (const uint8_t *)"fred", 4 }, .name = { (const uint8_t *)(n), sizeof(n) - 1 }, .is_on = on }
 
-#define QUOTA_OF(n, l) { .type = ENTRY_QUOTA, .name = { (const uint8_t *)(n), sizeof(n) - 1 }, .limits = { .is_limited = { true }, .limit = { l } } }
+#define LIT(s) { (const uint8_t *)(s), sizeof(s) - 1 }
+#define ATTRIBUTE_OF(m, u, who, n, v, on) \
+	{ .type = ENTRY_ATTRIBUTE, .mailbox = m, .modseq = (u) > 0 ? 9 : 0, .count = 1, \
+	  .attributes = &(struct entry_attribute){ { u, LIT(who), LIT(n), LIT(v) }, on } }
 
 struct net_case {
 	const char *name;
@@ -129,13 +133,18 @@ struct net_case {
 };
 
 static const struct net_case net_cases[] = {
+	{ "attributes set, changed and removed",
+	  { ATTRIBUTE_OF(0, 0, "fred", "b", "x", true), ATTRIBUTE_OF(1, 0, "", "a", "new", true), ATTRIBUTE_OF(1, 1, "", "a", "", false),
+	    ATTRIBUTE_OF(1, 2, "fred", "a", "", true) },
+	  "the private attribute b of fred of the server was set\nthe shared attribute a in user.fred was set\n"
+	  "the shared attribute a of UID 1 in user.fred was removed\nthe private attribute a of fred of UID 2 in user.fred was set\n" },
+	{ "set and set back", { ATTRIBUTE_OF(1, 0, "", "a", "new", true), ATTRIBUTE_OF(1, 0, "", "a", "old", true) }, "" },
+	{ "set and removed", { ATTRIBUTE_OF(1, 0, "", "b", "new", true), ATTRIBUTE_OF(1, 0, "", "b", "", false) }, "" },
+	{ "of what went", { ATTRIBUTE_OF(1, 2, "", "a", "x", true), EXPUNGE_OF(1, 2), CREATE_OF(2, "user.fred.a"),
+	                    ATTRIBUTE_OF(2, 0, "", "a", "x", true), DELETE_OF(2) },
+	  "UID 2 in user.fred was expunged\n" },
 	{ "a message that arrived", { APPEND_TO(1, 4, IMAP_FLAG_SEEN) },
 	  "a message of 9 octets arrived in user.fred (UID 4 there, 1970-01-01T00:16:40Z)\n" },
-	{ "a limit that was set", { QUOTA_OF("user.fred", 200) }, "the quota of user.fred was set: STORAGE 200\n" },
-	{ "set, and set back", { QUOTA_OF("user.fred", 200), QUOTA_OF("user.fred", 100) }, "" },
-	{ "a root that was made", { QUOTA_OF("user.bob", 7) }, "the quota of user.bob was set: STORAGE 7\n" },
-	{ "set, then renamed", { QUOTA_OF("user.fred", 5), RENAME_OF(1, "user.joe") },
-	  "mailbox user.fred was renamed to user.joe\nthe quota of user.joe was set: STORAGE 5\n" },
 	{ "one that came and went", { APPEND_TO(1, 4, 0), EXPUNGE_OF(1, 4) }, "" },
 	{ "one that went, of before", { EXPUNGE_OF(1, 2) }, "UID 2 in user.fred was expunged\n" },
 	{ "flagged, and unflagged again", { FLAGS_OF(1, 1, IMAP_FLAG_SEEN, 0), FLAGS_OF(1, 1, 0, 0) }, "" },
@@ -217,6 +226,7 @@ static void suffix_that_does_not_fit_is_told(void **state)
 {
 	const struct entry bad[] = {
 		APPEND_TO(2, 4, 0), FLAGS_OF(1, 4, 0, 0), EXPUNGE_OF(1, 9), CREATE_OF(1, "x"), RENAME_OF(5, "x"), DELETE_OF(4),
+		ATTRIBUTE_OF(4, 0, "", "a", "x", true), ATTRIBUTE_OF(1, 4, "", "a", "x", true),
 		{ .type = ENTRY_COPY, .mailbox = 1, .source = 4, .count = 1, .copies = COPY_OF(4, 4, 3) },
 	};
 
@@ -306,7 +316,7 @@ static struct intent reign(epoch_t epoch)
 
 static struct intent create(const char *name)
 {
-	return (struct intent){ .op = INTENT_CREATE, .create = { bytes_of(name), BYTES_LIT("fred\tlrs\t"), BYTES_LIT("default"), NULL } };
+	return (struct intent){ .op = INTENT_CREATE, .create = { .name = bytes_of(name), .acl = BYTES_LIT("fred\tlrs\t"), .partition = BYTES_LIT("default") } };
 }
 
 static void append(struct store *s, epoch_t epoch, const char *name, const char *body, const char *op_id)
@@ -485,50 +495,82 @@ static void suffix_of_an_old_master_comes_back_at_the_new_one(void **state)
 	store_close(&f);
 }
 
+static void set(struct store *s, epoch_t epoch, const char *mailbox, mailbox_id_t id, const struct uid_range *uid, const char *user,
+                const char *name, const char *value)
+{
+	const struct attribute_change c = { bytes_of(user), bytes_of(name), bytes_of(value), true };
+
+	assert_int_equal(run(s, epoch, (struct intent){ .op = INTENT_ATTRIBUTE,
+	                               .attribute = { .name = bytes_of(mailbox), .mailbox = id, .uids = uid, .uid_count = uid != NULL,
+	                                              .changes = { .at = &c, .count = 1 } } }), STORE_OK);
+}
+
+static void attributes_of_a_suffix_come_back_where_they_can(void **state)
+{
+	struct store *m = must_open("am"), *f = must_open("af");
+	struct fault why;
+	lsn_t common;
+	char outcomes[64];
+	char *a, *b;
+
+	(void)state;
+	begin(m);
+	set(m, 1, "user.fred", 0, NULL, "", "c", "both");
+	set(m, 1, "", 1, &uids[3], "", "n", "both");
+	checkpoint(m);
+	copy_entries(m, f);
+	common = store_last_lsn(m);
+	/* Alone: */
+	set(m, 1, "", 0, NULL, "", "s", "server");
+	set(m, 1, "user.fred", 0, NULL, "fred", "a", "mailbox");
+	set(m, 1, "user.fred", 0, NULL, "", "c", "alone");
+	assert_int_equal(run(m, 1, create("user.fred.new")), STORE_OK);
+	set(m, 1, "user.fred.new", 0, NULL, "", "c", "made");
+	append(m, 1, "user.fred.new", "alone", "");
+	set(m, 1, "", 3, &uids[0], "", "n", "of what arrived");
+	set(m, 1, "", 1, &uids[0], "", "n", "of before");
+	set(m, 1, "", 1, &uids[1], "", "n", "of what goes there");
+	assert_int_equal(run(m, 1, (struct intent){ .op = INTENT_COPY, .copy = { 1, &uids[3], 1, BYTES_LIT("user.fred.new") } }), STORE_OK);
+	/* The other: */
+	assert_int_equal(run(f, 2, reign(2)), STORE_OK);
+	set(f, 2, "user.fred", 0, NULL, "", "c", "since");
+	assert_int_equal(run(f, 2, (struct intent){ .op = INTENT_EXPUNGE, .expunge = { 1, &uids[1], 1, false, false } }), STORE_OK);
+
+	assert_int_equal(store_save_after(m, common, &why), STORE_OK);
+	merge_items(m, f, 2, false, outcomes);
+	/* Made; the server's, the mailbox's, one that was changed since, the new one's, a message and its own, two of messages of before, one of
+	 * which is gone, a copy and what it had. */
+	assert_string_equal(outcomes, "MMMKMMMMKMM");
+	common = store_last_lsn(f);
+	merge_items(m, f, 2, false, outcomes);
+	assert_string_equal(outcomes, "MMMKMMMMKMM");
+	assert_int_equal(store_last_lsn(f), common);
+	a = dump(f);
+	assert_non_null(strstr(a, "attribute uid=0 user= name=s value=server\n"));
+	assert_non_null(strstr(a, "attribute uid=0 user=fred name=a value=mailbox\n"));
+	assert_non_null(strstr(a, "attribute uid=0 user= name=c value=since\n"));
+	assert_non_null(strstr(a, "attribute uid=0 user= name=c value=made\nattribute uid=1 user= name=n value=of%20what%20arrived\n"
+	                          "attribute uid=2 user= name=n value=both\n"));
+	assert_non_null(strstr(a, "attribute uid=1 user= name=n value=of%20before\n"));
+	free(a);
+	merge_items(m, f, 2, true, outcomes);
+	assert_string_equal(outcomes, "MMMMMMMMKMM");
+	copy_entries(f, m);
+	a = dump(m);
+	b = dump(f);
+	assert_string_equal(a, b);
+	free(a);
+	free(b);
+	store_close(&m);
+	store_close(&f);
+}
+
 static int drop_one(const char *path, const struct stat *st, int type, struct FTW *where)
 {
 	(void)st;
 	(void)type;
 	(void)where;
 	return remove(path);
-}
-
-static struct intent limit(const char *root, uint64_t messages)
-{
-	return (struct intent){ .op = INTENT_SET_QUOTA, .set_quota = { bytes_of(root), { .is_limited = { false, true, false },
-		                                                                        .limit = { 0, messages, 0 } } } };
-}
-
-/* Limits that were set alone are set again where nobody has set others since; what an old master took over them is no matter. */
-static void limits_of_an_old_master_come_back(void **state)
-{
-	struct store *m = must_open("lm"), *f = must_open("lf");
-	struct fault why;
-	lsn_t common;
-	char outcomes[16], *a;
-
-	(void)state;
-	begin(m);
-	assert_int_equal(run(m, 1, limit("user.fred", 10)), STORE_OK);
-	copy_entries(m, f);
-	common = store_last_lsn(m);
-	assert_int_equal(run(m, 1, limit("user.fred", 3)), STORE_OK);
-	assert_int_equal(run(m, 1, limit("user.fred.old", 7)), STORE_OK);
-	append(m, 1, "user.fred.old", "alone 1", "");
-	assert_int_equal(run(f, 2, reign(2)), STORE_OK);
-	assert_int_equal(run(f, 2, limit("user.fred", 11)), STORE_OK);
-	assert_int_equal(run(f, 2, limit("user.fred.old", 0)), STORE_OK);
-	assert_int_equal(store_save_after(m, common, &why), STORE_OK);
-	merge_items(m, f, 2, false, outcomes);
-	assert_string_equal(outcomes, "KKM"); /* mail that was acknowledged is never over quota */
-	merge_items(m, f, 2, true, outcomes);
-	assert_string_equal(outcomes, "MMM");
-	a = dump(f);
-	assert_non_null(strstr(a, "quota user.fred storage=- message=3 mailbox=- bytes=28 messages=4 mailboxes=1\n"));
-	assert_non_null(strstr(a, "quota user.fred.old storage=- message=7 mailbox=- bytes=7 messages=1 mailboxes=1\n"));
-	free(a);
-	store_close(&m);
-	store_close(&f);
 }
 
 static void wipe(const char *name)
@@ -729,7 +771,7 @@ int main(void)
 		cmocka_unit_test(suffix_comes_to_the_difference_of_end_and_beginning),
 		cmocka_unit_test(suffix_that_does_not_fit_is_told),
 		cmocka_unit_test(suffix_of_an_old_master_comes_back_at_the_new_one),
-		cmocka_unit_test(limits_of_an_old_master_come_back),
+		cmocka_unit_test(attributes_of_a_suffix_come_back_where_they_can),
 		cmocka_unit_test(killed_at_any_step_it_is_whole_in_the_journal_or_saved),
 		cmocka_unit_test(full_disk_keeps_the_suffix_in_the_journal),
 		cmocka_unit_test(items_and_decisions_survive_and_damage_is_told),

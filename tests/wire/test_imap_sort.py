@@ -100,6 +100,60 @@ def test_many_are_sorted_in_turns(session, c):
     assert len(re.findall(r"\d+", numbers(d.cmd("THREAD ORDEREDSUBJECT UTF-8 ALL"), "THREAD"))) == len(rows)
 
 
+def sorted_by(rows, criteria):
+    """UIDs of ROWS, {uid: {criterion: value}}, as SORT (CRITERIA) orders them."""
+    uids = sorted(rows)
+    for c in reversed(criteria.split(",")):
+        uids.sort(key=lambda u: rows[u][c.split()[-1]], reverse=c.startswith("REVERSE"))  # equals keep their order
+    return uids
+
+
+def test_what_is_kept_for_sorting_follows_the_mailbox(session, c):
+    """What SORT and THREAD have of messages stays in memory: messages come and go in between, in another session, too."""
+    seed = random.randrange(1 << 32)
+    rng, rows, other = random.Random(seed), {}, session()
+    put(c, [])
+    ok(other.cmd("SELECT Box"))
+    uid = 0
+    words = ["", "Apple", "apple pie", "zoo", "x" * 1500 + "a", "Zoo", "b" * 8 + "1", "b" * 8 + "2", "b" * 8]
+    for step in range(60):
+        for _ in range(rng.randrange(4)):
+            uid += 1
+            subject, sender, to, day = rng.choice(words), rng.choice("abc"), rng.choice("de"), 1 + rng.randrange(28)
+            ref = rng.choice([str(rng.randrange(1, uid + 3)), ""])
+            text = message(subject, sender + "@x", to + "@x", day, str(uid), ref, "", rng.randrange(4))
+            ok(rng.choice([c, other]).cmd(b'APPEND Box " 1-Jan-20%02d 00:00:00 +0000" {%d+}\r\n%s' % (rng.randrange(10, 30), len(text), text)))
+            rows[uid] = {"SUBJECT": subject.lower(), "FROM": sender, "TO": to, "DATE": day, "SIZE": len(text), "CC": "",
+                         "DISPLAYFROM": sender + "@x", "DISPLAYTO": to + "@x"}
+        ok(other.cmd("NOOP"))
+        for u in rng.sample(sorted(rows), rng.randrange(3) if len(rows) > 5 else 0):
+            ok(other.cmd(rf"UID STORE {u} +FLAGS.SILENT (\Deleted)"))
+            ok(other.cmd(f"UID EXPUNGE {u}"))
+            del rows[u]
+        for d in (c, other):
+            ok(d.cmd("NOOP"))
+            names = rng.sample(["SUBJECT", "FROM", "TO", "DATE", "SIZE", "CC", "DISPLAYFROM", "DISPLAYTO"], rng.randrange(1, 4))
+            criteria = ",".join(rng.choice(["", "REVERSE "]) + n for n in names)
+            some = sorted(u for u in rows if rng.random() < 0.8)
+            got = numbers(d.cmd(f"UID SORT ({criteria.replace(',', ' ')}) UTF-8 UID {','.join(map(str, some)) or '1000000'}"))
+            want = " ".join(map(str, sorted_by({u: rows[u] for u in some}, criteria)))
+            assert got == want, f"seed {seed} step {step}: {criteria} of {some}: {rows}"
+        told = numbers(c.cmd("UID THREAD REFERENCES UTF-8 ALL"), "THREAD")
+        assert sorted(int(x) for x in re.findall(r"\d+", told)) == sorted(rows), f"seed {seed} step {step}"
+    # A mailbox that was never sorted, with the same messages in the same order, is threaded alike.
+    c.cmd("DELETE Copy")
+    ok(c.cmd("CREATE Copy"))
+    if rows:
+        ok(c.cmd("COPY 1:* Copy"))
+    for algorithm in ("REFERENCES", "REFS", "ORDEREDSUBJECT"):
+        ok(c.cmd("SELECT Box"))
+        told = numbers(c.cmd(f"THREAD {algorithm} UTF-8 ALL"), "THREAD")
+        ok(c.cmd("SELECT Copy"))
+        assert numbers(c.cmd(f"THREAD {algorithm} UTF-8 ALL"), "THREAD") == told, f"seed {seed}"
+    c.cmd("UNSELECT")
+    c.cmd("DELETE Copy")
+
+
 @pytest.mark.parametrize("algorithm,wanted", [
     ("ORDEREDSUBJECT", "(5 1)(3 (2)(6))(4)"), ("REFERENCES", "(3 (4)(2 6))(1 5)"), ("REFS", "(5)(3 (4)(2 6))(1)"),
 ])

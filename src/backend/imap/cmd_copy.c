@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "box.h"
 #include "dispatch.h"
+#include "limit.h"
 #include "seqset.h"
 
 static void write_set(struct buffer *to, const struct uid_range *ranges, size_t count)
@@ -82,6 +83,9 @@ enum cmd_step cmd_copy(struct session *s, struct command *cmd)
 		return answer_no(cmd, "NOPERM", "you may not take messages from here");
 	if (count == 0)
 		return answer_ok(cmd, "nothing to do");
+	if (!is_move && limit_refuses(s, cmd, index, count))
+		return CMD_DONE;
+	limit_cut(s, cmd, &index, &count);
 	sub = submission_new(&s->client);
 	sub->intent.op = is_move ? INTENT_MOVE : INTENT_COPY;
 	in = &sub->intent.copy;

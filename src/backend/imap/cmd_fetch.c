@@ -14,6 +14,7 @@
 #include "imap_date.h"
 #include "imap_flags.h"
 #include "imap_writer.h"
+#include "limit.h"
 
 #define FETCH_LENT 65536   /* bodies of at least so much are handed to the connection without another copy */
 #define FETCH_BATCH 16384  /* short answers are handed over together */
@@ -508,6 +509,20 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	                                 answer_ok(cmd, "done");
 }
 
+/* Where a limit was hit the highest UIDs go first, so that a client that loses the connection goes on below (RFC 9738 section 3.1). */
+static enum cmd_step begin(struct session *s, struct command *cmd)
+{
+	struct fetching *f = cmd->state;
+
+	for (size_t i = 0; cmd->limited_uid != 0 && i < f->count / 2; i++) {
+		uint32_t swap = f->index[i];
+
+		f->index[i] = f->index[f->count - 1 - i];
+		f->index[f->count - 1 - i] = swap;
+	}
+	return go_on(s, cmd);
+}
+
 static void set_seen(struct client *c, struct submission *sub)
 {
 	struct session *s = (struct session *)c;
@@ -528,7 +543,7 @@ static void set_seen(struct client *c, struct submission *sub)
 		cmd->told_count = f->seen_count;
 		cmd->told_modseq = a->modseq;
 	}
-	session_resume(s, go_on(s, cmd));
+	session_resume(s, begin(s, cmd));
 }
 
 /* Set \Seen on the messages that lack it. False: there is none. */
@@ -623,11 +638,17 @@ enum cmd_step cmd_fetch(struct session *s, struct command *cmd)
 		                           item->type == FETCH_RFC822_TEXT || item->type == FETCH_BINARY) &&
 		                          !item->is_peek);
 	}
-	if (cmd->c.has_partial)
+	if (cmd->c.has_partial) {
+		int64_t span = cmd->c.partial_to - cmd->c.partial_from;
+
+		if (s->client.backend->message_limit > 0 && (uint64_t)(span < 0 ? -span : span) >= s->client.backend->message_limit)
+			return limit_refuse(s, cmd);
 		keep_partial(cmd);
+	}
 	if (cmd->c.has_modseq && !keep_changed(s, cmd, &named))
 		return CMD_DONE;
+	limit_cut(s, cmd, &f->index, &f->count);
 	if (sets_seen && f->count > 0 && !s->box->is_readonly && (s->box->rights & ACL_SEEN) != 0 && submit_seen(s, cmd))
 		return CMD_WANT_COMMIT;
-	return go_on(s, cmd);
+	return begin(s, cmd);
 }

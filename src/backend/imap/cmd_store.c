@@ -5,6 +5,7 @@
 #include "box.h"
 #include "dispatch.h"
 #include "imap_flags.h"
+#include "limit.h"
 #include "seqset.h"
 
 #define STORE_TURN 500 /* messages told in one turn of the loop */
@@ -82,14 +83,15 @@ static enum cmd_step tell(struct session *s, struct command *cmd)
 		if (m.keyword_count != s->box->keyword_count)
 			box_write_flags(s, &m);
 		for (; st->at < st->count && !session_is_full(s) && told < STORE_TURN; st->at++, told++) {
-			uint32_t uid = s->box->uids[st->index[st->at]];
+			/* As in FETCH: from the highest down where a limit was hit. */
+			uint32_t index = st->index[cmd->limited_uid != 0 ? st->count - 1 - st->at : st->at], uid = s->box->uids[index];
 
 			if (store_view_message(v, s->box->id, uid, &msg, &why) != STORE_OK)
 				cmd->missed_one = true;
 			else if (cmd->c.is_silent)
-				box_write_fetch_modseq(s, st->index[st->at] + 1, &msg);
+				box_write_fetch_modseq(s, index + 1, &msg);
 			else
-				box_write_fetch_flags(s, st->index[st->at] + 1, &msg, &m, cmd->c.is_uid);
+				box_write_fetch_flags(s, index + 1, &msg, &m, cmd->c.is_uid);
 		}
 	} else {
 		st->at = st->count;
@@ -184,6 +186,7 @@ enum cmd_step cmd_store(struct session *s, struct command *cmd)
 		return answer_no(cmd, "NOPERM", "you may not change these flags");
 	if (st->count == 0)
 		return answer_ok(cmd, "nothing to do");
+	limit_cut(s, cmd, &st->index, &st->count);
 	st->uids = box_ranges(box, st->index, st->count, &cmd->arena, &st->uid_count);
 	if (cmd->c.how == STORE_HOW_REPLACE && is_partial) {
 		st->take = allowed & ~flags;

@@ -1,23 +1,27 @@
-/* THREAD, UID THREAD (RFC 5256; REFS): search, then read of each message found who it says it answers, some milliseconds at a
- * time; the forest is threads.h's. */
+/* THREAD, UID THREAD (RFC 5256; REFS): search, have columns of who each message says it answers (column_fill.h), and build the forest
+ * of them, which is threads.h's; some milliseconds at a time. */
+#include <stdlib.h>
+
+#include "alloc.h"
 #include "answer.h"
 #include "box.h"
 #include "clock.h"
+#include "column_fill.h"
 #include "dispatch.h"
-#include "imap_envelope.h"
 #include "search.h"
 #include "threads.h"
 
 #define THREAD_TURN_NS 5000000u
 #define THREAD_PIECE 32768
-#define THREAD_IDS_MAX 200 /* of one message: the newest references count */
 
 struct threading {
 	struct search search;
+	struct column_fill fill;
 	struct threads threads;
-	size_t at;
+	uint32_t *rows[COLUMN_KINDS]; /* owned; of what was found, in each column */
+	size_t at, gone_at;
 	unsigned step;
-	const struct thread_node *next;
+	uint32_t next;
 	struct buffer line;
 };
 
@@ -25,6 +29,8 @@ static void free_threading(void *arg)
 {
 	struct threading *st = arg;
 
+	for (size_t k = 0; k < COLUMN_KINDS; k++)
+		free(st->rows[k]);
 	threads_fini(&st->threads);
 	buffer_fini(&st->line);
 }
@@ -34,9 +40,9 @@ static enum cmd_step tell(struct session *s, struct command *cmd)
 	struct threading *st = cmd->state;
 
 	cmd->resume = tell;
-	while (st->next != NULL) {
+	while (st->next != 0) {
 		threads_write(&st->threads, &st->next, &st->line, THREAD_PIECE);
-		if (st->next == NULL)
+		if (st->next == 0)
 			break;
 		session_write(s, buffer_bytes(&st->line));
 		buffer_clear(&st->line);
@@ -57,110 +63,86 @@ static enum cmd_step build(struct session *s, struct command *cmd)
 		return CMD_DONE;
 	if (st->step < THREADS_STEPS) {
 		threads_step(&st->threads, st->step++);
+		search_tell_progress(s, cmd, &st->search, 2, st->step, THREADS_STEPS);
 		return CMD_WANT_TURN;
 	}
-	st->next = st->threads.root.child;
-	buffer_add_str(&st->line, st->next != NULL ? "* THREAD " : "* THREAD");
+	st->next = threads_first(&st->threads);
+	buffer_add_str(&st->line, st->next != 0 ? "* THREAD " : "* THREAD");
 	return tell(s, cmd);
 }
 
-/* Its Message-ID, then those of References, or else the first of In-Reply-To. */
-static size_t take_ids(struct store_view *v, const struct message *msg, struct bytes blob, const struct envelope *e,
-                       struct buffer *header, struct bytes ids[THREAD_IDS_MAX])
+static uint32_t rank_of(const struct threading *st, enum column_kind kind, size_t i)
 {
-	struct bytes field = e->message_id, id;
-	struct bytes kept;
-	uint64_t off, len;
-	int64_t sent;
-	size_t n = 1;
-	struct fault why;
-
-	if (!threads_next_id(&field, &ids[0]))
-		ids[0] = BYTES_NONE;
-	if (!mime_blob_header(blob, &kept, &sent)) {
-		buffer_clear(header);
-		if (mime_blob_section(blob, NULL, 0, MIME_HEADER, &off, &len) && len > 0)
-			(void)store_view_body(v, msg->body, off, (size_t)len, header, &why);
-		kept = buffer_bytes(header);
-	}
-	field = mime_field(kept, "References");
-	while (threads_next_id(&field, &id)) {
-		if (n == THREAD_IDS_MAX) {
-			for (size_t i = 1; i + 1 < n; i++)
-				ids[i] = ids[i + 1];
-			n--;
-		}
-		ids[n++] = id;
-	}
-	field = e->in_reply_to;
-	if (n == 1 && threads_next_id(&field, &id))
-		ids[n++] = id;
-	return n;
+	return st->rows[kind] == NULL ? 0 : st->fill.columns[kind]->ranks[st->rows[kind][i]];
 }
 
-static void read_one(struct session *s, struct command *cmd, struct store_view *v, const struct message *msg, uint32_t index,
-                     struct buffer *header)
+static void add_one(struct session *s, struct command *cmd, size_t i)
 {
 	struct threading *st = cmd->state;
-	struct bytes ids[THREAD_IDS_MAX], blob = BYTES_NONE;
-	struct arena a = { 0 };
-	struct buffer subject = { 0 };
-	struct envelope e = { 0 };
-	struct fault why;
-	int64_t date, day;
-	bool is_reply = false;
-	size_t n = 0;
+	const struct column *subjects = st->fill.columns[COLUMN_SUBJECT], *ids = st->fill.columns[COLUMN_IDS];
+	size_t row = ids != NULL ? st->rows[COLUMN_IDS][i] : 0, begin = ids != NULL && row > 0 ? ids->ends[row - 1] : 0;
+	uint32_t index = st->search.found[i];
 
-	if (store_view_structure(v, msg->body, &blob, &why) == STORE_OK)
-		(void)envelope_read(mime_blob_envelope(blob),
-		                    cmd->c.algorithm == THREAD_ORDEREDSUBJECT ? ENVELOPE_SUBJECT : ENVELOPE_IDS, &a, &e);
-	if (!mime_date(e.date, &date, &day))
-		date = msg->internaldate;
-	if (cmd->c.algorithm != THREAD_REFS)
-		is_reply = mime_base_subject(e.subject, &subject);
-	if (cmd->c.algorithm != THREAD_ORDEREDSUBJECT)
-		n = take_ids(v, msg, blob, &e, header, ids);
-	threads_add(&st->threads, cmd->c.is_uid ? s->box->uids[index] : index + 1, date, msg->internaldate, buffer_bytes(&subject),
-	            is_reply, ids, n);
-	buffer_fini(&subject);
-	arena_fini(&a);
+	threads_add(&st->threads, cmd->c.is_uid ? s->box->uids[index] : index + 1, rank_of(st, COLUMN_DATE, i),
+	            rank_of(st, COLUMN_ARRIVAL, i), rank_of(st, COLUMN_SUBJECT, i),
+	            subjects != NULL && subjects->marks[st->rows[COLUMN_SUBJECT][i]] != 0, ids != NULL ? ids->ids + begin : NULL,
+	            ids != NULL ? ids->ends[row] - begin : 0);
 }
 
-static enum cmd_step read_all(struct session *s, struct command *cmd)
+static enum cmd_step add_all(struct session *s, struct command *cmd)
 {
 	struct threading *st = cmd->state;
 	uint64_t until = clock_mono_ns() + THREAD_TURN_NS;
-	struct buffer header = { 0 };
-	struct store_view *v;
-	struct message msg;
-	struct box_reader reader;
 
-	cmd->resume = read_all;
-	if (s->state != SESSION_SELECTED || (v = session_view(s, cmd)) == NULL)
+	cmd->resume = add_all;
+	if (s->state != SESSION_SELECTED)
 		return CMD_DONE;
-	reader = (struct box_reader){ .view = v, .mailbox = s->box->id };
-	for (bool is_first = true; st->at < st->search.count && (is_first || clock_mono_ns() < until); st->at++, is_first = false) {
-		uint32_t index = st->search.found[st->at];
-
-		if (box_read(&reader, s->box->uids[index], &msg))
-			read_one(s, cmd, v, &msg, index, &header);
-		else
+	for (size_t done = 1; st->at < st->search.count; st->at++, done++) {
+		if (done % 256 == 0 && clock_mono_ns() > until)
+			return CMD_WANT_TURN;
+		if (st->gone_at < st->fill.gone_count && st->fill.gone[st->gone_at] == st->at) {
+			st->gone_at++;
 			cmd->missed_one = true;
+			continue;
+		}
+		add_one(s, cmd, st->at);
 	}
-	box_read_end(&reader);
-	store_view_close(&v);
-	buffer_fini(&header);
-	return st->at < st->search.count ? CMD_WANT_TURN : build(s, cmd);
+	return build(s, cmd);
+}
+
+static enum cmd_step fill(struct session *s, struct command *cmd)
+{
+	struct threading *st = cmd->state;
+	enum fill_state state = column_fill_run(s, cmd, &st->fill);
+
+	cmd->resume = fill;
+	if (state == FILL_GOES_ON)
+		search_tell_progress(s, cmd, &st->search, 1, st->fill.at, st->search.count);
+	if (state != FILL_ENDED)
+		return state == FILL_GOES_ON ? CMD_WANT_TURN : CMD_DONE;
+	for (size_t k = 0; k < COLUMN_KINDS; k++) {
+		if (st->fill.columns[k] == NULL)
+			continue;
+		st->rows[k] = must_realloc(NULL, st->search.count + 1, sizeof(*st->rows[k]));
+		column_fill_rows(s, &st->fill, st->fill.columns[k], st->rows[k]);
+	}
+	return add_all(s, cmd);
 }
 
 static enum cmd_step go_on(struct session *s, struct command *cmd)
 {
+	static const unsigned kinds[] = {
+		[THREAD_ORDEREDSUBJECT] = 1u << COLUMN_SUBJECT | 1u << COLUMN_DATE,
+		[THREAD_REFERENCES] = 1u << COLUMN_SUBJECT | 1u << COLUMN_DATE | 1u << COLUMN_IDS,
+		[THREAD_REFS] = 1u << COLUMN_DATE | 1u << COLUMN_ARRIVAL | 1u << COLUMN_IDS,
+	};
 	struct threading *st = cmd->state;
 	enum search_state state = search_run(s, cmd, &st->search);
 
 	if (state != SEARCH_ENDED)
-		return state == SEARCH_GOES_ON ? CMD_WANT_TURN : CMD_DONE;
-	return read_all(s, cmd);
+		return state == SEARCH_GOES_ON ? CMD_WANT_TURN : state == SEARCH_WAITS ? CMD_WANT_COMMIT : CMD_DONE;
+	column_fill_begin(cmd, &st->fill, kinds[cmd->c.algorithm], st->search.found, st->search.count);
+	return fill(s, cmd);
 }
 
 enum cmd_step cmd_thread(struct session *s, struct command *cmd)
@@ -169,7 +151,8 @@ enum cmd_step cmd_thread(struct session *s, struct command *cmd)
 
 	if (!search_begin(s, cmd, &st->search))
 		return CMD_DONE;
-	threads_init(&st->threads, cmd->c.algorithm, &cmd->arena);
+	st->search.parts = 3;
+	threads_init(&st->threads, cmd->c.algorithm);
 	arena_on_free(&cmd->arena, free_threading, st);
 	cmd->state = st;
 	cmd->resume = go_on;

@@ -18,6 +18,8 @@
 #include "box.h"
 #include "clock.h"
 #include "dispatch.h"
+#include "inprogress.h"
+#include "limit.h"
 #include "log.h"
 #include "policy.h"
 
@@ -114,6 +116,8 @@ void session_capabilities(struct session *s, struct buffer *to)
 			buffer_add_str(to, " LOGINDISABLED");
 	} else {
 		buffer_addf(to, " " IMAP_CAPABILITIES " APPENDLIMIT=%llu", (unsigned long long)b->max_message);
+		if (b->message_limit > 0)
+			buffer_addf(to, " MESSAGELIMIT=%zu", b->message_limit);
 	}
 	(void)config_word(b->cfg, "mupdate_server", 0, &directory);
 	buffer_addf(to, " MUPDATE=mupdate://%.*s/", BYTES_FMT(directory));
@@ -229,6 +233,7 @@ static void free_command(struct session *s)
 {
 	struct command *cmd = s->cmd;
 
+	inprogress_end(s);
 	s->cmd = NULL;
 	buffer_fini(&cmd->code);
 	buffer_fini(&cmd->text);
@@ -257,6 +262,7 @@ static void finish_command(struct session *s)
 			buffer_addf(&cmd->code, "HIGHESTMODSEQ %llu", (unsigned long long)s->box->modseq);
 		if (cmd->missed_one && cmd->status == ANSWER_OK && cmd->code.n == 0)
 			buffer_add_str(&cmd->code, "EXPUNGEISSUED");
+		limit_tell(s, cmd);
 		if (cmd->has_answer && !cmd->was_sent)
 			answer_send(s, cmd);
 	}
@@ -332,6 +338,8 @@ static void stepped(struct session *s, enum cmd_step step)
 		s->is_turn_posted = true;
 		loop_post(s->client.shard->loop, turn_come, m);
 	}
+	if (step == CMD_WANT_COMMIT)
+		inprogress_wait(s);
 	check(s);
 }
 
@@ -630,6 +638,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	(void)inflight_set(&s->client.backend->inflight, &s->share, 0);
 	if (s->cmd != NULL)
 		free_command(s);
+	timer_free(&s->progress);
 	box_free(&s->box);
 	login_fini(&s->login);
 	identity_fini(&s->identity);

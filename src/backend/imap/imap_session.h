@@ -44,6 +44,8 @@ struct command {
 	bool is_quiet;      /* no news of the selected mailbox before the tagged answer */
 	bool tells_modseq;  /* the answer ends with the mailbox's HIGHESTMODSEQ, where QRESYNC is enabled */
 	bool missed_one;    /* a message that was asked for is gone: OK [EXPUNGEISSUED] */
+	uint32_t limited_uid; /* below this UID nothing was done, as it was too much (limit.h); 0: all was done */
+	uint64_t progress_ns; /* when the client was last told how far it is; 0: never */
 	/* The command's own answer told the flags of these messages: changes of them up to the modseq are not told again. */
 	const struct uid_range *told;
 	size_t told_count;
@@ -81,6 +83,7 @@ struct session {
 	bool is_running;     /* session_run() is on the stack */
 	bool is_turn_posted;
 	enum farewell farewell;
+	struct timer *progress; /* of inprogress.c; owned; NULL: not made yet */
 };
 
 /* Every change of state goes through here. */

@@ -9,6 +9,8 @@
 #include "box.h"
 #include "clock.h"
 #include "imap_flags.h"
+#include "inprogress.h"
+#include "limit.h"
 
 #define SEARCH_TURN_NS 5000000u
 
@@ -279,7 +281,16 @@ enum search_state search_run(struct session *s, struct command *cmd, struct sear
 		state = walk(s, cmd, sr, &c);
 	store_view_close(&c.v);
 	buffer_fini(&c.body);
+	if (state == SEARCH_GOES_ON)
+		search_tell_progress(s, cmd, sr, 0, sr->at - sr->from, sr->range);
 	return state;
+}
+
+void search_tell_progress(struct session *s, struct command *cmd, const struct search *sr, unsigned part, size_t done, size_t total)
+{
+	uint64_t range = sr->range;
+
+	inprogress_tell(s, cmd, part * range + (total == 0 ? 0 : done * range / total), (sr->parts == 0 ? 1 : sr->parts) * range);
 }
 
 /* Resolve sets, fold strings. False: a string is not of the charset. */
@@ -330,6 +341,42 @@ static void narrow(const struct box *box, struct search *sr)
 		sr->at = sr->end;
 }
 
+/* Whether the message at AT is in all sets that it must be in, so that it is looked at. */
+static bool is_candidate(const struct box *box, const struct search *sr, size_t at)
+{
+	for (const struct search_key *k = sr->program->children; k != NULL; k = k->next) {
+		if ((k->type == SEARCH_SEQ || k->type == SEARCH_UID) && !k->set.is_saved &&
+		    !seqset_has(&k->set, k->type == SEARCH_SEQ ? (uint32_t)at + 1 : box->uids[at]))
+			return false;
+	}
+	return true;
+}
+
+/* No more than the limit are looked at, the highest UIDs (RFC 9738 section 3.1). False: SORT and THREAD cannot do a part. */
+static bool limit_range(struct session *s, struct command *cmd, struct search *sr)
+{
+	size_t most = s->client.backend->message_limit, n = 0;
+
+	if (most == 0 || sr->end - sr->at <= most)
+		return true;
+	for (size_t at = sr->end; at > sr->at; at--) {
+		if (!is_candidate(s->box, sr, at - 1))
+			continue;
+		if (n++ < most) {
+			cmd->limited_uid = s->box->uids[at - 1];
+			continue;
+		}
+		sr->at = at;
+		if (cmd->c.verb != IMAP_SORT && cmd->c.verb != IMAP_THREAD)
+			return true;
+		cmd->limited_uid = 0;
+		(void)limit_refuse(s, cmd);
+		return false;
+	}
+	cmd->limited_uid = 0;
+	return true;
+}
+
 static void free_found(void *arg)
 {
 	struct search *sr = arg;
@@ -350,5 +397,9 @@ bool search_begin(struct session *s, struct command *cmd, struct search *sr)
 	*sr = (struct search){ .program = cmd->c.search, .end = s->box->count, .now = clock_wall_s() };
 	arena_on_free(&cmd->arena, free_found, sr);
 	narrow(s->box, sr);
+	if (!limit_range(s, cmd, sr))
+		return false;
+	sr->from = sr->at;
+	sr->range = sr->end - sr->at;
 	return true;
 }

@@ -11,6 +11,8 @@ struct search {
 	bool stops_at_first;  /* set by the caller: one is enough */
 	int64_t now;          /* for OLDER and YOUNGER */
 	lsn_t tried;          /* the body that was last given to be mended */
+	size_t from, range;   /* AT was FROM at the beginning, and RANGE messages were to be looked at */
+	unsigned parts;       /* set by the caller: the work that the client is told about is so many times that; 0: as 1 */
 
 	uint32_t *found;      /* what matches: indices, ascending; owned, freed with the command */
 	size_t count, cap;
@@ -26,6 +28,8 @@ enum search_state {
 
 /* Begin with the command's program and charset. False: the tagged answer is set. */
 bool search_begin(struct session *s, struct command *cmd, struct search *sr);
+/* Tell how far the command is: DONE of TOTAL in the part of its work that is number PART, the search being number 0. */
+void search_tell_progress(struct session *s, struct command *cmd, const struct search *sr, unsigned part, size_t done, size_t total);
 enum search_state search_run(struct session *s, struct command *cmd, struct search *sr);
 
 #endif

@@ -20,6 +20,7 @@ struct delivery {
 	struct append_target target;
 	struct uid_range uids;
 	struct rename_pair pair;
+	struct attribute_change change;
 };
 
 static void delivered(void *arg)
@@ -58,6 +59,26 @@ static struct intent append_intent(struct delivery *d)
 		                            .body = bytes_make(body, (size_t)head + n) } };
 }
 
+/* Of the server, of a mailbox, or of messages. */
+static struct intent_attribute attribute_intent(struct delivery *d)
+{
+	struct intent_attribute in = { .changes = { .at = &d->change, .count = 1 } };
+
+	switch (chance(3)) {
+	case 0:
+		in.name = chance(2) == 0 ? BYTES_LIT(MAILBOX) : BYTES_LIT(OTHER);
+		break;
+	case 1:
+		in.mailbox = w.mailbox;
+		in.uids = &d->uids;
+		in.uid_count = 1;
+		break;
+	default:
+		break;
+	}
+	return in;
+}
+
 static struct intent intent_of(struct delivery *d)
 {
 	const struct bytes acl = BYTES_LIT("fred\tlrs\t"), other = BYTES_LIT(OTHER), third = BYTES_LIT(OTHER "2");
@@ -66,7 +87,7 @@ static struct intent intent_of(struct delivery *d)
 	d->uids = (struct uid_range){ uid, uid + (uint32_t)chance(3) };
 	switch (d->kind) {
 	case WRITE_CREATE:
-		return (struct intent){ .op = INTENT_CREATE, .create = { BYTES_LIT(MAILBOX), acl, BYTES_LIT("default"), NULL } };
+		return (struct intent){ .op = INTENT_CREATE, .create = { .name = BYTES_LIT(MAILBOX), .acl = acl, .partition = BYTES_LIT("default") } };
 	case WRITE_FLAGS:
 		return (struct intent){ .op = INTENT_STORE,
 			                .store = { .mailbox = w.mailbox, .uids = &d->uids, .uid_count = 1, .how = INTENT_FLAGS_REPLACE,
@@ -76,16 +97,18 @@ static struct intent intent_of(struct delivery *d)
 	case WRITE_COPY:
 		return (struct intent){ .op = chance(2) == 0 ? INTENT_COPY : INTENT_MOVE, .copy = { w.mailbox, &d->uids, 1, other } };
 	case WRITE_OTHER_CREATE:
-		return (struct intent){ .op = INTENT_CREATE, .create = { other, acl, BYTES_LIT("default"), NULL } };
+		return (struct intent){ .op = INTENT_CREATE, .create = { .name = other, .acl = acl, .partition = BYTES_LIT("default") } };
 	case WRITE_OTHER_DELETE:
 		return (struct intent){ .op = INTENT_DELETE, .delete = { chance(2) == 0 ? other : third } };
 	case WRITE_OTHER_RENAME:
 		d->pair = (struct rename_pair){ other, third };
 		return (struct intent){ .op = INTENT_RENAME, .rename = { &d->pair, 1 } };
-	case WRITE_QUOTA:
-		return (struct intent){ .op = INTENT_SET_QUOTA,
-			                .set_quota = { chance(2) == 0 ? BYTES_LIT(MAILBOX) : other,
-			                               { .is_limited = { false, true, true }, .limit = { 0, 1000000 + chance(3), 1000 } } } };
+	case WRITE_ATTRIBUTE:
+		d->change = (struct attribute_change){ chance(2) == 0 ? BYTES_NONE : BYTES_LIT("fred"), BYTES_LIT("a"),
+			                               chance(2) == 0 ? BYTES_LIT("1") : BYTES_LIT("2"), chance(4) != 0 };
+		if (!d->change.is_set)
+			d->change.value = BYTES_NONE;
+		return (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = attribute_intent(d) };
 	default:
 		return append_intent(d);
 	}

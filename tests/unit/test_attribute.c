@@ -1,0 +1,396 @@
+/* Attributes of the server, of mailboxes and of messages: set, removed, carried along, gone with what they are of, and the same on a
+ * follower, after a rebuild and in an index of before there were any. */
+#include "store_lib.h"
+
+#include <lmdb.h>
+
+#include "store_private.h"
+
+#define VALUE_NONE "(none)"
+
+static const char *value_of(struct store *s, const char *mailbox, uint32_t uid, const char *user, const char *name)
+{
+	static char text[64];
+	const struct attribute of = { .uid = uid, .user = bytes_of(user), .name = bytes_of(name) };
+	struct fault why;
+	struct store_view *v = store_view_open(s, &why);
+	struct mailbox m = { 0 };
+	struct bytes value;
+	enum store_result result = STORE_OK;
+
+	if (mailbox[0] != '\0')
+		result = store_view_mailbox(v, bytes_of(mailbox), &m, &why);
+	if (result == STORE_OK)
+		result = store_view_attribute(v, m.id, &of, &value, &why);
+	if (result == STORE_OK)
+		(void)snprintf(text, sizeof(text), "%.*s", BYTES_FMT(value));
+	else
+		(void)snprintf(text, sizeof(text), VALUE_NONE);
+	store_view_close(&v);
+	return text;
+}
+
+static modseq_t modseq_of(struct store *s, mailbox_id_t mailbox, uint32_t uid)
+{
+	struct fault why;
+	struct store_view *v = store_view_open(s, &why);
+	struct message m = { 0 };
+
+	(void)store_view_message(v, mailbox, uid, &m, &why);
+	store_view_close(&v);
+	return m.modseq;
+}
+
+static size_t count(struct store *s)
+{
+	struct fault why;
+	struct kv_txn *t = kv_read(s->kv, &why);
+	size_t n = kv_count(t, T_ATTRIBUTE);
+
+	kv_end(&t);
+	return n;
+}
+
+static mailbox_id_t make(struct store *s, const char *name, int messages)
+{
+	struct arena a = { 0 };
+	mailbox_id_t id = run(s, create(name), &a).mailbox;
+
+	for (int i = 0; i < messages; i++)
+		assert_int_equal(append(s, name, "body", "", NULL), STORE_OK);
+	arena_fini(&a);
+	return id;
+}
+
+static void values_are_of_one_object_and_one_user(void **state)
+{
+	struct store *s = must_open("values");
+	struct arena a = { 0 };
+	struct intent_answer out;
+
+	(void)state;
+	(void)make(s, "user.fred", 2);
+	(void)make(s, "user.fred.sub", 0);
+	assert_int_equal(set_attribute(s, "user.fred", "", "/comment", "shared", &a).result, STORE_OK);
+	assert_int_equal(set_attribute(s, "user.fred", "fred", "/comment", "mine", &a).result, STORE_OK);
+	assert_int_equal(set_attribute(s, "user.fred.sub", "fred", "/comment", "", &a).result, STORE_OK);
+	assert_int_equal(set_attribute(s, "", "fred", "/comment", "server", &a).result, STORE_OK);
+	assert_string_equal(value_of(s, "user.fred", 0, "", "/comment"), "shared");
+	assert_string_equal(value_of(s, "user.fred", 0, "fred", "/comment"), "mine");
+	assert_string_equal(value_of(s, "user.fred", 0, "bob", "/comment"), VALUE_NONE);
+	assert_string_equal(value_of(s, "user.fred.sub", 0, "fred", "/comment"), "");
+	assert_string_equal(value_of(s, "user.fred.sub", 0, "", "/comment"), VALUE_NONE);
+	assert_string_equal(value_of(s, "", 0, "fred", "/comment"), "server");
+	/* What is so already is not journaled. */
+	assert_int_equal(set_attribute(s, "user.fred", "", "/comment", "shared", &a).lsn, 0);
+	assert_int_equal(set_attribute(s, "user.fred", "", "/nothing", NULL, &a).lsn, 0);
+	out = set_attribute(s, "user.fred", "", "/comment", NULL, &a);
+	assert_int_equal(out.result, STORE_OK);
+	assert_true(out.lsn > 0);
+	assert_string_equal(value_of(s, "user.fred", 0, "", "/comment"), VALUE_NONE);
+	assert_string_equal(value_of(s, "user.fred", 0, "fred", "/comment"), "mine");
+	assert_int_equal(set_attribute(s, "user.none", "", "/comment", "x", &a).result, STORE_NO_MAILBOX);
+	arena_fini(&a);
+	store_close(&s);
+	assert_int_equal(verify("values"), 0);
+}
+
+static void the_last_change_of_one_attribute_counts(void **state)
+{
+	struct store *s = must_open("last");
+	struct arena a = { 0 };
+	const struct bytes n = BYTES_LIT("/n"), none = BYTES_NONE;
+	const struct attribute_change twice[] = { { none, n, BYTES_LIT("1"), true }, { none, n, none, false } };
+	const struct attribute_change again[] = { { none, n, none, false }, { none, n, BYTES_LIT("2"), true } };
+
+	(void)state;
+	(void)make(s, "user.fred", 0);
+	(void)run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .name = BYTES_LIT("user.fred"), .changes = { .at = again, .count = 2 } } }, &a);
+	assert_string_equal(value_of(s, "user.fred", 0, "", "/n"), "2");
+	(void)run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .name = BYTES_LIT("user.fred"), .changes = { .at = twice, .count = 2 } } }, &a);
+	assert_string_equal(value_of(s, "user.fred", 0, "", "/n"), VALUE_NONE);
+	arena_fini(&a);
+	store_close(&s);
+}
+
+static void limits_refuse_the_whole_intent(void **state)
+{
+	static char long_name[ATTRIBUTE_NAME_MAX + 2], long_user[300], big[ATTRIBUTE_VALUE_MAX + 2];
+	struct store *s = must_open("limits");
+	struct arena a = { 0 };
+	struct attribute_change c[12];
+	struct intent_answer out;
+
+	(void)state;
+	(void)make(s, "user.fred", 0);
+	memset(long_name, 'n', sizeof(long_name) - 1);
+	memset(long_user, 'u', sizeof(long_user) - 1);
+	memset(big, 'v', sizeof(big) - 1);
+	assert_int_equal(set_attribute(s, "user.fred", "", long_name, "x", &a).result, STORE_BAD);
+	long_name[ATTRIBUTE_NAME_MAX] = '\0';
+	assert_int_equal(set_attribute(s, "user.fred", "", long_name, "x", &a).result, STORE_OK);
+	assert_int_equal(set_attribute(s, "user.fred", long_user, long_name, "x", &a).result, STORE_LIMIT);
+	assert_int_equal(set_attribute(s, "user.fred", "", "", "x", &a).result, STORE_BAD);
+	assert_int_equal(set_attribute(s, "user.fred", "", "/big", big, &a).result, STORE_LIMIT);
+	big[ATTRIBUTE_VALUE_MAX] = '\0';
+	assert_int_equal(set_attribute(s, "user.fred", "", "/big", big, &a).result, STORE_OK);
+	/* Nine more would be eleven; one is removed by the same intent: ten. */
+	for (size_t i = 0; i < 9; i++)
+		c[i] = (struct attribute_change){ BYTES_NONE, bytes_of(arena_printf(&a, "/%zu", i)), BYTES_LIT("x"), true };
+	c[9] = (struct attribute_change){ BYTES_NONE, BYTES_LIT("/big"), BYTES_NONE, false };
+	out = run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .name = BYTES_LIT("user.fred"), .changes = { .at = c, .count = 9, .most = 10 } } }, &a);
+	assert_int_equal(out.result, STORE_LIMIT);
+	assert_int_equal(out.at, 8);
+	assert_string_equal(value_of(s, "user.fred", 0, "", "/0"), VALUE_NONE);
+	out = run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .name = BYTES_LIT("user.fred"), .changes = { .at = c, .count = 10, .most = 10 } } }, &a);
+	assert_int_equal(out.result, STORE_OK);
+	/* A user's own are counted by themselves. */
+	assert_int_equal(set_attribute(s, "user.fred", "fred", "/0", "x", &a).result, STORE_OK);
+	assert_int_equal(set_attribute(s, "user.fred", "", "/one more", "x", &a).result, STORE_LIMIT);
+	assert_int_equal(set_attribute(s, "user.fred", "", "/0", "another", &a).result, STORE_OK);
+	arena_fini(&a);
+	store_close(&s);
+	assert_int_equal(verify("limits"), 0);
+}
+
+static struct intent use(const char *mailbox, const char *value, struct attribute_change *c)
+{
+	*c = (struct attribute_change){ BYTES_LIT("fred"), BYTES_LIT("/use"), bytes_of(value), true };
+	return (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .name = bytes_of(mailbox),
+	                        .changes = { .at = c, .count = 1, .words_unique_below = BYTES_LIT("user.fred") } } };
+}
+
+static void a_word_is_one_mailboxs_below_one_root(void **state)
+{
+	struct store *s = must_open("words");
+	struct arena a = { 0 };
+	struct attribute_change c;
+	struct intent made = create("user.fred.c");
+	struct intent_answer out;
+
+	(void)state;
+	(void)make(s, "user.fred", 0);
+	(void)make(s, "user.fred.a", 0);
+	(void)make(s, "user.fred.b", 0);
+	(void)make(s, "user.freddy", 0);
+	assert_int_equal(run(s, use("user.freddy", "\\Sent", &c), &a).result, STORE_OK);
+	assert_int_equal(run(s, use("user.fred.a", "\\Sent \\Junk", &c), &a).result, STORE_OK);
+	out = run(s, use("user.fred.b", "\\Trash \\sent", &c), &a);
+	assert_int_equal(out.result, STORE_CONFLICT);
+	assert_true(bytes_equal_str(out.taken_by, "user.fred.a"));
+	assert_int_equal(run(s, use("user.fred.b", "\\Trash", &c), &a).result, STORE_OK);
+	/* Its own words are no others'. */
+	assert_int_equal(run(s, use("user.fred.a", "\\Junk", &c), &a).result, STORE_OK);
+	assert_int_equal(run(s, use("user.fred", "\\Junk", &c), &a).result, STORE_CONFLICT);
+	/* Made with it, or not at all. */
+	c = (struct attribute_change){ BYTES_LIT("fred"), BYTES_LIT("/use"), BYTES_LIT("\\Junk"), true };
+	made.create.attributes = (struct attribute_changes){ .at = &c, .count = 1, .words_unique_below = BYTES_LIT("user.fred") };
+	assert_int_equal(run(s, made, &a).result, STORE_CONFLICT);
+	assert_string_equal(value_of(s, "user.fred.c", 0, "fred", "/use"), VALUE_NONE);
+	c.value = BYTES_LIT("\\Drafts");
+	assert_int_equal(run(s, made, &a).result, STORE_OK);
+	assert_string_equal(value_of(s, "user.fred.c", 0, "fred", "/use"), "\\Drafts");
+	arena_fini(&a);
+	store_close(&s);
+}
+
+static void mailboxes_keep_and_lose_theirs(void **state)
+{
+	struct store *s = must_open("boxes");
+	struct arena a = { 0 };
+	const struct rename_pair pair = { BYTES_LIT("user.fred.a"), BYTES_LIT("user.fred.b") };
+
+	(void)state;
+	(void)make(s, "user.fred", 0);
+	(void)make(s, "user.fred.a", 3);
+	assert_int_equal(set_attribute(s, "user.fred.a", "fred", "/x", "1", &a).result, STORE_OK);
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_RENAME, .rename = { &pair, 1 } }, &a).result, STORE_OK);
+	assert_string_equal(value_of(s, "user.fred.b", 0, "fred", "/x"), "1");
+	assert_int_equal(annotate(s, 2, (struct uid_range){ 1, 3 }, "", "/y", "2", &a).result, STORE_OK);
+	assert_int_equal(count(s), 4);
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_DELETE, .delete = { BYTES_LIT("user.fred.b") } }, &a).result, STORE_OK);
+	assert_int_equal(count(s), 0);
+	arena_fini(&a);
+	store_close(&s);
+	assert_int_equal(verify("boxes"), 0);
+}
+
+static void messages_carry_theirs_along(void **state)
+{
+	struct store *s = must_open("messages");
+	struct arena a = { 0 };
+	mailbox_id_t from = make(s, "user.fred", 5), to = make(s, "user.fred.to", 1);
+	const struct uid_range some = { 2, 4 }, one = { 2, 2 };
+	struct intent_answer out;
+
+	(void)state;
+	out = annotate(s, from, (struct uid_range){ 2, 3 }, "", "/y", "2", &a);
+	assert_int_equal(out.result, STORE_OK);
+	assert_int_equal(out.message_count, 2);
+	assert_int_equal(modseq_of(s, from, 2), out.modseq);
+	assert_int_equal(modseq_of(s, from, 3), out.modseq);
+	assert_true(modseq_of(s, from, 4) < out.modseq);
+	assert_int_equal(annotate(s, from, (struct uid_range){ 2, 3 }, "", "/y", "2", &a).lsn, 0);
+	assert_int_equal(annotate(s, from, (struct uid_range){ 3, 4 }, "fred", "/z", "3", &a).message_count, 2);
+	/* UIDs without a message are passed over. */
+	assert_int_equal(annotate(s, from, (struct uid_range){ 40, 50 }, "fred", "/z", "3", &a).lsn, 0);
+	out = run(s, (struct intent){ .op = INTENT_COPY, .copy = { from, &some, 1, BYTES_LIT("user.fred.to") } }, &a);
+	assert_int_equal(out.result, STORE_OK);
+	assert_string_equal(value_of(s, "user.fred.to", 2, "", "/y"), "2");
+	assert_string_equal(value_of(s, "user.fred.to", 3, "", "/y"), "2");
+	assert_string_equal(value_of(s, "user.fred.to", 4, "", "/y"), VALUE_NONE);
+	assert_string_equal(value_of(s, "user.fred.to", 4, "fred", "/z"), "3");
+	assert_string_equal(value_of(s, "user.fred", 2, "", "/y"), "2");
+	assert_int_equal(modseq_of(s, to, 2), out.modseq);
+	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { from, &one, 1, BYTES_LIT("user.fred.to") } }, &a);
+	assert_string_equal(value_of(s, "user.fred.to", 5, "", "/y"), "2");
+	assert_string_equal(value_of(s, "user.fred", 2, "", "/y"), VALUE_NONE);
+	/* Within one mailbox. */
+	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { to, &one, 1, BYTES_LIT("user.fred.to") } }, &a);
+	assert_string_equal(value_of(s, "user.fred.to", 6, "", "/y"), "2");
+	assert_string_equal(value_of(s, "user.fred.to", 2, "", "/y"), VALUE_NONE);
+	(void)run(s, (struct intent){ .op = INTENT_EXPUNGE, .expunge = { to, &some, 1, true, false } }, &a);
+	assert_int_equal(count(s), 3); /* what is left in user.fred */
+	arena_fini(&a);
+	store_close(&s);
+	assert_int_equal(verify("messages"), 0);
+}
+
+static void conditional_changes_leave_newer_messages_alone(void **state)
+{
+	struct store *s = must_open("conditional");
+	struct arena a = { 0 };
+	mailbox_id_t id = make(s, "user.fred", 3);
+	const struct attribute_change c = { BYTES_NONE, BYTES_LIT("/y"), BYTES_LIT("v"), true };
+	const struct uid_range all = { 1, 3 };
+	struct intent_answer out;
+
+	(void)state;
+	out = run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .mailbox = id, .uids = &all, .uid_count = 1, .is_conditional = true,
+	                              .unchanged_since = modseq_of(s, id, 2), .changes = { .at = &c, .count = 1 } } }, &a);
+	assert_int_equal(out.message_count, 2);
+	assert_int_equal(out.new_uid_count, 1);
+	assert_int_equal(out.new_uids[0].first, 3);
+	assert_string_equal(value_of(s, "user.fred", 3, "", "/y"), VALUE_NONE);
+	arena_fini(&a);
+	store_close(&s);
+}
+
+static void too_much_to_copy_is_refused_before_anything_is_done(void **state)
+{
+	static char big[200000];
+	struct store_options o = options("much");
+	struct fault why;
+	struct store *s;
+	struct arena a = { 0 };
+	const struct uid_range all = { 1, 2 };
+	mailbox_id_t id;
+
+	(void)state;
+	o.segment_size = 4u << 20;
+	s = store_open(&o, &why);
+	assert_non_null(s);
+	id = make(s, "user.fred", 2);
+	(void)make(s, "user.fred.to", 0);
+	memset(big, 'v', sizeof(big) - 1);
+	(void)annotate(s, id, all, "", "/y", big, &a);
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_COPY, .copy = { id, &all, 1, BYTES_LIT("user.fred.to") } }, &a).result, STORE_LIMIT);
+	assert_string_equal(value_of(s, "user.fred.to", 1, "", "/y"), VALUE_NONE);
+	arena_fini(&a);
+	store_close(&s);
+	assert_int_equal(verify("much"), 0);
+}
+
+static void all_of_it_comes_back(void **state)
+{
+	struct store *s = must_open("all"), *f = must_open("follower");
+	struct store_options o = options("all");
+	struct fault why;
+	char *was, *is;
+
+	(void)state;
+	some_life(s, 7);
+	some_life(s, 8);
+	assert_true(count(s) > 0);
+	was = dump(s);
+	assert_non_null(strstr(was, "\nattribute uid="));
+	copy_entries(s, f);
+	is = dump(f);
+	assert_string_equal(is, was);
+	free(is);
+	checkpoint(s);
+	some_life(s, 9);
+	free(was);
+	was = dump(s);
+	store_close(&s);
+	store_close(&f);
+	assert_int_equal(verify("all"), 0);
+	assert_int_equal(verify("follower"), 0);
+	assert_true(store_rebuild(&o, stdout, &why));
+	s = must_open("all");
+	assert_int_equal(store_apply_committed(s, store_last_lsn(s), NULL, &why), STORE_OK);
+	is = dump(s);
+	assert_string_equal(is, was);
+	free(is);
+	free(was);
+	store_close(&s);
+}
+
+/* An index that was left by a version that knew no attributes lacks their table. */
+static void index_of_before_is_taken_as_it_is(void **state)
+{
+	struct store *s = must_open("before");
+	struct store_options o = options("before");
+	struct arena a = { 0 };
+	struct fault why;
+	uint64_t problems;
+	char path[128], *was, *is;
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+
+	(void)state;
+	(void)make(s, "user.fred", 3);
+	was = dump(s);
+	store_close(&s);
+	(void)snprintf(path, sizeof(path), "%s/index", o.dir);
+	assert_int_equal(mdb_env_create(&env), 0);
+	assert_int_equal(mdb_env_set_maxdbs(env, 20), 0);
+	assert_int_equal(mdb_env_set_mapsize(env, 64u << 20), 0);
+	assert_int_equal(mdb_env_open(env, path, 0, 0600), 0);
+	assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+	assert_int_equal(mdb_dbi_open(txn, "attribute", 0, &dbi), 0);
+	assert_int_equal(mdb_drop(txn, dbi, 1), 0);
+	assert_int_equal(mdb_txn_commit(txn), 0);
+	mdb_env_close(env);
+	assert_false(store_verify(&o, stdout, &problems, &why));
+	assert_non_null(strstr(why.what, "earlier version"));
+	s = must_open("before");
+	is = dump(s);
+	assert_string_equal(is, was);
+	assert_int_equal(set_attribute(s, "user.fred", "", "/x", "1", &a).result, STORE_OK);
+	assert_string_equal(value_of(s, "user.fred", 0, "", "/x"), "1");
+	arena_fini(&a);
+	store_close(&s);
+	assert_int_equal(verify("before"), 0);
+	free(was);
+	free(is);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(values_are_of_one_object_and_one_user),
+		cmocka_unit_test(the_last_change_of_one_attribute_counts),
+		cmocka_unit_test(limits_refuse_the_whole_intent),
+		cmocka_unit_test(a_word_is_one_mailboxs_below_one_root),
+		cmocka_unit_test(mailboxes_keep_and_lose_theirs),
+		cmocka_unit_test(messages_carry_theirs_along),
+		cmocka_unit_test(conditional_changes_leave_newer_messages_alone),
+		cmocka_unit_test(too_much_to_copy_is_refused_before_anything_is_done),
+		cmocka_unit_test(all_of_it_comes_back),
+		cmocka_unit_test(index_of_before_is_taken_as_it_is),
+	};
+
+	return cmocka_run_group_tests(tests, make_base, drop_base);
+}

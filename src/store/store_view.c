@@ -8,6 +8,9 @@
 #include "cursor.h"
 #include "store_private.h"
 
+#define AHEAD_MAX 2048
+#define CACHE_LINE 64
+
 struct store_view {
 	struct store *store;
 	struct kv_txn *txn;
@@ -15,6 +18,8 @@ struct store_view {
 	lsn_t lsn;
 	lsn_t last_body; /* the record of the body that was asked for last: a body and its structure are asked for in turn */
 	struct index_body last;
+	lsn_t ahead_body; /* where BODIES stands, if not 0, and its record */
+	struct bytes ahead;
 	struct kv_cursor *bodies; /* stands where the last one was found: the next is often on the same page */
 };
 
@@ -203,22 +208,42 @@ void view_changes_end(struct view_changes *it)
 	kv_cursor_end(&it->cursor);
 }
 
+/* Bodies are mostly asked for in their order: the record behind the one that is told is looked up already, and on its way from memory
+ * while this one is worked on. */
+static void look_ahead(struct store_view *v)
+{
+	struct bytes key, value;
+
+	v->ahead_body = 0;
+	if (!kv_next(v->bodies, &key, &value))
+		return;
+	for (size_t i = 0; i < value.n && i < AHEAD_MAX; i += CACHE_LINE)
+		__builtin_prefetch(value.p + i);
+	v->ahead_body = key_read_u64(key, 0);
+	v->ahead = value;
+}
+
 static enum kv_result find_body(struct store_view *v, lsn_t body, struct index_body *b_r)
 {
 	uint8_t start[KEY_MAX];
 	struct bytes at = bytes_make(start, key_u64(start, body)), key, value;
 	bool found;
 
-	if (v->bodies == NULL) {
-		v->bodies = kv_seek(v->txn, T_BODY, at, &key, &value);
-		found = v->bodies != NULL;
+	if (v->bodies != NULL && v->ahead_body == body) {
+		value = v->ahead;
 	} else {
-		found = kv_reseek(v->bodies, at, &key, &value);
+		if (v->bodies == NULL) {
+			v->bodies = kv_seek(v->txn, T_BODY, at, &key, &value);
+			found = v->bodies != NULL;
+		} else {
+			found = kv_reseek(v->bodies, at, &key, &value);
+		}
+		if (!found && kv_has_failed(v->txn))
+			return KV_FAILED;
+		if (!found || !bytes_equal(key, at))
+			return KV_NOT_FOUND;
 	}
-	if (!found && kv_has_failed(v->txn))
-		return KV_FAILED;
-	if (!found || !bytes_equal(key, at))
-		return KV_NOT_FOUND;
+	look_ahead(v);
 	return index_decode_body(value, b_r) ? KV_OK : KV_FAILED;
 }
 

@@ -342,7 +342,7 @@ bool backend_run(const struct config *config, struct fault *why)
 		return false;
 	}
 	recent_init(&b->recent);
-	column_cache_init(&b->columns, (size_t)config_number(b->cfg, "imap_sort_cache"));
+	column_cache_init(&b->columns, (size_t)config_number(b->cfg, "mailbox_cache"));
 	(void)pthread_rwlock_init(&b->driver_lock, NULL);
 	ok = open_all(b, dir, why);
 	if (ok) {

@@ -13,14 +13,29 @@
 #include "imap_flags.h"
 #include "imap_writer.h"
 #include "log.h"
+#include "picture.h"
 #include "seqset.h"
 
 #define BOX_STEPS 8
 #define VANISHED_LINE_MAX 8000
 #define SYNC_OUTPUT_MAX (4 * CONN_OUTPUT_HIGH) /* changes of flags are told until so much output waits */
 
+/* UIDs of its own, which can be changed. */
+static void own_uids(struct box *box)
+{
+	const uint32_t *shared = box->uids;
+
+	if (box->shared == NULL)
+		return;
+	box->cap = box->count + box->count / 16 + 16;
+	box->uids = must_realloc(NULL, box->cap, sizeof(*box->uids));
+	memcpy(box->uids, shared, box->count * sizeof(*box->uids));
+	column_release(&box->shared);
+}
+
 static void add_uid(struct box *box, uint32_t uid)
 {
+	own_uids(box);
 	if (box->count == box->cap) {
 		box->cap = box->cap < 16 ? 16 : box->cap + box->cap / 2;
 		box->uids = must_realloc(box->uids, box->cap, sizeof(*box->uids));
@@ -138,20 +153,16 @@ static void claim(struct session *s, struct box *box, uint32_t last)
 }
 
 /* Add the messages above last_uid. */
-static enum store_result take_new(struct session *s, struct box *box, struct store_view *v, const struct mailbox *m,
-                                  uint32_t *first_unseen_r)
+static enum store_result take_new(struct session *s, struct box *box, struct store_view *v, const struct mailbox *m)
 {
 	struct view_messages it;
 	struct message msg;
 
 	store_view_messages(v, box->id, box->last_uid + 1, &it);
-	while (view_messages_next(&it, &msg)) {
+	while (view_messages_next(&it, &msg))
 		add_uid(box, msg.uid);
-		if (first_unseen_r != NULL && *first_unseen_r == 0 && (msg.flags & IMAP_FLAG_SEEN) == 0)
-			*first_unseen_r = (uint32_t)box->count;
-	}
 	view_messages_end(&it);
-	if (m->uidnext - 1 > box->last_uid || first_unseen_r != NULL) {
+	if (m->uidnext - 1 > box->last_uid) {
 		box->last_uid = m->uidnext - 1;
 		claim(s, box, box->last_uid);
 	}
@@ -162,25 +173,27 @@ enum store_result box_open(struct session *s, struct store_view *v, const struct
                            bool is_examine, struct box **box_r, uint32_t *first_unseen_r, struct fault *why)
 {
 	const acl_rights_t changing = ACL_WRITE | ACL_SEEN | ACL_DELETE | ACL_EXPUNGE | ACL_INSERT;
-	struct box *box = must_calloc(1, sizeof(*box));
-	enum store_result result;
+	struct column *all = picture_take(&s->client.backend->columns, v, m, why);
+	struct box *box;
 
+	*box_r = NULL;
+	if (all == NULL)
+		return STORE_FAILED;
+	box = must_calloc(1, sizeof(*box));
 	box->id = m->id;
 	box->uidvalidity = m->uidvalidity;
 	box->rights = rights;
 	box->is_readonly = is_examine || (rights & changing) == 0;
 	box->modseq = m->highestmodseq;
 	box->keyword_count = m->keyword_count;
-	box->cap = m->exists;
-	box->uids = must_realloc(NULL, box->cap + 1, sizeof(*box->uids));
-	*first_unseen_r = 0;
-	result = take_new(s, box, v, m, first_unseen_r);
-	if (result != STORE_OK) {
-		(void)fault_set(why, FAULT_OPERATOR, "mailbox %llu cannot be read", (unsigned long long)m->id);
-		box_free(&box);
-	}
+	box->shared = all;
+	box->uids = all->uids;
+	box->count = all->count;
+	box->last_uid = all->last_uid;
+	*first_unseen_r = all->first_unseen == 0 ? 0 : box_number(box, all->first_unseen);
+	claim(s, box, box->last_uid);
 	*box_r = box;
-	return result;
+	return STORE_OK;
 }
 
 void box_free(struct box **boxp)
@@ -190,7 +203,9 @@ void box_free(struct box **boxp)
 	if (box == NULL)
 		return;
 	*boxp = NULL;
-	free(box->uids);
+	if (box->shared == NULL)
+		free(box->uids);
+	column_release(&box->shared);
 	free(box->gone);
 	free(box->saved);
 	free(box->recents);
@@ -506,6 +521,7 @@ static void tell_gone(struct session *s)
 	}
 	session_write(s, buffer_bytes(&out));
 	buffer_fini(&out);
+	own_uids(box);
 	for (size_t i = 0; i < box->count; i++) {
 		if (g < box->gone_count && box->uids[i] == box->gone[g])
 			g++;
@@ -546,7 +562,7 @@ bool box_sync(struct session *s, const struct command *cmd, bool may_expunge)
 		if (!tell_changes(s, cmd, v, &m))
 			result = STORE_FAILED;
 		else
-			result = take_new(s, box, v, &m, NULL);
+			result = take_new(s, box, v, &m);
 	}
 	store_view_close(&v);
 	if (result == STORE_OK) {

@@ -18,7 +18,8 @@ struct box {
 	uint32_t uidvalidity;
 	acl_rights_t rights;
 	bool is_readonly; /* EXAMINE, or no right to change anything */
-	uint32_t *uids;   /* owned, ascending; number N is uids[N - 1] */
+	uint32_t *uids;   /* ascending; number N is uids[N - 1]; owned, unless they are SHARED's */
+	struct column *shared; /* held; NULL: the session's picture has changed since it was opened */
 	size_t count, cap;
 	uint32_t last_uid;  /* all up to here are known, or were gone before they were */
 	modseq_t modseq;    /* changes up to here were told (or are in GONE), */

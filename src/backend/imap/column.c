@@ -13,7 +13,7 @@ bool column_has_numbers(enum column_kind kind)
 
 bool column_has_texts(enum column_kind kind)
 {
-	return !column_has_numbers(kind) && kind != COLUMN_IDS;
+	return !column_has_numbers(kind) && kind != COLUMN_IDS && kind != COLUMN_UIDS;
 }
 
 struct bytes column_text(const struct column *c, size_t row)

@@ -1,4 +1,4 @@
-/* column.h - what messages are sorted and threaded by, kept in memory: a column of a mailbox has, for UIDs in ascending order, one value
+/* column.h - what is kept of mailboxes in memory. What messages are sorted and threaded by: a column of a mailbox has, for UIDs in ascending order, one value
  * each and that value's rank among all of the column, so that sorting compares numbers only.
  *
  * A message's octets never change, so what a column says of a UID stays right for ever, within a reign: a column is made
@@ -27,6 +27,7 @@ enum column_kind {
 	COLUMN_DISPLAYFROM,
 	COLUMN_DISPLAYTO,
 	COLUMN_IDS, /* hashes (map_hash()) of its Message-ID, 0: it has none, then of what it refers to, oldest first; no ranks */
+	COLUMN_UIDS, /* no values: all messages that there are at a modseq (picture.h) */
 	COLUMN_KINDS,
 };
 
@@ -41,6 +42,9 @@ struct column {
 	uint64_t *ids;
 	size_t *ends;      /* where each one's text or ids end; each begins where the one before ends */
 	uint8_t *marks;
+	uint64_t modseq;   /* COLUMN_UIDS: the mailbox's then; */
+	uint32_t last_uid; /* all up to here are known, or were gone; */
+	uint32_t first_unseen; /* a UID, 0: none */
 	size_t size;       /* octets of memory */
 
 	/* column.c's: */

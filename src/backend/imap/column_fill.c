@@ -250,6 +250,7 @@ static void take_value(struct source *m, struct column_draft *d)
 	case COLUMN_DISPLAYTO:
 		write_display(&e->to, &m->text);
 		break;
+	case COLUMN_UIDS:
 	case COLUMN_KINDS:
 		break;
 	}

@@ -86,6 +86,7 @@ struct backend {
 	struct backend_counters counters;
 	uint64_t max_message;
 	size_t message_limit; /* of one command; 0: none */
+	size_t max_contexts; /* of one session */
 	uint64_t progress_ns; /* after which a client is told how far its command is */
 	struct imap_frame_limits frame_limits;
 	struct imap_command_limits command_limits;

@@ -429,6 +429,7 @@ static bool dispatch(struct fe_imap *s)
 	case IMAP_MOVE:
 		fe_imap_forward_copy(s);
 		return false;
+	case IMAP_CANCELUPDATE:
 	case IMAP_CHECK:
 	case IMAP_CLOSE:
 	case IMAP_EXPUNGE:

@@ -378,6 +378,21 @@ static bool parse_enable(struct imap_parser *p)
 	return true;
 }
 
+/* "B01" "B02" (RFC 5267 section 4.3.5). */
+static bool parse_cancelupdate(struct imap_parser *p)
+{
+	struct bytes_list words = { 0 };
+	struct bytes word;
+
+	do {
+		if (!space(p) || !imap_take_string(&p->c, p->a, &word, p->why) || !bytes_list_add(p, &words, word))
+			return false;
+	} while (cursor_peek(&p->c) == ' ' && cursor_left(&p->c) > 1);
+	p->cmd->words = words.at;
+	p->cmd->word_count = words.count;
+	return true;
+}
+
 static bool parse_id(struct imap_parser *p)
 {
 	struct bytes_list words = { 0 };
@@ -418,6 +433,8 @@ bool imap_parse_args(struct imap_parser *p)
 	case IMAP_UNAUTHENTICATE:
 	case IMAP_UNSELECT:
 		return true;
+	case IMAP_CANCELUPDATE:
+		return parse_cancelupdate(p);
 	case IMAP_COMPRESS:
 		return space(p) && imap_take_atom(&p->c, &c->mechanism, p->why);
 	case IMAP_EXPUNGE:

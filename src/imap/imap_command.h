@@ -12,6 +12,7 @@
 enum imap_verb {
 	IMAP_APPEND, /* and Localappend, which Cyrus frontends send */
 	IMAP_AUTHENTICATE,
+	IMAP_CANCELUPDATE,
 	IMAP_CAPABILITY,
 	IMAP_CHECK,
 	IMAP_CLOSE,
@@ -171,6 +172,8 @@ enum search_return {
 	SEARCH_RETURN_COUNT = 1 << 3,
 	SEARCH_RETURN_SAVE = 1 << 4,
 	SEARCH_RETURN_PARTIAL = 1 << 5, /* RFC 9394: partial_from, partial_to */
+	SEARCH_RETURN_UPDATE = 1 << 6,  /* RFC 5267: with update_items, if any (RFC 5465 section 7) */
+	SEARCH_RETURN_CONTEXT = 1 << 7, /* a hint, which is not needed */
 };
 
 /* What SORT sorts by (RFC 5256, 5957). */
@@ -260,6 +263,8 @@ struct imap_command {
 	int64_t partial_from, partial_to; /* positions among the results, the first being 1, or from the end, the last being -1;
 	                                     both of one sign, FROM the nearer to its end; also FETCH's modifier PARTIAL */
 	bool has_partial;          /* FETCH */
+	struct fetch_item *update_items;
+	size_t update_item_count;
 	struct sort_criterion criteria[SORT_CRITERIA_MAX]; /* SORT */
 	size_t criterion_count;
 	enum thread_algorithm algorithm; /* THREAD */
@@ -287,7 +292,7 @@ struct imap_command {
 	size_t pattern_count;
 
 	struct bytes identifier, rights; /* SETACL DELETEACL LISTRIGHTS */
-	struct bytes *words;  /* ENABLE: capabilities; ID: names and values in turn, empty for NIL */
+	struct bytes *words;  /* CANCELUPDATE: tags; ENABLE: capabilities; ID: names and values in turn, empty for NIL */
 	size_t word_count;
 };
 

@@ -257,6 +257,21 @@ static bool take_modifiers(struct imap_parser *p)
 	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the modifiers", p->why);
 }
 
+bool imap_take_fetch_list(struct imap_parser *p, struct fetch_item **items_r, size_t *count_r)
+{
+	struct item_list l = { 0 };
+
+	if (!cursor_take(&p->c, '('))
+		return imap_expected(&p->c, "a list of items", p->why);
+	do {
+		if (!take_item(p, &l))
+			return false;
+	} while (cursor_take(&p->c, ' '));
+	*items_r = l.at;
+	*count_r = l.count;
+	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the items", p->why);
+}
+
 bool imap_parse_fetch(struct imap_parser *p)
 {
 	struct item_list l = { 0 };

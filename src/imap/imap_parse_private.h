@@ -22,6 +22,8 @@ struct bytes_list {
 bool bytes_list_add(struct imap_parser *p, struct bytes_list *l, struct bytes b);
 
 bool imap_parse_fetch(struct imap_parser *p);
+/* "(UID FLAGS)". */
+bool imap_take_fetch_list(struct imap_parser *p, struct fetch_item **items_r, size_t *count_r);
 bool imap_parse_search(struct imap_parser *p);
 bool imap_parse_sort(struct imap_parser *p);
 bool imap_parse_thread(struct imap_parser *p);

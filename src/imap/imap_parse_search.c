@@ -258,6 +258,16 @@ bool imap_take_partial(struct imap_parser *p)
 	return true;
 }
 
+/* Behind UPDATE: the list of RFC 5465 section 7, which its example has a blank before and its grammar has not. */
+static bool take_update_items(struct imap_parser *p)
+{
+	if (cursor_left(&p->c) > 1 && p->c.p[0] == ' ' && p->c.p[1] == '(')
+		p->c.p++;
+	if (cursor_peek(&p->c) != '(')
+		return true;
+	return imap_take_fetch_list(p, &p->cmd->update_items, &p->cmd->update_item_count);
+}
+
 /* "(MIN COUNT)" (RFC 4731 section 3.1). */
 static bool take_return(struct imap_parser *p)
 {
@@ -267,6 +277,7 @@ static bool take_return(struct imap_parser *p)
 	} options[] = {
 		{ "MIN", SEARCH_RETURN_MIN },     { "MAX", SEARCH_RETURN_MAX },   { "ALL", SEARCH_RETURN_ALL },
 		{ "COUNT", SEARCH_RETURN_COUNT }, { "SAVE", SEARCH_RETURN_SAVE }, { "PARTIAL", SEARCH_RETURN_PARTIAL },
+		{ "UPDATE", SEARCH_RETURN_UPDATE }, { "CONTEXT", SEARCH_RETURN_CONTEXT },
 	};
 	struct bytes word;
 
@@ -289,6 +300,8 @@ static bool take_return(struct imap_parser *p)
 		if (bit == 0)
 			return fault_set(p->why, FAULT_CLIENT, "cannot return %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
 		if (bit == SEARCH_RETURN_PARTIAL && (!imap_take_space(&p->c, p->why) || !imap_take_partial(p)))
+			return false;
+		if (bit == SEARCH_RETURN_UPDATE && !take_update_items(p))
 			return false;
 		p->cmd->return_options |= bit;
 	} while (cursor_take(&p->c, ' '));

@@ -10,6 +10,8 @@
 
 #include "alloc.h"
 #include "answer.h"
+#include "clock.h"
+#include "context.h"
 #include "imap_flags.h"
 #include "imap_writer.h"
 #include "log.h"
@@ -18,6 +20,7 @@
 
 #define BOX_STEPS 8
 #define VANISHED_LINE_MAX 8000
+#define SYNC_TURN_NS 5000000u
 #define SYNC_OUTPUT_MAX (4 * CONN_OUTPUT_HIGH) /* changes of flags are told until so much output waits */
 
 /* UIDs of its own, which can be changed. */
@@ -203,6 +206,7 @@ void box_free(struct box **boxp)
 	if (box == NULL)
 		return;
 	*boxp = NULL;
+	contexts_free(box);
 	if (box->shared == NULL)
 		free(box->uids);
 	column_release(&box->shared);
@@ -414,19 +418,28 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 	struct view_change c;
 	struct message msg;
 	struct fault why;
-	bool is_all = true;
+	bool is_all = true, has_contexts = contexts_are_there(box);
+	uint64_t until = has_contexts ? clock_mono_ns() + SYNC_TURN_NS : 0;
 
 	store_view_changes_from(v, box->id, box->modseq + 1, box->modseq_uid + 1, &it);
 	while (is_all && view_changes_next(&it, &c)) {
 		uint32_t number = c.uid <= box->last_uid ? box_number(box, c.uid) : 0;
 
+		bool was_told = cmd != NULL && c.modseq <= cmd->told_modseq && is_in(cmd->told, cmd->told_count, c.uid);
+
 		if (c.is_gone) {
 			add_gone(box, c.uid);
-		} else if (number != 0 &&
-		           !(cmd != NULL && c.modseq <= cmd->told_modseq && is_in(cmd->told, cmd->told_count, c.uid)) &&
+			if (has_contexts && number != 0)
+				contexts_gone(s, number - 1);
+		} else if (number != 0 && (!was_told || has_contexts) &&
 		           store_view_message(v, box->id, c.uid, &msg, &why) == STORE_OK) {
-			box_write_fetch_flags(s, number, &msg, m, cmd != NULL && cmd->c.is_uid);
+			if (!was_told)
+				box_write_fetch_flags(s, number, &msg, m, cmd != NULL && cmd->c.is_uid);
+			if (has_contexts)
+				contexts_look(s, v, m, &msg, number - 1);
 			is_all = s->client.conn == NULL || conn_pending(s->client.conn) < SYNC_OUTPUT_MAX;
+			if (has_contexts && is_all)
+				is_all = clock_mono_ns() < until;
 		}
 		box->modseq = c.modseq - 1;
 		box->modseq_uid = c.uid;
@@ -436,6 +449,7 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 		box->modseq = m->highestmodseq;
 		box->modseq_uid = 0;
 	}
+	box->is_behind = !is_all;
 	return it.result == STORE_OK;
 }
 
@@ -502,6 +516,19 @@ bool box_changes(struct session *s, struct command *cmd, modseq_t since, const s
 	return false;
 }
 
+static void drop_from_contexts(struct box *box)
+{
+	uint32_t *index;
+
+	if (!contexts_are_there(box))
+		return;
+	index = must_realloc(NULL, box->gone_count + 1, sizeof(*index));
+	for (size_t i = 0; i < box->gone_count; i++)
+		index[i] = box_number(box, box->gone[i]) - 1;
+	contexts_drop(box, index, box->gone_count);
+	free(index);
+}
+
 /* EXPUNGE from the highest number down, so that each number is right as it is told; or VANISHED (RFC 7162, 9586). */
 static void tell_gone(struct session *s)
 {
@@ -521,6 +548,7 @@ static void tell_gone(struct session *s)
 	}
 	session_write(s, buffer_bytes(&out));
 	buffer_fini(&out);
+	drop_from_contexts(box);
 	own_uids(box);
 	for (size_t i = 0; i < box->count; i++) {
 		if (g < box->gone_count && box->uids[i] == box->gone[g])
@@ -554,6 +582,7 @@ bool box_sync(struct session *s, const struct command *cmd, bool may_expunge)
 	enum store_result result = STORE_FAILED;
 	size_t before = box->count;
 
+	box->is_behind = false;
 	if (v != NULL)
 		result = store_view_mailbox_by_id(v, box->id, &m, &why);
 	if (result == STORE_OK && m.highestmodseq != box->modseq) {
@@ -564,8 +593,8 @@ bool box_sync(struct session *s, const struct command *cmd, bool may_expunge)
 		else
 			result = take_new(s, box, v, &m);
 	}
-	store_view_close(&v);
 	if (result == STORE_OK) {
+		contexts_tell(s); /* with the numbers that EXPUNGE will change */
 		if (may_expunge && box->gone_count > 0) {
 			/* New numbers come behind: what is gone leaves before they are told. */
 			size_t added = box->count - before;
@@ -575,8 +604,15 @@ bool box_sync(struct session *s, const struct command *cmd, bool may_expunge)
 		}
 		if (box->count != before)
 			tell_count(s);
-		return true;
+		if (contexts_are_there(box)) {
+			if (!contexts_take_new(s, v, &m, clock_mono_ns() + SYNC_TURN_NS))
+				box->is_behind = true;
+			contexts_tell(s);
+		}
 	}
+	store_view_close(&v);
+	if (result == STORE_OK)
+		return true;
 	if (result == STORE_NO_MAILBOX) {
 		session_bye(s, "[NONEXISTENT] the selected mailbox was deleted");
 	} else {

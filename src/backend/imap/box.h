@@ -32,6 +32,8 @@ struct box {
 	size_t saved_count;
 	unsigned keyword_count; /* told in FLAGS */
 	bool is_deleted;
+	struct list contexts; /* context.c's; owned; not a list before the first is added */
+	bool is_behind;       /* not all was told, as it was too much for one turn */
 };
 
 /* Take in M and all its messages. *first_unseen_r is a number, 0: none. FAILED with WHY. */

@@ -1,6 +1,7 @@
 /* SEARCH, UID SEARCH (RFC 3501 section 6.4.4) with RETURN (RFC 4731), SAVE (RFC 5182) and MODSEQ (RFC 7162). */
 #include "answer.h"
 #include "box.h"
+#include "context.h"
 #include "dispatch.h"
 #include "search_answer.h"
 
@@ -52,6 +53,7 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	}
 	if ((cmd->c.return_options & SEARCH_RETURN_SAVE) != 0)
 		save(s, cmd, &st->search);
+	context_add(s, cmd, st->search.found, st->search.count);
 	if (cmd->c.has_return && cmd->c.return_options == SEARCH_RETURN_SAVE)
 		return answer_ok(cmd, "saved");
 	search_answer_begin(s, cmd, &st->answer, &st->search, st->search.found, "SEARCH");
@@ -68,6 +70,8 @@ enum cmd_step cmd_search(struct session *s, struct command *cmd)
 		cmd->c.has_return = true;
 		cmd->c.return_options = SEARCH_RETURN_ALL;
 	}
+	if (!context_check(s, cmd))
+		return CMD_DONE;
 	if (!search_begin(s, cmd, &st->search)) {
 		if ((cmd->c.return_options & SEARCH_RETURN_SAVE) != 0)
 			box_save(s->box, NULL, 0);

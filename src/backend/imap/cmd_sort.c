@@ -6,6 +6,7 @@
 #include "answer.h"
 #include "box.h"
 #include "column_fill.h"
+#include "context.h"
 #include "dispatch.h"
 #include "radix.h"
 #include "search_answer.h"
@@ -28,17 +29,6 @@ static void free_sorting(void *arg)
 	free(st->rows);
 }
 
-static enum column_kind kind_of(enum sort_by by)
-{
-	static const enum column_kind kinds[] = {
-		[SORT_ARRIVAL] = COLUMN_ARRIVAL, [SORT_CC] = COLUMN_CC,     [SORT_DATE] = COLUMN_DATE,
-		[SORT_FROM] = COLUMN_FROM,       [SORT_SIZE] = COLUMN_SIZE, [SORT_SUBJECT] = COLUMN_SUBJECT,
-		[SORT_TO] = COLUMN_TO,           [SORT_DISPLAYFROM] = COLUMN_DISPLAYFROM, [SORT_DISPLAYTO] = COLUMN_DISPLAYTO,
-	};
-
-	return kinds[by];
-}
-
 static enum cmd_step tell(struct session *s, struct command *cmd)
 {
 	struct sorting *st = cmd->state;
@@ -58,7 +48,7 @@ static enum cmd_step sort(struct session *s, struct command *cmd)
 	if (s->state != SESSION_SELECTED)
 		return CMD_DONE;
 	by = &cmd->c.criteria[--st->left];
-	c = st->fill.columns[kind_of(by->by)];
+	c = st->fill.columns[column_fill_kind(by->by)];
 	column_fill_rows(s, &st->fill, c, st->rows);
 	for (size_t i = 0; i < n; i++) {
 		uint32_t rank = c->ranks[st->rows[st->items[i].value]];
@@ -72,6 +62,7 @@ static enum cmd_step sort(struct session *s, struct command *cmd)
 	}
 	for (size_t i = 0; i < n; i++)
 		st->rows[i] = st->search.found[st->items[i].value];
+	context_add(s, cmd, st->rows, n);
 	search_answer_begin(s, cmd, &st->answer, &st->search, st->rows, "SORT");
 	return tell(s, cmd);
 }
@@ -105,7 +96,7 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	if (state != SEARCH_ENDED)
 		return state == SEARCH_GOES_ON ? CMD_WANT_TURN : state == SEARCH_WAITS ? CMD_WANT_COMMIT : CMD_DONE;
 	for (size_t i = 0; i < cmd->c.criterion_count; i++)
-		kinds |= 1u << kind_of(cmd->c.criteria[i].by);
+		kinds |= 1u << column_fill_kind(cmd->c.criteria[i].by);
 	column_fill_begin(cmd, &st->fill, kinds, st->search.found, st->search.count);
 	return fill(s, cmd);
 }
@@ -116,7 +107,7 @@ enum cmd_step cmd_sort(struct session *s, struct command *cmd)
 
 	if ((cmd->c.return_options & SEARCH_RETURN_SAVE) != 0)
 		return answer_bad(cmd, "SORT cannot save its results");
-	if (!search_begin(s, cmd, &st->search))
+	if (!context_check(s, cmd) || !search_begin(s, cmd, &st->search))
 		return CMD_DONE;
 	st->search.parts = 3;
 	arena_on_free(&cmd->arena, free_sorting, st);

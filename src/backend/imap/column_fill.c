@@ -290,11 +290,22 @@ static void note_gone(struct column_fill *f, size_t at)
 	f->gone[f->gone_count++] = (uint32_t)at;
 }
 
-static void read_one(struct column_fill *f, struct box_reader *reader, struct source *m, uint32_t uid, unsigned kinds)
+/* What is kept of m->msg, as far as KINDS need it. */
+static void read_source(struct source *m, unsigned kinds)
 {
 	enum envelope_field up_to;
 	struct fault why;
 
+	if (!needs_envelope(kinds, &up_to))
+		return;
+	m->is_partial = store_view_structure(m->view, m->msg.body, &m->blob, &why) != STORE_OK;
+	m->has_kept = mime_blob_header(m->blob, &m->kept, &m->sent);
+	if (up_to > ENVELOPE_DATE || !m->has_kept)
+		(void)envelope_read(mime_blob_envelope(m->blob), up_to, &m->arena, &m->envelope);
+}
+
+static void read_one(struct column_fill *f, struct box_reader *reader, struct source *m, uint32_t uid, unsigned kinds)
+{
 	m->envelope = (struct envelope){ 0 };
 	m->blob = m->kept = BYTES_NONE;
 	m->has_kept = m->is_partial = false;
@@ -303,11 +314,8 @@ static void read_one(struct column_fill *f, struct box_reader *reader, struct so
 		m->msg = (struct message){ .uid = uid };
 		m->is_partial = true;
 		note_gone(f, f->at);
-	} else if (needs_envelope(kinds, &up_to)) {
-		m->is_partial = store_view_structure(m->view, m->msg.body, &m->blob, &why) != STORE_OK;
-		m->has_kept = mime_blob_header(m->blob, &m->kept, &m->sent);
-		if (up_to > ENVELOPE_DATE || !m->has_kept)
-			(void)envelope_read(mime_blob_envelope(m->blob), up_to, &m->arena, &m->envelope);
+	} else {
+		read_source(m, kinds);
 	}
 	for (unsigned k = 0; k < COLUMN_KINDS; k++) {
 		if ((kinds & 1u << k) == 0)
@@ -368,6 +376,37 @@ static int compare_rows(const struct column *a, size_t row_a, const struct colum
 	if (a->numbers != NULL)
 		return a->numbers[row_a] < b->numbers[row_b] ? -1 : a->numbers[row_a] > b->numbers[row_b];
 	return bytes_compare(column_text(a, row_a), column_text(b, row_b));
+}
+
+enum column_kind column_fill_kind(enum sort_by by)
+{
+	static const enum column_kind kinds[] = {
+		[SORT_ARRIVAL] = COLUMN_ARRIVAL, [SORT_CC] = COLUMN_CC,     [SORT_DATE] = COLUMN_DATE,
+		[SORT_FROM] = COLUMN_FROM,       [SORT_SIZE] = COLUMN_SIZE, [SORT_SUBJECT] = COLUMN_SUBJECT,
+		[SORT_TO] = COLUMN_TO,           [SORT_DISPLAYFROM] = COLUMN_DISPLAYFROM, [SORT_DISPLAYTO] = COLUMN_DISPLAYTO,
+	};
+
+	return kinds[by];
+}
+
+struct column *column_fill_one(struct store_view *v, const struct message *msg, enum column_kind kind)
+{
+	struct source m = { .view = v, .msg = *msg };
+	struct column_draft d = { .rows = column_new(kind, 0, 0) };
+
+	read_source(&m, 1u << kind);
+	begin_row(&d, msg->uid);
+	take_value(&m, &d);
+	end_row(&d);
+	arena_fini(&m.arena);
+	buffer_fini(&m.text);
+	buffer_fini(&m.header);
+	return d.rows;
+}
+
+int column_fill_compare(const struct column *a, const struct column *b)
+{
+	return compare_rows(a, 0, b, 0);
 }
 
 static int compare_items(const void *x, const void *y, void *arg)

@@ -33,4 +33,10 @@ enum fill_state column_fill_run(struct session *s, struct command *cmd, struct c
 /* The row of each of FOUND in C: into ROW, in its order. */
 void column_fill_rows(const struct session *s, const struct column_fill *f, const struct column *c, uint32_t *row);
 
+/* The column that SORT's criterion is about. */
+enum column_kind column_fill_kind(enum sort_by by);
+/* A column of one message only, held by the caller, and how two of one kind compare. */
+struct column *column_fill_one(struct store_view *v, const struct message *msg, enum column_kind kind);
+int column_fill_compare(const struct column *a, const struct column *b);
+
 #endif

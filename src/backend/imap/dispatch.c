@@ -5,6 +5,7 @@
 static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_APPEND] = cmd_append,
 	[IMAP_AUTHENTICATE] = cmd_authenticate,
+	[IMAP_CANCELUPDATE] = cmd_cancelupdate,
 	[IMAP_CAPABILITY] = cmd_capability,
 	[IMAP_CHECK] = cmd_noop,
 	[IMAP_CLOSE] = cmd_close,

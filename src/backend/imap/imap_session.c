@@ -287,6 +287,27 @@ struct turn_message {
 	uint64_t client;
 };
 
+static void post_turn(struct session *s)
+{
+	struct turn_message *m;
+
+	if (s->is_turn_posted)
+		return;
+	m = must_alloc(sizeof(*m));
+	*m = (struct turn_message){ s->client.shard, s->client.id };
+	s->is_turn_posted = true;
+	loop_post(s->client.shard->loop, turn_come, m);
+}
+
+/* Tell the news of the selected mailbox to a client that idles, and what is too much for one turn in the next. */
+static void tell_idle(struct session *s)
+{
+	if (s->state != SESSION_SELECTED || s->cmd == NULL || s->cmd->c.verb != IMAP_IDLE || s->cmd->step != CMD_WANT_INPUT)
+		return;
+	if (box_sync(s, NULL, true) && s->box->is_behind && !session_is_full(s))
+		post_turn(s);
+}
+
 /* A command that waits has somebody who will wake it: a hang is a failed assertion here. */
 static void check(struct session *s)
 {
@@ -331,13 +352,8 @@ static void stepped(struct session *s, enum cmd_step step)
 		}
 		break;
 	}
-	if (step == CMD_WANT_TURN && !s->is_turn_posted) {
-		struct turn_message *m = must_alloc(sizeof(*m));
-
-		*m = (struct turn_message){ s->client.shard, s->client.id };
-		s->is_turn_posted = true;
-		loop_post(s->client.shard->loop, turn_come, m);
-	}
+	if (step == CMD_WANT_TURN)
+		post_turn(s);
 	if (step == CMD_WANT_COMMIT)
 		inprogress_wait(s);
 	check(s);
@@ -355,6 +371,8 @@ static void turn_come(void *arg)
 	if (s->cmd != NULL && s->cmd->step == CMD_WANT_TURN) {
 		stepped(s, s->cmd->resume(s, s->cmd));
 		run(s);
+	} else if (s->state == SESSION_SELECTED && s->box->is_behind) {
+		tell_idle(s);
 	}
 }
 
@@ -422,7 +440,7 @@ static void take_command(struct session *s, size_t n)
 	cmd->arena.is_secret = s->state == SESSION_NOT_AUTHED;
 	atomic_fetch_add_explicit(&s->client.backend->counters.imap_commands, 1, memory_order_relaxed);
 	if (!in_place) {
-		text = arena_copy(&cmd->arena, text);
+		text = cmd->octets = arena_copy(&cmd->arena, text);
 		conn_consume(s->client.conn, n);
 	}
 	parsed = imap_command_parse(text, &s->client.backend->command_limits, &cmd->arena, &cmd->c, &why);
@@ -589,6 +607,8 @@ static void on_drained(struct conn *c, void *arg)
 	(void)c;
 	if (s->cmd != NULL && s->cmd->step == CMD_WANT_OUTPUT && s->state != SESSION_ENDING)
 		stepped(s, s->cmd->resume(s, s->cmd));
+	else if (s->state == SESSION_SELECTED && s->box->is_behind)
+		tell_idle(s);
 	run(s);
 }
 
@@ -661,8 +681,7 @@ static void changed(struct client *c, uint32_t what)
 	struct session *s = (struct session *)c;
 
 	(void)what;
-	if (s->state == SESSION_SELECTED && s->cmd != NULL && s->cmd->c.verb == IMAP_IDLE && s->cmd->step == CMD_WANT_INPUT)
-		(void)box_sync(s, NULL, true);
+	tell_idle(s);
 }
 
 void imap_session_called(struct conn *conn, void *arg)

@@ -35,6 +35,7 @@ enum answer_status { ANSWER_OK, ANSWER_NO, ANSWER_BAD };
 struct command {
 	struct arena arena;    /* dies with the command */
 	struct imap_command c; /* its bytes are in the arena; those of APPEND only during the first call of its handler */
+	struct bytes octets;   /* as it came, in the arena; none for APPEND */
 	enum cmd_step step;
 	cmd_fn *resume;
 	/* LINE without its line end; lent during the call. */

@@ -17,6 +17,7 @@
 /* One message under test. */
 struct candidate {
 	struct session *s;
+	const struct box *box;
 	struct store_view *v;
 	const struct mailbox *m;
 	const struct message *msg;
@@ -141,13 +142,13 @@ static bool matches(struct candidate *c, const struct search_key *k)
 	case SEARCH_KEYWORD:
 		return has_keyword(c, k->string);
 	case SEARCH_RECENT:
-		return box_is_recent(c->s->box, c->msg->uid);
+		return box_is_recent(c->box, c->msg->uid);
 	case SEARCH_NEW:
-		return box_is_recent(c->s->box, c->msg->uid) && (c->msg->flags & IMAP_FLAG_SEEN) == 0;
+		return box_is_recent(c->box, c->msg->uid) && (c->msg->flags & IMAP_FLAG_SEEN) == 0;
 	case SEARCH_SEQ:
-		return k->set.is_saved ? box_is_saved(c->s->box, c->msg->uid) : seqset_has(&k->set, c->number);
+		return k->set.is_saved ? box_is_saved(c->box, c->msg->uid) : seqset_has(&k->set, c->number);
 	case SEARCH_UID:
-		return k->set.is_saved ? box_is_saved(c->s->box, c->msg->uid) : seqset_has(&k->set, c->msg->uid);
+		return k->set.is_saved ? box_is_saved(c->box, c->msg->uid) : seqset_has(&k->set, c->msg->uid);
 	case SEARCH_LARGER:
 		return c->msg->size > k->number;
 	case SEARCH_SMALLER:
@@ -222,9 +223,9 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 	bool has_msg = true, is_over = false, has_match;
 
 	c->msg = &msg;
-	store_view_messages(c->v, s->box->id, sr->at < sr->end ? s->box->uids[sr->at] : 0, &it);
+	store_view_messages(c->v, sr->box->id, sr->at < sr->end ? sr->box->uids[sr->at] : 0, &it);
 	for (; sr->at < sr->end && !is_over; sr->at++) {
-		uint32_t uid = s->box->uids[sr->at];
+		uint32_t uid = sr->box->uids[sr->at];
 		bool has_read;
 
 		if (sr->at % 64 == 0 && clock_mono_ns() > until)
@@ -260,7 +261,7 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 		return SEARCH_FAILED;
 	}
 	if (it.result != STORE_OK) {
-		(void)fault_set(&c->why, FAULT_OPERATOR, "mailbox %llu cannot be read", (unsigned long long)s->box->id);
+		(void)fault_set(&c->why, FAULT_OPERATOR, "mailbox %llu cannot be read", (unsigned long long)sr->box->id);
 		(void)answer_fault(s, cmd, &c->why);
 		return SEARCH_FAILED;
 	}
@@ -269,15 +270,15 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 
 enum search_state search_run(struct session *s, struct command *cmd, struct search *sr)
 {
-	struct candidate c = { .s = s, .now = sr->now };
+	struct candidate c = { .s = s, .box = sr->box, .now = sr->now };
 	enum search_state state = SEARCH_ENDED;
 	struct mailbox m;
 	struct fault why;
 
-	if (s->state != SESSION_SELECTED || (c.v = session_view(s, cmd)) == NULL)
+	if (s->state == SESSION_ENDING || (c.v = session_view(s, cmd)) == NULL)
 		return SEARCH_FAILED;
 	c.m = &m;
-	if (store_view_mailbox_by_id(c.v, s->box->id, &m, &why) == STORE_OK) /* else it was deleted: the end tells */
+	if (store_view_mailbox_by_id(c.v, sr->box->id, &m, &why) == STORE_OK) /* else it was deleted: the end tells */
 		state = walk(s, cmd, sr, &c);
 	store_view_close(&c.v);
 	buffer_fini(&c.body);
@@ -294,25 +295,23 @@ void search_tell_progress(struct session *s, struct command *cmd, const struct s
 }
 
 /* Resolve sets, fold strings. False: a string is not of the charset. */
-static bool prepare(struct session *s, struct command *cmd, struct search_key *k)
+static bool prepare(const struct box *box, struct bytes charset, struct arena *a, struct search_key *k)
 {
 	for (; k != NULL; k = k->next) {
-		struct box *box = s->box;
-
 		if (k->type == SEARCH_SEQ && !k->set.is_saved)
 			seqset_resolve(&k->set, (uint32_t)box->count);
 		else if (k->type == SEARCH_UID && !k->set.is_saved)
 			seqset_resolve(&k->set, box->count > 0 ? box->uids[box->count - 1] : 0);
 		if (k->type == SEARCH_HEADER || k->type == SEARCH_BODY || k->type == SEARCH_TEXT) {
 			struct buffer folded = { 0 };
-			bool ok = mime_fold_key(k->string, cmd->c.charset, &folded);
+			bool ok = mime_fold_key(k->string, charset, &folded);
 
-			k->string = arena_copy(&cmd->arena, buffer_bytes(&folded));
+			k->string = arena_copy(a, buffer_bytes(&folded));
 			buffer_fini(&folded);
 			if (!ok)
 				return false;
 		}
-		if (!prepare(s, cmd, k->children))
+		if (!prepare(box, charset, a, k->children))
 			return false;
 	}
 	return true;
@@ -360,10 +359,10 @@ static bool limit_range(struct session *s, struct command *cmd, struct search *s
 	if (most == 0 || sr->end - sr->at <= most)
 		return true;
 	for (size_t at = sr->end; at > sr->at; at--) {
-		if (!is_candidate(s->box, sr, at - 1))
+		if (!is_candidate(sr->box, sr, at - 1))
 			continue;
 		if (n++ < most) {
-			cmd->limited_uid = s->box->uids[at - 1];
+			cmd->limited_uid = sr->box->uids[at - 1];
 			continue;
 		}
 		sr->at = at;
@@ -384,22 +383,43 @@ static void free_found(void *arg)
 	free(sr->found);
 }
 
-bool search_begin(struct session *s, struct command *cmd, struct search *sr)
+bool search_prepare(const struct box *box, struct imap_command *c, struct arena *a)
 {
 	struct buffer probe = { 0 };
-	bool is_known = cmd->c.charset.n == 0 || mime_fold_key(BYTES_LIT("a"), cmd->c.charset, &probe);
+	bool is_known = c->charset.n == 0 || mime_fold_key(BYTES_LIT("a"), c->charset, &probe);
 
 	buffer_fini(&probe);
-	if (!is_known || !prepare(s, cmd, cmd->c.search)) {
+	return is_known && prepare(box, c->charset, a, c->search);
+}
+
+bool search_matches(struct session *s, const struct box *box, struct store_view *v, const struct mailbox *m, const struct message *msg,
+                    uint32_t number, const struct search_key *program)
+{
+	struct candidate c = { .s = s, .box = box, .v = v, .m = m, .msg = msg, .number = number, .now = clock_wall_s() };
+	bool has_match = matches_all(&c, program) && !c.is_broken;
+
+	buffer_fini(&c.body);
+	return has_match;
+}
+
+bool search_begin_in(struct session *s, struct command *cmd, struct search *sr, const struct box *box, struct imap_command *c,
+                     struct arena *a)
+{
+	if (!search_prepare(box, c, a)) {
 		(void)answer_no(cmd, "BADCHARSET (US-ASCII UTF-8)", "that charset is not known");
 		return false;
 	}
-	*sr = (struct search){ .program = cmd->c.search, .end = s->box->count, .now = clock_wall_s() };
-	arena_on_free(&cmd->arena, free_found, sr);
-	narrow(s->box, sr);
+	*sr = (struct search){ .box = box, .program = c->search, .end = box->count, .now = clock_wall_s() };
+	arena_on_free(a, free_found, sr);
+	narrow(box, sr);
 	if (!limit_range(s, cmd, sr))
 		return false;
 	sr->from = sr->at;
 	sr->range = sr->end - sr->at;
 	return true;
+}
+
+bool search_begin(struct session *s, struct command *cmd, struct search *sr)
+{
+	return search_begin_in(s, cmd, sr, s->box, &cmd->c, &cmd->arena);
 }

@@ -6,6 +6,7 @@
 #include "imap_session.h"
 
 struct search {
+	const struct box *box; /* where; lent */
 	struct search_key *program;
 	size_t at, end;       /* indices into box->uids still to be looked at */
 	bool stops_at_first;  /* set by the caller: one is enough */
@@ -26,8 +27,17 @@ enum search_state {
 	SEARCH_FAILED,  /* the tagged answer is set, or the session has left the mailbox: return CMD_DONE */
 };
 
-/* Begin with the command's program and charset. False: the tagged answer is set. */
+/* Make C's program ready for BOX: sets are resolved, strings folded, in A. False: a string is not of the charset. */
+bool search_prepare(const struct box *box, struct imap_command *c, struct arena *a);
+/* Whether the one message MSG of mailbox M, with that number, matches PROGRAM, which was made ready. One that cannot be read does not. */
+bool search_matches(struct session *s, const struct box *box, struct store_view *v, const struct mailbox *m, const struct message *msg,
+                    uint32_t number, const struct search_key *program);
+
+/* Begin with the command's program and charset, in the selected mailbox. False: the tagged answer is set. */
 bool search_begin(struct session *s, struct command *cmd, struct search *sr);
+/* The same in BOX, with the program of C; what is needed for that, and SR's own, lives in A. */
+bool search_begin_in(struct session *s, struct command *cmd, struct search *sr, const struct box *box, struct imap_command *c,
+                     struct arena *a);
 /* Tell how far the command is: DONE of TOTAL in the part of its work that is number PART, the search being number 0. */
 void search_tell_progress(struct session *s, struct command *cmd, const struct search *sr, unsigned part, size_t done, size_t total);
 enum search_state search_run(struct session *s, struct command *cmd, struct search *sr);

@@ -8,15 +8,15 @@
 
 #define SEARCH_PIECE 32768
 
-static uint32_t number_of(const struct session *s, const struct command *cmd, uint32_t index)
+static uint32_t number_of(const struct search_answer *a, const struct command *cmd, uint32_t index)
 {
-	return cmd->c.is_uid ? s->box->uids[index] : index + 1;
+	return cmd->c.is_uid ? a->search->box->uids[index] : index + 1;
 }
 
 /* The modseq that goes with what is told: of all found, or of those that MIN and MAX name (RFC 7162 section 3.1.10). */
 static modseq_t modseq_of(const struct command *cmd, const struct search *sr)
 {
-	unsigned options = cmd->c.return_options & ~(unsigned)SEARCH_RETURN_SAVE;
+	unsigned options = cmd->c.return_options & ~(unsigned)(SEARCH_RETURN_SAVE | SEARCH_RETURN_UPDATE | SEARCH_RETURN_CONTEXT);
 
 	if (cmd->c.has_return && options == SEARCH_RETURN_MIN)
 		return sr->first;
@@ -45,7 +45,7 @@ static void partial_range(const struct command *cmd, size_t count, size_t *from_
 	*to_r = last < first ? *from_r : last < n ? (size_t)last + 1 : count;
 }
 
-static void begin_esearch(struct session *s, struct command *cmd, struct search_answer *a)
+static void begin_esearch(struct command *cmd, struct search_answer *a)
 {
 	const struct search *sr = a->search;
 	unsigned options = cmd->c.return_options;
@@ -54,9 +54,9 @@ static void begin_esearch(struct session *s, struct command *cmd, struct search_
 	imap_write_string(&a->line, cmd->c.tag, false);
 	buffer_add_str(&a->line, cmd->c.is_uid ? ") UID" : ")");
 	if (sr->count > 0 && (options & SEARCH_RETURN_MIN) != 0)
-		buffer_addf(&a->line, " MIN %u", number_of(s, cmd, a->found[0]));
+		buffer_addf(&a->line, " MIN %u", number_of(a, cmd, a->found[0]));
 	if (sr->count > 0 && (options & SEARCH_RETURN_MAX) != 0)
-		buffer_addf(&a->line, " MAX %u", number_of(s, cmd, a->found[sr->count - 1]));
+		buffer_addf(&a->line, " MAX %u", number_of(a, cmd, a->found[sr->count - 1]));
 	if ((options & SEARCH_RETURN_COUNT) != 0)
 		buffer_addf(&a->line, " COUNT %zu", sr->count);
 	if (cmd->c.has_modseq && sr->count > 0)
@@ -74,17 +74,17 @@ static void begin_esearch(struct session *s, struct command *cmd, struct search_
 }
 
 /* One range, or one number, from a->at on. */
-static void write_next(struct session *s, struct command *cmd, struct search_answer *a)
+static void write_next(struct command *cmd, struct search_answer *a)
 {
 	struct seq_range r;
 
-	r.first = r.last = number_of(s, cmd, a->found[a->at++]);
+	r.first = r.last = number_of(a, cmd, a->found[a->at++]);
 	if (!cmd->c.has_return) {
 		buffer_add_u8(&a->line, ' ');
 		buffer_add_u64(&a->line, r.first);
 		return;
 	}
-	while (a->at < a->end && number_of(s, cmd, a->found[a->at]) == r.last + 1) {
+	while (a->at < a->end && number_of(a, cmd, a->found[a->at]) == r.last + 1) {
 		r.last++;
 		a->at++;
 	}
@@ -96,7 +96,7 @@ static void write_next(struct session *s, struct command *cmd, struct search_ans
 enum cmd_step search_answer_tell(struct session *s, struct command *cmd, struct search_answer *a)
 {
 	while (a->at < a->end) {
-		write_next(s, cmd, a);
+		write_next(cmd, a);
 		if (a->line.n >= SEARCH_PIECE) {
 			session_write(s, buffer_bytes(&a->line));
 			buffer_clear(&a->line);
@@ -124,7 +124,7 @@ void search_answer_begin(struct session *s, struct command *cmd, struct search_a
 	*a = (struct search_answer){ .search = search, .found = found, .end = search->count };
 	arena_on_free(&cmd->arena, free_line, &a->line);
 	if (cmd->c.has_return) {
-		begin_esearch(s, cmd, a);
+		begin_esearch(cmd, a);
 	} else {
 		buffer_add_str(&a->line, "* ");
 		buffer_add_str(&a->line, word);

@@ -115,6 +115,7 @@ static void metrics(void *arg, struct buffer *to)
 	metric(to, "roost_lmtp_duplicates_total", "counter", atomic_load(&b->counters.lmtp_duplicates));
 	metric(to, "roost_lmtp_octets_total", "counter", atomic_load(&b->counters.lmtp_octets));
 	metric(to, "roost_limits_hit_total", "counter", atomic_load(&b->counters.limits_hit));
+	metric(to, "roost_over_quota_total", "counter", atomic_load(&b->counters.over_quota));
 	metric(to, "roost_inflight_octets", "gauge", atomic_load(&b->inflight.now));
 }
 

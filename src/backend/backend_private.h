@@ -64,7 +64,7 @@ struct client {
 struct backend_counters {
 	atomic_uint_fast64_t logins, login_failures, imap_commands;
 	atomic_uint_fast64_t lmtp_accepted, lmtp_refused, lmtp_duplicates, lmtp_octets;
-	atomic_uint_fast64_t limits_hit;
+	atomic_uint_fast64_t limits_hit, over_quota;
 };
 
 struct backend {

@@ -68,6 +68,13 @@ const struct config_key config_keys[] = {
 	{ "specialuse_archive", CONFIG_STRING, "Archive", 0, 0, NULL, "The same for \\Archive" },
 
 	/* running */
+	{ "autocreate_quota", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "Limit of STORAGE, in units of 1024 octets, that a user's INBOX and what is below it begin with; 0: none" },
+	{ "autocreate_quota_messages", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "The same for MESSAGE, in messages" },
+	{ "quotawarn", CONFIG_NUMBER, "90", 0, 1000, NULL, "Percent of a limit beyond which SELECT warns" },
+	{ "quotawarnkb", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "Of STORAGE it warns only where less than so many units of 1024 octets are left, or the limit is less; 0: always" },
+	{ "quotawarnmsg", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "Of MESSAGE it warns only where less than so many messages are left, or the limit is less; 0: always" },
+	{ "lmtp_strict_quota", CONFIG_SWITCH, "no", 0, 0, NULL, "Refuse the message that would pass a limit; else the one that passes it is delivered, and those after it are refused" },
+	{ "lmtp_over_quota_perm_failure", CONFIG_SWITCH, "no", 0, 0, NULL, "Refuse what is over quota for good (552), not for now (452)" },
 	{ "duplicatesuppression", CONFIG_SWITCH, "no", 0, 0, NULL, "Whether LMTP delivers a message to a mailbox once only, by its Message-ID; the same on all members" },
 	{ "log_level", CONFIG_CHOICE, "info", 0, 0, "error warning info debug", "What is logged" },
 	{ "loops", CONFIG_NUMBER, "0", 0, 256, NULL, "Threads that serve connections; 0: one per core" },

@@ -124,6 +124,7 @@ void fe_imap_forward_by_mailbox(struct fe_imap *s, struct bytes mailbox);
 void fe_imap_forward_to_inbox(struct fe_imap *s);
 void fe_imap_forward_selected(struct fe_imap *s);
 void fe_imap_forward_create(struct fe_imap *s);
+void fe_imap_forward_quota(struct fe_imap *s);
 void fe_imap_forward_copy(struct fe_imap *s);
 void fe_imap_forward_to(struct fe_imap *s, const char *server);
 /* From the link: it is ready; a segment or a piece of a literal came; it is lost. */

@@ -25,6 +25,9 @@ static bool is_repeatable(enum imap_verb verb)
 	switch (verb) {
 	case IMAP_STATUS:
 	case IMAP_GETACL:
+	case IMAP_GETQUOTA:
+	case IMAP_GETQUOTAROOT:
+	case IMAP_SETQUOTA:
 	case IMAP_MYRIGHTS:
 	case IMAP_LISTRIGHTS:
 	case IMAP_LSUB:
@@ -274,6 +277,58 @@ void fe_imap_forward_create(struct fe_imap *s)
 			rewrite_create(s);
 		}
 		fe_imap_forward_to(s, server);
+	}
+	buffer_fini(&internal);
+}
+
+static bool take_first(void *arg, struct bytes name, struct bytes location, struct bytes acl)
+{
+	(void)name;
+	(void)acl;
+	(void)snprintf(arg, PLACES_SERVER_MAX, "%.*s", BYTES_FMT(bytes_sub(location, 0, bytes_find(location, '!'))));
+	return false;
+}
+
+/* Where there is no mailbox of the root's name: the server of the first one below. */
+static bool find_below(struct fe_imap *s, struct buffer *internal, char server[PLACES_SERVER_MAX])
+{
+	server[0] = '\0';
+	buffer_add_u8(internal, '.');
+	places_each(places_of(s), buffer_bytes(internal), take_first, server);
+	return server[0] != '\0';
+}
+
+/* Where a mailbox of that name would be made. */
+static bool find_above(struct fe_imap *s, struct bytes internal, char server[PLACES_SERVER_MAX])
+{
+	struct place place;
+
+	for (size_t n = internal.n; n > 0; n--) {
+		if (internal.p[n - 1] == '.' && places_find(places_of(s), bytes_sub(internal, 0, n - 1), &s->arena, &place) == PLACES_FOUND) {
+			(void)snprintf(server, PLACES_SERVER_MAX, "%s", place.server);
+			return true;
+		}
+	}
+	return s->is_admin && places_any_server(places_of(s), internal, server);
+}
+
+/* A root is with the mailbox of its name; each server counts what it has itself. */
+void fe_imap_forward_quota(struct fe_imap *s)
+{
+	struct buffer internal = { 0 };
+	struct place place;
+	char server[PLACES_SERVER_MAX];
+	bool is_known;
+
+	if (locate(s, s->cmd.mailbox, &internal, &place, &is_known)) {
+		if (is_known)
+			fe_imap_forward_to(s, place.server);
+		else if (!s->has_synced)
+			sync_then(s, fe_imap_forward_quota);
+		else if (s->cmd.verb == IMAP_GETQUOTAROOT ? find_above(s, buffer_bytes(&internal), server) : find_below(s, &internal, server))
+			fe_imap_forward_to(s, server);
+		else
+			fail(s, s->cmd.verb == IMAP_GETQUOTAROOT ? "[NONEXISTENT] no such mailbox" : "[NONEXISTENT] no such quota root");
 	}
 	buffer_fini(&internal);
 }

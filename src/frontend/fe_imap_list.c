@@ -207,7 +207,7 @@ static void ask_status(struct fe_imap *s)
 static void add_status_items(struct buffer *out, unsigned items)
 {
 	static const char *const names[] = { "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE",
-		                             "DELETED",  "APPENDLIMIT", "MAILBOXID" };
+		                             "DELETED",  "APPENDLIMIT", "MAILBOXID", "DELETED-STORAGE" };
 	const char *before = " (";
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

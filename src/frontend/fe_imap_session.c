@@ -425,6 +425,11 @@ static bool dispatch(struct fe_imap *s)
 	case IMAP_CREATE:
 		fe_imap_forward_create(s);
 		return false;
+	case IMAP_GETQUOTA:
+	case IMAP_GETQUOTAROOT:
+	case IMAP_SETQUOTA:
+		fe_imap_forward_quota(s);
+		return false;
 	case IMAP_COPY:
 	case IMAP_MOVE:
 		fe_imap_forward_copy(s);

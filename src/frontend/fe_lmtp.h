@@ -28,7 +28,7 @@ void fe_message_unref(struct fe_message *m);
 struct fe_recipient {
 	char *address; /* between < and > */
 	char server[PLACES_SERVER_MAX];
-	bool is_answered;
+	bool ignores_quota, is_answered;
 	char reply[256]; /* final: without its line end */
 };
 

@@ -157,7 +157,7 @@ static void on_ready(void *arg)
 			continue;
 		buffer_add_str(&out, "RCPT TO:<");
 		(void)lmtp_address_write(&out, bytes_of(d->recipients[i]->address));
-		buffer_add_str(&out, ">\r\n");
+		buffer_add_str(&out, d->recipients[i]->ignores_quota ? "> IGNOREQUOTA\r\n" : ">\r\n");
 		d->sent[d->sent_count++] = i;
 	}
 	buffer_add_str(&out, "DATA\r\n");

@@ -206,7 +206,7 @@ static void rcpt(struct lmtp_session *s, const struct lmtp_command *cmd)
 			s->rcpts = must_realloc(s->rcpts, s->rcpt_cap, sizeof(*s->rcpts));
 		}
 		r = &s->rcpts[s->rcpt_count++];
-		*r = (struct fe_recipient){ .address = bytes_to_str(cmd->address) };
+		*r = (struct fe_recipient){ .address = bytes_to_str(cmd->address), .ignores_quota = cmd->ignores_quota };
 		(void)snprintf(r->server, sizeof(r->server), "%s", place.server);
 		reply(s, "250 2.1.5 ok");
 	}
@@ -235,7 +235,7 @@ static void lhlo(struct lmtp_session *s)
 
 	s->has_lhlo = true;
 	reset(s);
-	buffer_addf(&out, "250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n", fe_of(s)->name);
+	buffer_addf(&out, "250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-IGNOREQUOTA\r\n", fe_of(s)->name);
 	if (fe_of(s)->tls != NULL && !conn_is_tls(s->conn))
 		buffer_add_str(&out, "250-STARTTLS\r\n");
 	buffer_addf(&out, "250-AUTH %s\r\n250 SIZE %llu\r\n",

@@ -158,6 +158,7 @@ static bool take_status_items(struct imap_parser *p)
 		{ "UIDVALIDITY", STATUS_UIDVALIDITY }, { "UNSEEN", STATUS_UNSEEN }, { "HIGHESTMODSEQ", STATUS_HIGHESTMODSEQ },
 		{ "SIZE", STATUS_SIZE },               { "DELETED", STATUS_DELETED },
 		{ "APPENDLIMIT", STATUS_APPENDLIMIT }, { "MAILBOXID", STATUS_MAILBOXID },
+		{ "DELETED-STORAGE", STATUS_DELETED_STORAGE },
 	};
 	struct bytes word;
 
@@ -441,6 +442,8 @@ bool imap_parse_args(struct imap_parser *p)
 		return !c->is_uid || set(p);
 	case IMAP_DELETE:
 	case IMAP_GETACL:
+	case IMAP_GETQUOTA:
+	case IMAP_GETQUOTAROOT:
 	case IMAP_MYRIGHTS:
 	case IMAP_SUBSCRIBE:
 	case IMAP_UNSUBSCRIBE:
@@ -456,6 +459,8 @@ bool imap_parse_args(struct imap_parser *p)
 		return astring(p, &c->mailbox) && astring(p, &c->identifier);
 	case IMAP_SETACL:
 		return astring(p, &c->mailbox) && astring(p, &c->identifier) && astring(p, &c->rights);
+	case IMAP_SETQUOTA:
+		return astring(p, &c->mailbox) && space(p) && imap_parse_setquota(p);
 	case IMAP_COPY:
 	case IMAP_MOVE:
 		return set(p) && astring(p, &c->target);

@@ -26,6 +26,8 @@ enum imap_verb {
 	IMAP_EXPUNGE,
 	IMAP_FETCH,
 	IMAP_GETACL,
+	IMAP_GETQUOTA, /* RFC 9208 */
+	IMAP_GETQUOTAROOT,
 	IMAP_ID,
 	IMAP_IDLE,
 	IMAP_LIST,
@@ -41,6 +43,7 @@ enum imap_verb {
 	IMAP_SEARCH,
 	IMAP_SELECT,
 	IMAP_SETACL,
+	IMAP_SETQUOTA,
 	IMAP_SORT,
 	IMAP_STARTTLS,
 	IMAP_STATUS,
@@ -222,6 +225,7 @@ enum status_item {
 	STATUS_DELETED = 1 << 7, /* RFC 9051 */
 	STATUS_APPENDLIMIT = 1 << 8, /* RFC 7889 */
 	STATUS_MAILBOXID = 1 << 9,   /* RFC 8474 */
+	STATUS_DELETED_STORAGE = 1 << 10, /* RFC 9208 */
 };
 
 /* LIST with RFC 5258's options, as far as they are served. */
@@ -238,6 +242,13 @@ enum list_option {
 	LIST_RETURN_MYRIGHTS = 1 << 9, /* RFC 8440 */
 };
 
+/* SETQUOTA: a resource as it was written, and its limit. */
+struct quota_setting {
+	struct bytes resource;
+	uint64_t limit; /* 63 bits */
+};
+#define QUOTA_SETTINGS_MAX 16
+
 /* Fields that a verb does not use are zero. All bytes are borrowed from the command's octets or in the arena. */
 struct imap_command {
 	struct bytes tag; /* "*" if none could be read */
@@ -245,7 +256,8 @@ struct imap_command {
 	const struct imap_row *row;
 	bool is_uid;
 
-	struct bytes mailbox; /* APPEND CREATE DELETE EXAMINE SELECT STATUS SUBSCRIBE UNSUBSCRIBE, RENAME's old name, all of ACL;
+	struct bytes mailbox; /* APPEND CREATE DELETE EXAMINE SELECT STATUS SUBSCRIBE UNSUBSCRIBE, RENAME's old name, all of ACL,
+	                         GETQUOTAROOT; GETQUOTA, SETQUOTA: the root;
 	                         LIST, LSUB: the reference. As the client wrote it: names.h takes it apart */
 	struct bytes target;  /* COPY, MOVE; RENAME's new name */
 	struct bytes partition; /* CREATE: Cyrus's second argument, "partition", "server" or "server!partition" */
@@ -291,6 +303,8 @@ struct imap_command {
 	struct bytes *patterns; /* LIST, LSUB: at least one */
 	size_t pattern_count;
 
+	struct quota_setting *settings; /* SETQUOTA */
+	size_t setting_count;
 	struct bytes identifier, rights; /* SETACL DELETEACL LISTRIGHTS */
 	struct bytes *words;  /* CANCELUPDATE: tags; ENABLE: capabilities; ID: names and values in turn, empty for NIL */
 	size_t word_count;

@@ -154,9 +154,10 @@ static enum lmtp_parse parse_path_command(struct bytes rest, struct bytes keywor
 
 		if (cmd->verb == LMTP_MAIL)
 			result = parse_mail_parameter(word, cmd, why);
-		else if (bytes_equal_nocase(word, BYTES_LIT("IGNOREQUOTA")))
+		else if (bytes_equal_nocase(word, BYTES_LIT("IGNOREQUOTA"))) {
+			cmd->ignores_quota = true;
 			result = LMTP_PARSE_OK;
-		else
+		} else
 			(void)fault_set(why, FAULT_CLIENT, "parameter not known: %.*s", BYTES_FMT(bytes_sub(word, 0, 64)));
 		if (result != LMTP_PARSE_OK)
 			return result;

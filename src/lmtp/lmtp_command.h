@@ -35,6 +35,8 @@ struct lmtp_command {
 	struct bytes address;
 	/* MAIL: SIZE=, 0 where not given. */
 	uint64_t size;
+	/* RCPT: IGNOREQUOTA. */
+	bool ignores_quota;
 	/* MAIL: XROOST-OP=. */
 	bool has_op_id;
 	uint8_t op_id[LMTP_OP_ID_SIZE];

@@ -215,11 +215,26 @@ static enum kv_result apply_delete(struct kv_txn *t, const struct entry *e, stru
 		r = kv_del(t, T_NAME, m.name);
 	if (r == KV_OK)
 		r = index_del_mailbox(t, e->mailbox);
+	return r == KV_OK ? index_tidy_quotas(t, m.name) : r;
+}
+
+/* Once all have their new names: the quota roots of the old ones go with their mailboxes, or go. */
+static enum kv_result rename_quotas(struct kv_txn *t, const struct entry *e, const struct bytes *from)
+{
+	enum kv_result r = KV_OK;
+
+	if (kv_count(t, T_QUOTA) == 0)
+		return KV_OK;
+	for (size_t i = 0; r == KV_OK && i < e->count; i++)
+		r = index_move_quota(t, from[i], e->names[i]);
+	for (size_t i = 0; r == KV_OK && i < e->count; i++)
+		r = index_tidy_quotas(t, from[i]);
 	return r;
 }
 
 static enum kv_result apply_rename(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
 {
+	struct bytes *from = arena_array(a, e->count, sizeof(*from));
 	enum kv_result r = KV_OK;
 
 	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
@@ -229,6 +244,7 @@ static enum kv_result apply_rename(struct kv_txn *t, const struct entry *e, stru
 		r = take_mailbox(t, e->mailboxes[i], a, &m);
 		if (r == KV_OK)
 			r = kv_del(t, T_NAME, m.name);
+		from[i] = m.name;
 		m.name = e->names[i];
 		if (r == KV_OK)
 			r = index_put_mailbox(t, &m);
@@ -238,7 +254,7 @@ static enum kv_result apply_rename(struct kv_txn *t, const struct entry *e, stru
 		buffer_fini(&id);
 		changes_note(changes, e->mailboxes[i], STORE_CHANGE_NAME);
 	}
-	return r;
+	return r == KV_OK ? rename_quotas(t, e, from) : r;
 }
 
 static enum kv_result forget_ops(struct kv_txn *t, lsn_t lsn)
@@ -525,6 +541,8 @@ static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct aren
 		return apply_salvaged(t, e);
 	case ENTRY_ATTRIBUTE:
 		return apply_attribute(t, e, a, changes);
+	case ENTRY_QUOTA:
+		return index_set_quota(t, e->name, &e->limits);
 	}
 	return KV_FAILED;
 }

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "cursor.h"
+#include "quota.h"
 
 #define LIST_MAX (1u << 24)
 /* Octet 13. */
@@ -177,6 +178,10 @@ static void write_data(struct buffer *b, const struct entry *e)
 	case ENTRY_SALVAGED:
 		buffer_add_bytes32(b, e->key);
 		buffer_add_u64le(b, e->value);
+		break;
+	case ENTRY_QUOTA:
+		buffer_add_bytes32(b, e->name);
+		quota_limits_write(b, &e->limits);
 		break;
 	}
 }
@@ -395,6 +400,8 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const 
 		return cursor_u64le(c, &e->value) && read_list(c, a, e);
 	case ENTRY_SALVAGED:
 		return cursor_bytes32(c, SALVAGED_KEY_MAX, &e->key) && e->key.n > 0 && cursor_u64le(c, &e->value);
+	case ENTRY_QUOTA:
+		return cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name) && quota_limits_read(c, &e->limits);
 	}
 	return false;
 }
@@ -419,6 +426,8 @@ static bool makes_sense(const struct entry *e, uint32_t body_size)
 	switch (e->type) {
 	case ENTRY_CREATE:
 		return ok && e->mailbox > 0 && is_name(e->name);
+	case ENTRY_QUOTA:
+		return ok && is_name(e->name);
 	case ENTRY_DELETE:
 	case ENTRY_ACL:
 	case ENTRY_KEYWORDS:

@@ -26,6 +26,7 @@ enum entry_type {
 	ENTRY_DIGEST,   /* what the index is, in hashes: store_digest.c */
 	ENTRY_SALVAGED = 15, /* an item of a lost suffix was done: salvage.h */
 	ENTRY_ATTRIBUTE = 16, /* named values of the server, a mailbox or its messages, set or removed */
+	ENTRY_QUOTA = 17,    /* a quota root's limits, all of them; makes the root where it is not there */
 };
 
 #define ENTRY_HEADER 48
@@ -34,7 +35,7 @@ enum entry_type {
 #define ENTRY_HEAD_MAX (64u << 20)
 #define ENTRY_BODY_MAX (1u << 30)
 #define SALVAGED_KEY_MAX 64
-#define ENTRY_TYPE_LAST ENTRY_ATTRIBUTE
+#define ENTRY_TYPE_LAST ENTRY_QUOTA
 /* A longer body has a hash for each block of so many octets, the last may be shorter: a part is checked without the rest. */
 #define ENTRY_BLOCK (64u << 10)
 
@@ -91,12 +92,13 @@ struct entry {
 	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY: the target; ATTRIBUTE: 0: the server */
 	modseq_t modseq;      /* FLAGS EXPUNGE RETAIN COPY; ATTRIBUTE: of the messages named in it, 0 if there are none */
 	uint32_t uidvalidity; /* CREATE; EPOCH: not 0: that of the mailbox with the lowest id, the next has the next, and so on */
-	struct bytes name, acl, partition; /* CREATE (all), ACL (acl), SUBSCRIBE (name) */
+	struct bytes name, acl, partition; /* CREATE (all), ACL (acl), SUBSCRIBE and QUOTA (name) */
 	struct bytes user;    /* SUBSCRIBE */
 	bool is_on;           /* SUBSCRIBE */
 	struct bytes master, in_sync; /* EPOCH */
 	struct bytes op_id, structure; /* APPEND */
 	struct bytes key;     /* SALVAGED */
+	struct quota_limits limits; /* QUOTA, of the root "name" */
 	uint64_t value;       /* SALVAGED; DIGEST: all records; RETAIN: when, seconds since 1970 UTC */
 	mailbox_id_t source;  /* COPY: where from, if it is a move; else 0 */
 	modseq_t source_modseq;

@@ -5,7 +5,7 @@
 #include "store_private.h"
 
 const char *const store_tables[T_COUNT] = { "meta", "name", "mailbox", "message", "modseq", "body", "subscription", "op",
-	                                    "op-order", "salvaged", "expunged", "expunged-order", "attribute" };
+	                                    "op-order", "salvaged", "expunged", "expunged-order", "attribute", "quota" };
 
 static size_t put_be(uint8_t *to, uint64_t v, size_t width)
 {
@@ -141,7 +141,7 @@ enum kv_result index_mailbox(struct kv_txn *t, mailbox_id_t id, struct mailbox *
 	return KV_OK;
 }
 
-/* "digest" in meta is the sum over all records of some tables. */
+/* "digest" in meta is the sum over all records of mailboxes, subscriptions and quota roots. */
 static enum kv_result count_out(struct kv_txn *t, size_t table, struct bytes key, uint64_t *sum_r)
 {
 	struct bytes old;
@@ -194,7 +194,9 @@ enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m)
 	buffer_add_u8(&b, (uint8_t)m->keyword_count);
 	for (unsigned i = 0; i < m->keyword_count; i++)
 		buffer_add_bytes32(&b, m->keywords[i]);
-	r = index_put_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, m->id)), buffer_bytes(&b));
+	r = index_recount(t, m->id, m);
+	if (r == KV_OK)
+		r = index_put_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, m->id)), buffer_bytes(&b));
 	buffer_fini(&b);
 	return r;
 }
@@ -202,8 +204,9 @@ enum kv_result index_put_mailbox(struct kv_txn *t, const struct mailbox *m)
 enum kv_result index_del_mailbox(struct kv_txn *t, mailbox_id_t id)
 {
 	uint8_t key[KEY_MAX];
+	enum kv_result r = index_recount(t, id, NULL);
 
-	return index_del_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, id)));
+	return r == KV_OK ? index_del_counted(t, T_MAILBOX, bytes_make(key, key_u64(key, id))) : r;
 }
 
 enum kv_result index_subscribe(struct kv_txn *t, struct bytes key, bool is_on)

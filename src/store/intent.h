@@ -31,6 +31,7 @@ enum intent_op {
 	INTENT_UNSUBSCRIBE,
 	INTENT_ATTRIBUTE,
 	INTENT_SALVAGE,
+	INTENT_SET_QUOTA,
 	INTENT_DIGEST, /* no fields */
 };
 
@@ -57,12 +58,13 @@ struct attribute_changes {
 #define ATTRIBUTES_MOST 100000
 
 /* Make an empty mailbox under a UIDVALIDITY that no mailbox of this server ever had. Answers mailbox, uidvalidity.
- * OK, EXISTS, BAD; and as INTENT_ATTRIBUTE. */
+ * OK, EXISTS, BAD, OVER_QUOTA; and as INTENT_ATTRIBUTE. */
 struct intent_create {
 	struct bytes name;
 	struct bytes acl;       /* as on the MUPDATE wire; kept as it is */
 	struct bytes partition; /* at most 255 octets */
 	struct attribute_changes attributes; /* of the new mailbox */
+	const struct quota_limits *limits; /* it becomes a quota root with these, unless it is one; NULL: it does not */
 };
 
 /* Remove a mailbox with all its messages. OK, NO_MAILBOX. */
@@ -71,7 +73,8 @@ struct intent_delete {
 };
 
 /* Rename mailboxes, one after the other in the order given: a mailbox and its children are one intent. ID, UIDVALIDITY,
- * messages and ACL stay. OK; NO_MAILBOX, EXISTS, BAD with answer.at telling which pair, and then nothing is renamed. */
+ * messages and ACL stay. OK; NO_MAILBOX, EXISTS, BAD with answer.at telling which pair, and then nothing is renamed. OVER_QUOTA: what would change its
+ * quota root does not fit in the new one; a root that is among them goes with its mailbox. */
 struct intent_rename {
 	const struct rename_pair {
 		struct bytes from, to;
@@ -80,7 +83,7 @@ struct intent_rename {
 };
 
 /* RENAME of INBOX (RFC 3501 section 6.3.5): make TO and move all messages of FROM there; FROM stays, empty. Answers the
- * new mailbox, its uidvalidity. OK, NO_MAILBOX, EXISTS, BAD. */
+ * new mailbox, its uidvalidity. OK, NO_MAILBOX, EXISTS, BAD, OVER_QUOTA. */
 struct intent_rename_inbox {
 	struct bytes from, to;
 	struct bytes acl, partition; /* of the new mailbox */
@@ -98,9 +101,14 @@ struct append_target {
 	const struct bytes *keywords;
 	size_t keyword_count;
 	int64_t internaldate; /* seconds since 1970 UTC */
+	enum quota_check {
+		QUOTA_CHECK,      /* refused where it does not fit */
+		QUOTA_CHECK_OVER, /* refused where the limit is passed already: the message that passes it is taken */
+		QUOTA_CHECK_NONE,
+	} quota;
 
 	/* answered: */
-	enum store_result result; /* OK, NO_MAILBOX, LIMIT */
+	enum store_result result; /* OK, NO_MAILBOX, LIMIT, OVER_QUOTA */
 	bool was_done;            /* OK: this OP_ID had been delivered here before; the following are of then */
 	mailbox_id_t mailbox_id;
 	uint32_t uidvalidity;
@@ -160,8 +168,8 @@ struct intent_undelete {
 
 /* Copy or move messages with flags, keywords, internaldate and attributes. answer.uids: the sources, answer.new_uids: the copies,
  * in the same order, answer.uidvalidity and .mailbox of the target (for COPYUID). Into the same mailbox is allowed.
- * OK, LIMIT (keywords; attributes of more than COPIED_ATTRIBUTES octets), NO_MAILBOX; answer.no_target tells that it is the target
- * that is missing. */
+ * OK, LIMIT (keywords; attributes of more than COPIED_ATTRIBUTES octets), OVER_QUOTA, NO_MAILBOX; answer.no_target tells that it is
+ * the target that is missing. */
 #define COPIED_ATTRIBUTES(messages) ((256u << 10) + 256ull * (messages))
 struct intent_copy {
 	mailbox_id_t mailbox;
@@ -182,6 +190,13 @@ struct intent_attribute {
 	bool is_conditional;
 	modseq_t unchanged_since;
 	struct attribute_changes changes;
+};
+
+/* Give the quota root NAME these limits and no others; it is made where it is not there. OK, also where it was so already; NO_MAILBOX:
+ * there is no mailbox NAME, and none below; BAD. */
+struct intent_set_quota {
+	struct bytes name;
+	struct quota_limits limits;
 };
 
 /* OK also where it was so already. BAD. */
@@ -235,6 +250,7 @@ struct intent {
 		struct intent_attribute attribute;
 		struct intent_subscribe subscribe; /* INTENT_SUBSCRIBE, INTENT_UNSUBSCRIBE */
 		struct intent_salvage salvage;
+		struct intent_set_quota set_quota;
 	};
 };
 

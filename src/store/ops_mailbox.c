@@ -54,10 +54,13 @@ static enum store_result next_uidvalidity(struct store *s, uint64_t ahead, uint6
 
 enum store_result op_create(struct store *s, const struct intent_create *in, struct arena *a, struct intent_answer *out)
 {
+	static const uint64_t one[QUOTA_RESOURCES] = { [QUOTA_MAILBOX] = 1 };
 	struct entry e = { .type = ENTRY_CREATE, .name = in->name, .acl = in->acl, .partition = in->partition };
 	const struct intent_attribute attribute = { .name = in->name, .changes = in->attributes };
 	struct intent_answer set = { 0 };
+	struct entry limits = { .type = ENTRY_QUOTA, .name = in->name };
 	struct mailbox m;
+	struct quota ignored;
 	enum store_result result;
 	uint64_t last;
 
@@ -66,7 +69,9 @@ enum store_result op_create(struct store *s, const struct intent_create *in, str
 	result = find_mailbox(s, in->name, &m);
 	if (result != STORE_NO_MAILBOX)
 		return result == STORE_OK ? STORE_EXISTS : result;
-	result = attributes_check(s, 0, &in->attributes, a, out);
+	result = check_quota(s, in->name, one);
+	if (result == STORE_OK)
+		result = attributes_check(s, 0, &in->attributes, a, out);
 	if (result == STORE_OK && in->attributes.most > 0 && in->attributes.count > in->attributes.most)
 		result = STORE_LIMIT;
 	if (result == STORE_OK)
@@ -79,11 +84,14 @@ enum store_result op_create(struct store *s, const struct intent_create *in, str
 	out->mailbox = e.mailbox;
 	out->uidvalidity = e.uidvalidity;
 	result = turn_entry(s, &e);
+	/* Made, but without its limits or attributes: only a turn that is dropped undoes that. */
+	if (result == STORE_OK && in->limits != NULL && index_quota(s->txn, in->name, &ignored) != KV_OK) {
+		limits.limits = *in->limits;
+		result = turn_entry(s, &limits) == STORE_OK ? STORE_OK : STORE_FAILED;
+	}
 	if (result != STORE_OK || in->attributes.count == 0)
 		return result;
-	result = op_attribute(s, &attribute, a, &set);
-	/* Made, but without them: only a turn that is dropped undoes that. */
-	return result == STORE_OK ? STORE_OK : STORE_FAILED;
+	return op_attribute(s, &attribute, a, &set) == STORE_OK ? STORE_OK : STORE_FAILED;
 }
 
 enum store_result op_delete(struct store *s, const struct intent_delete *in, struct intent_answer *out)
@@ -116,12 +124,14 @@ static enum store_result check_free(struct store *s, const struct intent_rename 
 enum store_result op_rename(struct store *s, const struct intent_rename *in, struct arena *a, struct intent_answer *out)
 {
 	struct entry e = { .type = ENTRY_RENAME, .count = in->count };
+	enum store_result result;
 
 	e.mailboxes = arena_array(a, in->count, sizeof(*e.mailboxes));
 	e.names = arena_array(a, in->count, sizeof(*e.names));
 	for (size_t i = 0; i < in->count; i++) {
 		struct mailbox m;
-		enum store_result result = is_good_name(in->pairs[i].to) ? find_mailbox(s, in->pairs[i].from, &m) : STORE_BAD;
+
+		result = is_good_name(in->pairs[i].to) ? find_mailbox(s, in->pairs[i].from, &m) : STORE_BAD;
 
 		out->at = i;
 		if (result == STORE_OK)
@@ -132,7 +142,8 @@ enum store_result op_rename(struct store *s, const struct intent_rename *in, str
 		e.names[i] = in->pairs[i].to;
 		out->mailbox = i == 0 ? m.id : out->mailbox;
 	}
-	return in->count == 0 ? STORE_OK : turn_entry(s, &e);
+	result = check_quota_of_rename(s, in, a);
+	return in->count == 0 || result != STORE_OK ? result : turn_entry(s, &e);
 }
 
 enum store_result op_rename_inbox(struct store *s, const struct intent_rename_inbox *in, struct arena *a,
@@ -148,7 +159,9 @@ enum store_result op_rename_inbox(struct store *s, const struct intent_rename_in
 	if (result != STORE_OK)
 		return result;
 	copy.mailbox = m.id;
-	result = op_create(s, &create, a, out);
+	result = check_quota_of_move(s, in->from, in->to, m.bytes, m.exists, true);
+	if (result == STORE_OK)
+		result = op_create(s, &create, a, out);
 	if (result != STORE_OK)
 		return result;
 	result = op_copy(s, &copy, true, a, &moved);

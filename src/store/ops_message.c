@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "imap_flags.h"
+#include "quota.h"
 #include "store_private.h"
 
 void uid_list_add(struct uid_list *l, uint32_t uid)
@@ -95,9 +96,59 @@ static bool was_delivered(struct store *s, struct bytes op_id, mailbox_id_t mail
 	return true;
 }
 
-static enum store_result prepare_target(struct store *s, const struct intent_append *in, struct append_target *t,
-                                        struct entry *e)
+/* What an intent's earlier targets bring to a root: the entry is applied only when all are known. */
+struct root_sum {
+	struct bytes root;
+	uint64_t more[QUOTA_RESOURCES];
+	struct root_sum *next;
+};
+
+struct appending {
+	struct arena a;
+	struct entry e;
+	struct root_sum *sums;
+};
+
+static struct root_sum *sum_of(struct appending *p, struct bytes root)
 {
+	struct root_sum *sum = p->sums;
+
+	while (sum != NULL && !bytes_equal(sum->root, root))
+		sum = sum->next;
+	if (sum != NULL)
+		return sum;
+	sum = arena_zalloc(&p->a, sizeof(*sum));
+	sum->root = arena_copy(&p->a, root);
+	sum->next = p->sums;
+	p->sums = sum;
+	return sum;
+}
+
+/* Whether one more message of OCTETS fits in the root of MAILBOX; it counts there from now on. */
+static enum store_result take_quota(struct store *s, struct bytes mailbox, enum quota_check check, uint64_t octets,
+                                    struct appending *p)
+{
+	const uint64_t one[QUOTA_RESOURCES] = { [QUOTA_STORAGE] = octets, [QUOTA_MESSAGE] = 1 };
+	struct quota q;
+	struct root_sum *sum;
+	enum kv_result r = index_quota_of(s->txn, mailbox, &q);
+
+	if (r != KV_OK)
+		return r == KV_NOT_FOUND ? STORE_OK : STORE_FAILED;
+	sum = sum_of(p, q.root);
+	for (unsigned i = 0; i < QUOTA_RESOURCES; i++)
+		q.used[i] += sum->more[i];
+	if ((check == QUOTA_CHECK && quota_is_exceeded_by(&q, one)) || (check == QUOTA_CHECK_OVER && quota_is_over(&q)))
+		return STORE_OVER_QUOTA;
+	for (unsigned i = 0; i < QUOTA_RESOURCES; i++)
+		sum->more[i] += one[i];
+	return STORE_OK;
+}
+
+static enum store_result prepare_target(struct store *s, const struct intent_append *in, struct append_target *t,
+                                        struct appending *p)
+{
+	struct entry *e = &p->e;
 	struct entry_delivery *d = &e->deliveries[e->count];
 	struct mailbox m;
 	uint64_t keywords;
@@ -119,7 +170,9 @@ static enum store_result prepare_target(struct store *s, const struct intent_app
 			return STORE_OK;
 		}
 	}
-	result = keyword_mask(s, &m, t->keywords, t->keyword_count, true, &keywords);
+	result = take_quota(s, t->mailbox, t->quota, in->body.n, p);
+	if (result == STORE_OK)
+		result = keyword_mask(s, &m, t->keywords, t->keyword_count, true, &keywords);
 	if (result != STORE_OK)
 		return result;
 	t->uid = m.uidnext;
@@ -131,21 +184,20 @@ static enum store_result prepare_target(struct store *s, const struct intent_app
 
 enum store_result op_append(struct store *s, struct intent_append *in, struct intent_answer *out)
 {
-	struct entry e = { .type = ENTRY_APPEND, .body = in->body, .op_id = in->op_id, .structure = in->structure,
-		           .time = clock_wall_s() };
+	struct appending p = { .e = { .type = ENTRY_APPEND, .body = in->body, .op_id = in->op_id, .structure = in->structure,
+		                      .time = clock_wall_s() } };
 	enum store_result result = STORE_NO_MAILBOX;
-	struct arena a = { 0 };
 	bool any_ok = false;
 
 	if (in->body.n > ENTRY_BODY_MAX || in->structure.n > STRUCTURE_MAX || in->op_id.n > OP_ID_MAX)
 		return STORE_LIMIT;
-	e.deliveries = arena_array(&a, in->target_count, sizeof(*e.deliveries));
+	p.e.deliveries = arena_array(&p.a, in->target_count, sizeof(*p.e.deliveries));
 	for (size_t i = 0; i < in->target_count; i++) {
 		struct append_target *t = &in->targets[i];
 
-		t->result = prepare_target(s, in, t, &e);
+		t->result = prepare_target(s, in, t, &p);
 		if (t->result == STORE_FAILED) {
-			arena_fini(&a);
+			arena_fini(&p.a);
 			return STORE_FAILED;
 		}
 		if (t->result == STORE_OK && !any_ok) {
@@ -158,16 +210,16 @@ enum store_result op_append(struct store *s, struct intent_append *in, struct in
 		result = STORE_OK;
 	else if (in->target_count > 0)
 		result = in->targets[0].result;
-	if (e.count > 0) {
+	if (p.e.count > 0) {
 		struct buffer sums = { 0 };
 
-		e.body_hash = entry_hash(in->body);
+		p.e.body_hash = entry_hash(in->body);
 		entry_sums(in->body, &sums);
-		e.sums = buffer_bytes(&sums);
-		result = turn_entry(s, &e);
+		p.e.sums = buffer_bytes(&sums);
+		result = turn_entry(s, &p.e);
 		buffer_fini(&sums);
 	}
-	arena_fini(&a);
+	arena_fini(&p.a);
 	return result;
 }
 
@@ -345,7 +397,7 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 	struct bytes missing[KEYWORDS_MAX];
 	size_t missing_count = 0;
 	struct mailbox from, to;
-	uint64_t all = 0, ignored;
+	uint64_t all = 0, octets = 0, ignored;
 	enum store_result result = result_of_kv(index_mailbox(s->txn, in->mailbox, &from));
 
 	if (result != STORE_OK)
@@ -363,8 +415,13 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 		return STORE_OK;
 	if (to.uidnext > UINT32_MAX - 1 - p.count)
 		return STORE_LIMIT;
-	for (size_t i = 0; i < p.count; i++)
+	for (size_t i = 0; i < p.count; i++) {
 		all |= p.at[i].keywords;
+		octets += p.at[i].size;
+	}
+	result = check_quota_of_move(s, is_move ? from.name : BYTES_NONE, in->target, octets, p.count, false);
+	if (result != STORE_OK)
+		return result;
 	(void)translate(&from, &to, all, missing, &missing_count);
 	result = keyword_mask(s, &to, missing, missing_count, true, &ignored);
 	if (result != STORE_OK)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "imap_flags.h"
+#include "quota.h"
 #include "store_private.h"
 
 static const struct bytes op_prefix = { (const uint8_t *)"salvage:", 8 };
@@ -61,6 +62,11 @@ static enum store_result end(struct intent_answer *out, enum salvage_outcome out
 	return STORE_OK;
 }
 
+static bool is_refusal(enum store_result result)
+{
+	return result == STORE_BAD || result == STORE_LIMIT || result == STORE_OVER_QUOTA;
+}
+
 /* Make the item's mailbox, or take the one that has its name where an operator wants that. */
 static enum store_result make_target(struct store *s, const struct intent_salvage *in, struct arena *a, struct mailbox *m_r,
                                      struct intent_answer *out)
@@ -77,7 +83,7 @@ static enum store_result make_target(struct store *s, const struct intent_salvag
 		if (!in->has_name)
 			return end(out, SALVAGE_NEEDS_NAME);
 		result = op_create(s, &create, a, &made);
-		if (result == STORE_BAD || result == STORE_LIMIT)
+		if (is_refusal(result))
 			return end(out, SALVAGE_REFUSED);
 		if (result == STORE_OK)
 			result = find_mailbox(s, item->name, m_r);
@@ -108,7 +114,7 @@ static enum store_result do_message(struct store *s, const struct intent_salvage
 	uint8_t key[SALVAGED_KEY_MAX];
 	struct buffer op_id = { 0 };
 	struct append_target t = { .flags = item->flags, .keywords = item->keywords, .keyword_count = item->keyword_count,
-		                   .internaldate = item->internaldate };
+		                   .internaldate = item->internaldate, .quota = QUOTA_CHECK_NONE };
 	struct intent_append append = { &t, 1, item->op_id, item->body, item->structure, BYTES_NONE };
 	struct intent_answer appended = { 0 };
 	struct mailbox m;
@@ -136,7 +142,7 @@ static enum store_result do_message(struct store *s, const struct intent_salvage
 	if (result == STORE_OK)
 		result = t.result;
 	out->mailbox = m.id;
-	if (result == STORE_LIMIT || result == STORE_BAD)
+	if (is_refusal(result))
 		return end(out, SALVAGE_REFUSED);
 	out->salvage = SALVAGE_MERGED;
 	return result == STORE_OK ? mark(s, salvage_item_key(item, key), t.uid) : result;
@@ -190,7 +196,7 @@ static enum store_result do_flags(struct store *s, const struct intent_salvage *
 		return end(out, SALVAGE_CHANGED);
 	out->mailbox = m.id;
 	result = is_so ? STORE_OK : op_store(s, &want, a, &stored);
-	if (result == STORE_LIMIT || result == STORE_BAD)
+	if (is_refusal(result))
 		return end(out, SALVAGE_REFUSED);
 	out->salvage = SALVAGE_MERGED;
 	return result;
@@ -241,7 +247,7 @@ static enum store_result do_rename(struct store *s, const struct intent_salvage 
 		return end(out, SALVAGE_NEEDS_NAME);
 	pair.from = m.name;
 	result = op_rename(s, &want, a, &renamed);
-	if (result == STORE_BAD || result == STORE_LIMIT)
+	if (is_refusal(result))
 		return end(out, SALVAGE_REFUSED);
 	out->mailbox = m.id;
 	out->gone_name = m.name;
@@ -269,7 +275,7 @@ static enum store_result do_acl(struct store *s, const struct intent_salvage *in
 	want.name = m.name;
 	want.old_acl = m.acl;
 	result = op_set_acl(s, &want, &set);
-	if (result == STORE_BAD || result == STORE_LIMIT)
+	if (is_refusal(result))
 		return end(out, SALVAGE_REFUSED);
 	out->mailbox = m.id;
 	out->new_name = m.name;
@@ -302,7 +308,44 @@ static enum store_result do_subscribe(struct store *s, const struct intent_salva
 	struct intent_answer ignored = { 0 };
 	enum store_result result = op_subscribe(s, &want, in->item->is_on, &ignored);
 
-	if (result == STORE_BAD || result == STORE_LIMIT)
+	if (is_refusal(result))
+		return end(out, SALVAGE_REFUSED);
+	out->salvage = SALVAGE_MERGED;
+	return result;
+}
+
+/* Limits as the item has them; none where there is no root. False: malformed. */
+static bool read_limits(struct bytes text, struct quota_limits *l_r, bool *is_root_r)
+{
+	struct cursor c = cursor_of(text);
+
+	*l_r = (struct quota_limits){ 0 };
+	*is_root_r = text.n > 0;
+	return text.n == 0 || (quota_limits_read(&c, l_r) && cursor_at_end(&c));
+}
+
+static enum store_result do_quota(struct store *s, const struct intent_salvage *in, struct intent_answer *out)
+{
+	struct intent_set_quota want = { .name = in->item->name };
+	struct intent_answer ignored = { 0 };
+	struct quota_limits before;
+	struct quota q = { 0 };
+	bool was_root, is_wanted;
+	enum kv_result r = index_quota(s->txn, in->item->name, &q);
+	enum store_result result;
+
+	if (r == KV_FAILED)
+		return STORE_FAILED;
+	if (!read_limits(in->item->from, &before, &was_root) || !read_limits(in->item->acl, &want.limits, &is_wanted) || !is_wanted)
+		return end(out, SALVAGE_REFUSED);
+	if (r == KV_OK && quota_limits_equal(&q.limits, &want.limits))
+		return end(out, SALVAGE_MERGED);
+	if ((was_root != (r == KV_OK) || (was_root && !quota_limits_equal(&q.limits, &before))) && !in->is_forced)
+		return end(out, SALVAGE_CHANGED);
+	result = op_set_quota(s, &want, &ignored);
+	if (result == STORE_NO_MAILBOX)
+		return end(out, SALVAGE_NO_MAILBOX);
+	if (result == STORE_BAD)
 		return end(out, SALVAGE_REFUSED);
 	out->salvage = SALVAGE_MERGED;
 	return result;
@@ -398,6 +441,8 @@ static enum store_result do_item(struct store *s, const struct intent_salvage *i
 		return do_delete(s, in, a, out);
 	case SALVAGE_ATTRIBUTE:
 		return do_attribute(s, in, a, out);
+	case SALVAGE_QUOTA:
+		return do_quota(s, in, out);
 	}
 	return STORE_BAD;
 }

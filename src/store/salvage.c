@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "map.h"
+#include "quota.h"
 
 struct box {
 	mailbox_id_t id;
@@ -51,6 +52,13 @@ struct value {
 	lsn_t lsn;
 };
 
+struct root {
+	struct bytes name;
+	struct bytes limits, first_limits; /* as octets; empty: it was no root */
+	epoch_t epoch;
+	lsn_t lsn;
+};
+
 struct body {
 	struct bytes octets, structure;
 };
@@ -58,7 +66,7 @@ struct body {
 struct salvage {
 	struct salvage_before before;
 	struct arena arena; /* all below */
-	struct map boxes, mails, subscriptions, bodies; /* by id; by mailbox and UID; by user NUL name; by LSN */
+	struct map boxes, mails, subscriptions, roots, bodies; /* by id; by mailbox and UID; by user NUL name; by name; by LSN */
 	struct map values; /* by mailbox, UID, user NUL name */
 	struct salvage_item *items;
 	size_t count, cap;
@@ -82,6 +90,7 @@ void salvage_free(struct salvage **sp)
 	map_fini(&s->boxes);
 	map_fini(&s->mails);
 	map_fini(&s->subscriptions);
+	map_fini(&s->roots);
 	map_fini(&s->bodies);
 	map_fini(&s->values);
 	arena_fini(&s->arena);
@@ -241,6 +250,45 @@ static bool add_create(struct salvage *s, const struct entry *e, struct fault *w
 	return true;
 }
 
+static struct bytes limits_text(struct salvage *s, const struct quota_limits *l)
+{
+	struct buffer b = { 0 };
+	struct bytes text;
+
+	quota_limits_write(&b, l);
+	text = arena_copy(&s->arena, buffer_bytes(&b));
+	buffer_fini(&b);
+	return text;
+}
+
+static void add_quota(struct salvage *s, const struct entry *e)
+{
+	struct root *root = map_get(&s->roots, e->name);
+	struct quota_limits before;
+
+	if (root == NULL) {
+		root = arena_zalloc(&s->arena, sizeof(*root));
+		root->name = arena_copy(&s->arena, e->name);
+		if (s->before.limits(s->before.arg, e->name, &before))
+			root->first_limits = limits_text(s, &before);
+		(void)map_put(&s->roots, root->name, root);
+	}
+	root->limits = limits_text(s, &e->limits);
+	root->epoch = e->epoch;
+	root->lsn = e->lsn;
+}
+
+/* A root of a mailbox's name goes with it. */
+static void move_root(struct salvage *s, struct bytes from, struct bytes to)
+{
+	struct root *root = map_take(&s->roots, from);
+
+	if (root == NULL)
+		return;
+	root->name = to;
+	(void)map_put(&s->roots, to, root);
+}
+
 static bool add_rename(struct salvage *s, const struct entry *e, struct fault *why)
 {
 	for (size_t i = 0; i < e->count; i++) {
@@ -248,6 +296,7 @@ static bool add_rename(struct salvage *s, const struct entry *e, struct fault *w
 
 		if (b == NULL)
 			return unfit(why, e, "it renames a mailbox that is not there");
+		move_root(s, b->name, arena_copy(&s->arena, e->names[i]));
 		b->name = arena_copy(&s->arena, e->names[i]);
 		b->name_epoch = e->epoch;
 		b->name_lsn = e->lsn;
@@ -378,6 +427,9 @@ bool salvage_add(struct salvage *s, const struct entry *e, struct fault *why)
 		return true;
 	case ENTRY_ATTRIBUTE:
 		return add_attributes(s, e, why);
+	case ENTRY_QUOTA:
+		add_quota(s, e);
+		return true;
 	case ENTRY_DELETE:
 	case ENTRY_ACL:
 	case ENTRY_KEYWORDS:
@@ -540,7 +592,7 @@ static int by_order(const void *x, const void *y)
 
 bool salvage_items(struct salvage *s, const struct salvage_item **items_r, size_t *count_r, struct fault *why)
 {
-	struct map_iter boxes = { 0 }, mails = { 0 }, subscriptions = { 0 }, values = { 0 };
+	struct map_iter boxes = { 0 }, mails = { 0 }, subscriptions = { 0 }, values = { 0 }, roots = { 0 };
 	struct bytes key;
 	void *value;
 
@@ -564,6 +616,17 @@ bool salvage_items(struct salvage *s, const struct salvage_item **items_r, size_
 	}
 	while (map_next(&s->values, &values, &key, &value))
 		compare_value(s, value);
+	while (map_next(&s->roots, &roots, &key, &value)) {
+		const struct root *root = value;
+		struct salvage_item *item;
+
+		if (bytes_equal(root->limits, root->first_limits))
+			continue;
+		item = add_item(s, SALVAGE_QUOTA, root->epoch, root->lsn);
+		item->name = root->name;
+		item->acl = root->limits;
+		item->from = root->first_limits;
+	}
 	if (s->count > 0)
 		qsort(s->items, s->count, sizeof(*s->items), by_order);
 	*items_r = s->items;

@@ -26,6 +26,7 @@ enum salvage_kind {
 	SALVAGE_EXPUNGE,     /* of the common point, in a mailbox that is there at the end */
 	SALVAGE_DELETE,      /* a mailbox of the common point */
 	SALVAGE_ATTRIBUTE,   /* an attribute of the server, a mailbox or a message: user, from (its name), is_on, its value in body */
+	SALVAGE_QUOTA,       /* name: a quota root; acl: its limits (quota.h), from: those of the common point, empty: it was none */
 };
 
 struct salvage_item {
@@ -33,13 +34,13 @@ struct salvage_item {
 	/* The entry that made it so; with mailbox and uid this names the item, the same on all members. */
 	epoch_t epoch;
 	lsn_t lsn;
-	mailbox_id_t mailbox;  /* as in the suffix; SUBSCRIBE: 0; ATTRIBUTE: 0: the server */
+	mailbox_id_t mailbox;  /* as in the suffix; SUBSCRIBE, QUOTA: 0; ATTRIBUTE: 0: the server */
 	epoch_t mailbox_epoch; /* of its CREATE, if that is in the suffix; else 0 */
 	uint32_t uid;          /* as in the suffix */
 
 	struct bytes name;      /* of the mailbox at the end (DELETE: before); SUBSCRIBE: the name subscribed to */
 	struct bytes from;
-	struct bytes acl, partition; /* of the mailbox at the end; not of SUBSCRIBE */
+	struct bytes acl, partition; /* of the mailbox at the end; not of SUBSCRIBE, QUOTA */
 	struct bytes user;
 	bool is_on;
 	uint64_t modseq;        /* FLAGS, EXPUNGE: the message's at the common point; ATTRIBUTE: hash of the value of then, 0: none */
@@ -62,6 +63,7 @@ struct salvage_before {
 	bool (*body)(void *arg, lsn_t body, struct bytes *body_r, struct bytes *structure_r);
 	bool (*is_subscribed)(void *arg, struct bytes user, struct bytes name);
 	bool (*attribute)(void *arg, mailbox_id_t mailbox, const struct attribute *of, struct bytes *value_r);
+	bool (*limits)(void *arg, struct bytes root, struct quota_limits *limits_r);
 	void *arg;
 };
 

@@ -5,6 +5,7 @@
 
 #include "cursor.h"
 #include "imap_flags.h"
+#include "quota.h"
 #include "salvage.h"
 
 const char *salvage_outcome_text(enum salvage_outcome o)
@@ -80,7 +81,7 @@ bool salvage_item_read(struct bytes in, struct arena *a, struct salvage_item *it
 	uint64_t date;
 
 	*i = (struct salvage_item){ 0 };
-	if (!cursor_u8(&c, &kind) || kind < SALVAGE_MAILBOX || kind > SALVAGE_ATTRIBUTE || !cursor_u64le(&c, &i->epoch) ||
+	if (!cursor_u8(&c, &kind) || kind < SALVAGE_MAILBOX || kind > SALVAGE_QUOTA || !cursor_u64le(&c, &i->epoch) ||
 	    !cursor_u64le(&c, &i->lsn) || !cursor_u64le(&c, &i->mailbox) || !cursor_u64le(&c, &i->mailbox_epoch) ||
 	    !cursor_u32le(&c, &i->uid) || !cursor_u64le(&c, &i->modseq) || !cursor_u64le(&c, &date) || !cursor_u8(&c, &i->flags) ||
 	    !cursor_u8(&c, &i->taken_flags) || !cursor_u8(&c, &on) || on > 1 || !cursor_bytes32(&c, MAILBOX_NAME_MAX, &i->name) ||
@@ -172,6 +173,24 @@ static void put_flags(struct buffer *to, char sign, uint8_t flags, const struct 
 	}
 }
 
+static void put_limits(struct buffer *to, struct bytes text)
+{
+	static const char *const names[QUOTA_RESOURCES] = { "STORAGE", "MESSAGE", "MAILBOX" };
+	struct cursor c = cursor_of(text);
+	struct quota_limits l;
+	bool has = false;
+
+	if (!quota_limits_read(&c, &l))
+		return;
+	for (unsigned r = 0; r < QUOTA_RESOURCES; r++) {
+		if (l.is_limited[r])
+			buffer_addf(to, " %s %" PRIu64, names[r], l.limit[r]);
+		has = has || l.is_limited[r];
+	}
+	if (!has)
+		buffer_add_str(to, " no limits");
+}
+
 static void put_date(struct buffer *to, int64_t when)
 {
 	time_t t = (time_t)when;
@@ -247,6 +266,12 @@ void salvage_item_describe(struct buffer *to, const struct salvage_item *item)
 		buffer_add_str(to, item->mailbox == 0 ? " of the server" : " in ");
 		put_text(to, item->name);
 		buffer_add_str(to, item->is_on ? " was set" : " was removed");
+		return;
+	case SALVAGE_QUOTA:
+		buffer_add_str(to, "the quota of ");
+		put_text(to, item->name);
+		buffer_add_str(to, " was set:");
+		put_limits(to, item->acl);
 		return;
 	}
 }

@@ -13,7 +13,7 @@
 
 /* Tables of the index (docs/formats.md, "Index"). */
 enum { T_META, T_NAME, T_MAILBOX, T_MESSAGE, T_MODSEQ, T_BODY, T_SUBSCRIPTION, T_OP, T_OP_ORDER, T_SALVAGED, T_EXPUNGED, T_EXPUNGED_ORDER,
-       T_ATTRIBUTE, T_COUNT };
+       T_ATTRIBUTE, T_QUOTA, T_COUNT };
 extern const char *const store_tables[T_COUNT];
 
 /* Of the records' form, in "meta": an index or a checkpoint of another one is not read. */
@@ -139,6 +139,21 @@ typedef bool index_each_fn(void *arg, const struct message *m);
 void index_each(struct kv_txn *t, mailbox_id_t mailbox, const struct uid_range *ranges, size_t count, bool is_all,
                 index_each_fn *fn, void *arg);
 
+/* index_quota.c: the root of that very name; the nearest root of a mailbox, there or not. NOT_FOUND: there is none. ROOT and MAILBOX
+ * are borrowed by q_r. */
+enum kv_result index_quota(struct kv_txn *t, struct bytes root, struct quota *q_r);
+enum kv_result index_quota_of(struct kv_txn *t, struct bytes mailbox, struct quota *q_r);
+/* Mailbox ID is about to have record M (NULL: none any more): its roots are charged with the difference. */
+enum kv_result index_recount(struct kv_txn *t, mailbox_id_t id, const struct mailbox *m);
+/* Give ROOT these limits, and make it where it is not there. */
+enum kv_result index_set_quota(struct kv_txn *t, struct bytes root, const struct quota_limits *limits);
+/* The mailbox FROM is TO now: a root of its name goes with it, unless there is one already. */
+enum kv_result index_move_quota(struct kv_txn *t, struct bytes from, struct bytes to);
+/* The mailbox NAME is gone: with it go its root and those above, where they have no mailbox left. */
+enum kv_result index_tidy_quotas(struct kv_txn *t, struct bytes name);
+/* Whether there is a mailbox ROOT, or one below. */
+bool index_has_below(struct kv_txn *t, struct bytes root);
+
 /* apply.c: the only writer of the index. False: the transaction can only be aborted. */
 bool apply_entry(struct kv_txn *t, const struct entry *e, struct store_changes *changes);
 void changes_note(struct store_changes *c, mailbox_id_t mailbox, uint32_t what);
@@ -180,6 +195,15 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
                           struct intent_answer *out);
 enum store_result op_attribute(struct store *s, const struct intent_attribute *in, struct arena *a, struct intent_answer *out);
 enum store_result op_subscribe(struct store *s, const struct intent_subscribe *in, bool is_on, struct intent_answer *out);
+enum store_result op_set_quota(struct store *s, const struct intent_set_quota *in, struct intent_answer *out);
+/* Whether MORE messages' octets, messages and mailboxes fit in the root of mailbox NAME. OK, OVER_QUOTA, FAILED. */
+enum store_result check_quota(struct store *s, struct bytes name, const uint64_t more[QUOTA_RESOURCES]);
+/* Whether messages that come to OCTETS, COUNT of them, may go from mailbox FROM (empty: from nowhere) to TO, and where WITH_MAILBOX a
+ * mailbox with them: what stays in its root is nothing more. The same answers. */
+enum store_result check_quota_of_move(struct store *s, struct bytes from, struct bytes to, uint64_t octets, uint64_t count,
+                                      bool with_mailbox);
+/* Whether a rename may be done. The same answers, and those of find_mailbox(). */
+enum store_result check_quota_of_rename(struct store *s, const struct intent_rename *in, struct arena *a);
 enum store_result op_salvage(struct store *s, const struct intent_salvage *in, struct arena *a, struct intent_answer *out);
 enum store_result op_epoch(struct store *s, const struct intent_epoch *in, struct intent_answer *out);
 /* ops_message.c: a growing set of UIDs that come in ascending order. */

@@ -75,10 +75,23 @@ static bool before_attribute(void *arg, mailbox_id_t mailbox, const struct attri
 	return r == KV_OK;
 }
 
+static bool before_limits(void *arg, struct bytes root, struct quota_limits *limits_r)
+{
+	struct before *b = arg;
+	struct quota q;
+	enum kv_result r = index_quota(b->t, root, &q);
+
+	b->has_failed = b->has_failed || r == KV_FAILED;
+	if (r == KV_OK)
+		*limits_r = q.limits;
+	return r == KV_OK;
+}
+
 /* Play the suffix on the index as it is now, and write what it came to. */
 static bool write_items(struct store *s, const struct salvage_suffix *x, struct before *b, struct fault *why)
 {
-	const struct salvage_before before = { before_mailbox, before_message, before_body, before_is_subscribed, before_attribute, b };
+	const struct salvage_before before = { before_mailbox, before_message, before_body, before_is_subscribed, before_attribute, before_limits,
+		                               b };
 	struct salvage *net = salvage_new(&before);
 	const struct salvage_item *items;
 	size_t at = 0, count = 0;

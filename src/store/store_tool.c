@@ -8,6 +8,8 @@
 #include "alloc.h"
 #include "checkpoint_file.h"
 #include "imap_flags.h"
+#include "map.h"
+#include "quota.h"
 #include "store_private.h"
 
 /* A text of one line: octets outside of printable ASCII, and '%', as %XX. */
@@ -90,6 +92,35 @@ static void dump_attributes(struct kv_txn *t, mailbox_id_t id, FILE *out)
 	kv_cursor_end(&c);
 }
 
+static void put_limit(FILE *out, const char *name, const struct quota_limits *l, enum quota_resource r)
+{
+	if (l->is_limited[r])
+		(void)fprintf(out, " %s=%llu", name, (unsigned long long)l->limit[r]);
+	else
+		(void)fprintf(out, " %s=-", name);
+}
+
+static void dump_quotas(struct kv_txn *t, FILE *out)
+{
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(t, T_QUOTA, BYTES_NONE, &key, &value);
+
+	for (bool has = c != NULL; has; has = kv_next(c, &key, &value)) {
+		struct quota q;
+
+		if (index_quota(t, key, &q) != KV_OK)
+			continue;
+		(void)fprintf(out, "quota ");
+		put_text(out, key);
+		put_limit(out, "storage", &q.limits, QUOTA_STORAGE);
+		put_limit(out, "message", &q.limits, QUOTA_MESSAGE);
+		put_limit(out, "mailbox", &q.limits, QUOTA_MAILBOX);
+		(void)fprintf(out, " bytes=%llu messages=%llu mailboxes=%llu\n", (unsigned long long)q.used[QUOTA_STORAGE],
+		              (unsigned long long)q.used[QUOTA_MESSAGE], (unsigned long long)q.used[QUOTA_MAILBOX]);
+	}
+	kv_cursor_end(&c);
+}
+
 static bool dump_view(struct store *s, FILE *out, struct fault *why)
 {
 	struct store_view *v = store_view_open(s, why);
@@ -125,6 +156,7 @@ static bool dump_view(struct store *s, FILE *out, struct fault *why)
 		dump_attributes(t, m.id, out);
 	}
 	view_names_end(&it);
+	dump_quotas(t, out);
 	c = kv_seek(t, T_SUBSCRIPTION, BYTES_NONE, &key, &value);
 	if (c != NULL) {
 		do {
@@ -236,7 +268,51 @@ struct verify {
 	FILE *out;
 	uint64_t problems, mailboxes, messages, bodies;
 	uint64_t digest; /* of the records seen */
+	struct map roots; /* quota roots by name -> what their mailboxes come to, in ARENA */
+	struct arena arena;
 };
+
+/* What the root of M has to have. */
+static void add_to_root(struct verify *v, const struct mailbox *m)
+{
+	struct quota q;
+	uint64_t *sum;
+
+	if (index_quota_of(v->t, m->name, &q) != KV_OK)
+		return;
+	sum = map_get(&v->roots, q.root);
+	if (sum == NULL) {
+		sum = arena_zalloc(&v->arena, QUOTA_RESOURCES * sizeof(*sum));
+		(void)map_put(&v->roots, q.root, sum);
+	}
+	sum[QUOTA_STORAGE] += m->bytes;
+	sum[QUOTA_MESSAGE] += m->exists;
+	sum[QUOTA_MAILBOX]++;
+}
+
+static void verify_quotas(struct verify *v)
+{
+	static const uint64_t none[QUOTA_RESOURCES];
+	struct bytes key, value;
+	struct kv_cursor *c = kv_seek(v->t, T_QUOTA, BYTES_NONE, &key, &value);
+
+	for (bool has = c != NULL; has; has = kv_next(c, &key, &value)) {
+		struct quota q;
+		const uint64_t *sum = map_get(&v->roots, key);
+
+		v->digest += digest_of(key, value);
+		if (index_quota(v->t, key, &q) == KV_OK && memcmp(q.used, sum == NULL ? none : sum, sizeof(q.used)) == 0 &&
+		    index_has_below(v->t, key))
+			continue;
+		v->problems++;
+		(void)fprintf(v->out, "quota root ");
+		put_text(v->out, key);
+		(void)fprintf(v->out, ": its record is damaged, or its counters differ from its mailboxes\n");
+	}
+	kv_cursor_end(&c);
+	map_fini(&v->roots);
+	arena_fini(&v->arena);
+}
 
 static void problem(struct verify *v, const struct mailbox *m, const char *what)
 {
@@ -404,7 +480,7 @@ static void verify_attributes(struct verify *v)
 	kv_cursor_end(&c);
 }
 
-/* The records of mailboxes and attributes, summed up already, and of subscriptions against their sum. */
+/* The records of mailboxes, attributes and quota roots, summed up already, and of subscriptions against their sum. */
 static void verify_digest(struct verify *v)
 {
 	struct bytes key, value;
@@ -417,7 +493,7 @@ static void verify_digest(struct verify *v)
 	if (index_meta(v->t, "digest", &all) == KV_OK && all == v->digest)
 		return;
 	v->problems++;
-	(void)fprintf(v->out, "the digest of all mailboxes, subscriptions and attributes is not that of their records\n");
+	(void)fprintf(v->out, "the digest of all mailboxes, subscriptions, attributes and quota roots is not that of their records\n");
 }
 
 bool store_verify(const struct store_options *options, FILE *out, uint64_t *problems_r, struct fault *why)
@@ -439,6 +515,7 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 		v.digest += digest_of(key, value);
 		if (index_mailbox(v.t, key_read_u64(key, 0), &m) == KV_OK) {
 			verify_mailbox(&v, &m);
+			add_to_root(&v, &m);
 		} else {
 			v.problems++;
 			(void)fprintf(out, "mailbox %llu: its record is damaged\n", (unsigned long long)key_read_u64(key, 0));
@@ -446,6 +523,7 @@ bool store_verify(const struct store_options *options, FILE *out, uint64_t *prob
 	}
 	kv_cursor_end(&c);
 	verify_attributes(&v);
+	verify_quotas(&v);
 	verify_digest(&v);
 	verify_bodies(&v);
 	verify_kept(&v);

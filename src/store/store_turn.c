@@ -36,7 +36,7 @@ uint64_t intent_cost(const struct intent *in)
 		cost += in->rename.count * (MAILBOX_NAME_MAX + 16);
 		break;
 	case INTENT_CREATE:
-		cost += MAILBOX_NAME_MAX + in->create.acl.n + changes_cost(&in->create.attributes);
+		cost += 2 * MAILBOX_NAME_MAX + in->create.acl.n + changes_cost(&in->create.attributes);
 		break;
 	case INTENT_RENAME_INBOX:
 		cost += MAILBOX_NAME_MAX + in->rename_inbox.acl.n + (8u << 20);
@@ -81,6 +81,9 @@ uint64_t intent_cost(const struct intent *in)
 		cost += messages * changes_cost(&in->attribute.changes);
 		break;
 	}
+	case INTENT_SET_QUOTA:
+		cost += MAILBOX_NAME_MAX;
+		break;
 	case INTENT_EPOCH:
 	case INTENT_DELETE:
 	case INTENT_SUBSCRIBE:
@@ -208,6 +211,8 @@ static enum store_result do_intent(struct store *s, struct intent *in, struct ar
 	case INTENT_SUBSCRIBE:
 	case INTENT_UNSUBSCRIBE:
 		return op_subscribe(s, &in->subscribe, in->op == INTENT_SUBSCRIBE, out);
+	case INTENT_SET_QUOTA:
+		return op_set_quota(s, &in->set_quota, out);
 	case INTENT_SALVAGE:
 		return op_salvage(s, &in->salvage, a, out);
 	}

@@ -5,7 +5,7 @@
 
 const char *store_result_name(enum store_result r)
 {
-	static const char *const names[] = { "ok", "no mailbox", "exists", "conflict", "bad", "limit", "no space", "not master",
+	static const char *const names[] = { "ok", "no mailbox", "exists", "conflict", "bad", "limit", "over quota", "no space", "not master",
 		                             "gone", "damaged", "failed" };
 
 	return (size_t)r < sizeof(names) / sizeof(names[0]) ? names[r] : "?";

@@ -46,6 +46,23 @@ struct message {
 	int64_t savedate;     /* when it came into this mailbox, as internaldate; 0: nobody knows, it came under an old version */
 };
 
+/* What a quota root limits (RFC 9208 section 5). */
+enum quota_resource {
+	QUOTA_STORAGE,
+	QUOTA_MESSAGE,
+	QUOTA_MAILBOX,
+	QUOTA_RESOURCES,
+};
+struct quota_limits {
+	bool is_limited[QUOTA_RESOURCES];
+	uint64_t limit[QUOTA_RESOURCES]; /* at most INT64_MAX; STORAGE: of 1024 octets each. 0 where it is not limited */
+};
+struct quota {
+	struct bytes root; /* an internal name */
+	struct quota_limits limits;
+	uint64_t used[QUOTA_RESOURCES]; /* STORAGE: octets */
+};
+
 enum store_result {
 	STORE_OK,
 	STORE_NO_MAILBOX,  /* no such mailbox, or it was deleted meanwhile */
@@ -53,6 +70,7 @@ enum store_result {
 	STORE_CONFLICT,    /* it is not as the intent expected (ACL changed meanwhile): read again */
 	STORE_BAD,         /* a name, ACL or keyword that cannot be: empty, too long, with NUL */
 	STORE_LIMIT,       /* too many keywords, UIDs used up, an entry over the limit */
+	STORE_OVER_QUOTA,  /* a limit of the mailbox's quota root stands in the way */
 	STORE_NO_SPACE,    /* disk or index full; reading goes on */
 	STORE_NOT_MASTER,  /* never from the store itself: for whoever answers intents that no turn took */
 	STORE_GONE,        /* entries that were asked for are not in the journal any more */

@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "cursor.h"
+#include "imap_flags.h"
 #include "store_private.h"
 
 #define AHEAD_MAX 2048
@@ -111,6 +112,16 @@ enum store_result store_view_mailbox_by_id(struct store_view *v, mailbox_id_t id
 	return result(v, index_mailbox(v->txn, id, m_r), why);
 }
 
+enum store_result store_view_quota(struct store_view *v, struct bytes root, struct quota *q_r, struct fault *why)
+{
+	return result(v, index_quota(v->txn, root, q_r), why);
+}
+
+enum store_result store_view_quota_of(struct store_view *v, struct bytes mailbox, struct quota *q_r, struct fault *why)
+{
+	return result(v, index_quota_of(v->txn, mailbox, q_r), why);
+}
+
 /* Step an iterator's cursor: to START at first, then on. */
 static bool advance(struct store_view *v, size_t table, struct kv_cursor **c, bool *is_started, struct bytes start,
                     struct bytes *key_r, struct bytes *value_r)
@@ -177,6 +188,24 @@ enum store_result store_view_message(struct store_view *v, mailbox_id_t mailbox,
                                      struct fault *why)
 {
 	return result(v, index_message(v->txn, mailbox, uid, m_r), why);
+}
+
+enum store_result store_view_deleted_bytes(struct store_view *v, const struct mailbox *m, uint64_t *bytes_r, struct fault *why)
+{
+	struct view_messages it;
+	struct message msg;
+	uint32_t left = m->deleted;
+
+	*bytes_r = 0;
+	store_view_messages(v, m->id, 1, &it);
+	while (left > 0 && view_messages_next(&it, &msg)) {
+		if ((msg.flags & IMAP_FLAG_DELETED) == 0)
+			continue;
+		*bytes_r += msg.size;
+		left--;
+	}
+	view_messages_end(&it);
+	return result(v, it.result == STORE_OK ? KV_OK : KV_FAILED, why);
 }
 
 void store_view_changes(struct store_view *v, mailbox_id_t mailbox, modseq_t since, struct view_changes *it_r)

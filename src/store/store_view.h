@@ -102,6 +102,13 @@ void store_view_changes_from(struct store_view *v, mailbox_id_t mailbox, modseq_
 bool view_changes_next(struct view_changes *it, struct view_change *c_r);
 void view_changes_end(struct view_changes *it);
 
+/* The quota root of that very name, or the nearest one of a mailbox, which need not be there. The name is borrowed by q_r.
+ * NO_MAILBOX: there is none. */
+enum store_result store_view_quota(struct store_view *v, struct bytes root, struct quota *q_r, struct fault *why);
+enum store_result store_view_quota_of(struct store_view *v, struct bytes mailbox, struct quota *q_r, struct fault *why);
+/* Octets of the messages with \Deleted. Looks at messages from the lowest UID on until it has seen all that have it. */
+enum store_result store_view_deleted_bytes(struct store_view *v, const struct mailbox *m, uint64_t *bytes_r, struct fault *why);
+
 /* What was handed in as intent_append.structure; lent. NO_MAILBOX: no such body. */
 enum store_result store_view_structure(struct store_view *v, lsn_t body, struct bytes *structure_r, struct fault *why);
 /* Octets of the body; NO_MAILBOX: no such body. */

@@ -62,6 +62,13 @@ static bool had_attribute(void *arg, mailbox_id_t mailbox, const struct attribut
 	return mailbox <= 3 && of->name.n > 0 && of->name.p[0] % 2 == 0;
 }
 
+static bool was_limited(void *arg, struct bytes root, struct quota_limits *limits_r)
+{
+	(void)arg;
+	*limits_r = (struct quota_limits){ .is_limited = { true }, .limit = { 100 } };
+	return bytes_equal_str(root, "a");
+}
+
 /* Type, mailbox, UID, flags, another mailbox, another UID, a name's octet, the count of what it has several of. */
 static void add(struct salvage *s, const uint8_t *p, lsn_t lsn)
 {
@@ -77,7 +84,8 @@ static void add(struct salvage *s, const uint8_t *p, lsn_t lsn)
 	struct entry_attribute t[2] = { { { p[3] & 1 ? uid : 0, name, name, bytes_make(p + 4, 1) }, p[3] & 2 }, { { 0, BYTES_NONE, name, name }, true } };
 	struct entry e = { .type = (enum entry_type)(p[0] % (ENTRY_TYPE_LAST + 1)), .lsn = lsn, .epoch = 2, .mailbox = mailbox, .name = name, .user = name,
 		           .acl = name, .is_on = p[3] & 1, .source = p[3] & 1 ? p[4] % MAILBOXES : 0, .count = p[7] % 2 + 1u, .deliveries = d,
-		           .flags = f, .uids = uids, .copies = c, .mailboxes = mailboxes, .attributes = t, .names = names, .body = bytes_make(p, 8) };
+		           .flags = f, .uids = uids, .copies = c, .mailboxes = mailboxes, .attributes = t, .names = names, .body = bytes_make(p, 8),
+		           .limits = { .is_limited = { (p[3] & 2) != 0 }, .limit = { (p[3] & 2) != 0 ? p[4] : 0 } } };
 	struct fault why;
 
 	(void)salvage_add(s, &e, &why);
@@ -104,7 +112,7 @@ static void check_items(const struct salvage_item *items, size_t count)
 		for (size_t k = 0; k < i; k++) {
 			FUZZ_CHECK(!bytes_equal(salvage_item_key(&items[i], key), salvage_item_key(&items[k], other)));
 			/* Nothing is said of what is in a mailbox that is gone. */
-			FUZZ_CHECK(items[i].kind != SALVAGE_DELETE || items[k].kind == SALVAGE_SUBSCRIBE ||
+			FUZZ_CHECK(items[i].kind != SALVAGE_DELETE || items[k].kind == SALVAGE_SUBSCRIBE || items[k].kind == SALVAGE_QUOTA ||
 			           items[k].mailbox != items[i].mailbox);
 		}
 	}
@@ -112,7 +120,7 @@ static void check_items(const struct salvage_item *items, size_t count)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct salvage_before before = { was_mailbox, was_message, was_body, was_subscribed, had_attribute, NULL };
+	static const struct salvage_before before = { was_mailbox, was_message, was_body, was_subscribed, had_attribute, was_limited, NULL };
 	struct salvage *s = salvage_new(&before);
 	const struct salvage_item *items;
 	size_t count;

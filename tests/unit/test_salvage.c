@@ -103,7 +103,14 @@ static bool had_attribute(void *arg, mailbox_id_t mailbox, const struct attribut
 	return mailbox == 1 && of->uid <= 1 && of->user.n == 0 && bytes_equal_str(of->name, "a");
 }
 
-static const struct salvage_before before = { was_mailbox, was_message, was_body, was_subscribed, had_attribute, NULL };
+static bool was_limited(void *arg, struct bytes root, struct quota_limits *limits_r)
+{
+	(void)arg;
+	*limits_r = (struct quota_limits){ .is_limited = { true }, .limit = { 100 } };
+	return bytes_equal_str(root, "user.fred");
+}
+
+static const struct salvage_before before = { was_mailbox, was_message, was_body, was_subscribed, had_attribute, was_limited, NULL };
 
 #define DELIVERY(m, u, f) &(struct entry_delivery){ m, u, 9, 1000, f, 0 }
 #define COPY_OF(s, u, b) &(struct entry_copy){ s, u, b, 8, 1000, 0, 0 }
@@ -125,6 +132,7 @@ static const struct salvage_before before = { was_mailbox, was_message, was_body
 #define ATTRIBUTE_OF(m, u, who, n, v, on) \
 	{ .type = ENTRY_ATTRIBUTE, .mailbox = m, .modseq = (u) > 0 ? 9 : 0, .count = 1, \
 	  .attributes = &(struct entry_attribute){ { u, LIT(who), LIT(n), LIT(v) }, on } }
+#define QUOTA_OF(n, l) { .type = ENTRY_QUOTA, .name = { (const uint8_t *)(n), sizeof(n) - 1 }, .limits = { .is_limited = { true }, .limit = { l } } }
 
 struct net_case {
 	const char *name;
@@ -145,6 +153,11 @@ static const struct net_case net_cases[] = {
 	  "UID 2 in user.fred was expunged\n" },
 	{ "a message that arrived", { APPEND_TO(1, 4, IMAP_FLAG_SEEN) },
 	  "a message of 9 octets arrived in user.fred (UID 4 there, 1970-01-01T00:16:40Z)\n" },
+	{ "a limit that was set", { QUOTA_OF("user.fred", 200) }, "the quota of user.fred was set: STORAGE 200\n" },
+	{ "set, and set back", { QUOTA_OF("user.fred", 200), QUOTA_OF("user.fred", 100) }, "" },
+	{ "a root that was made", { QUOTA_OF("user.bob", 7) }, "the quota of user.bob was set: STORAGE 7\n" },
+	{ "set, then renamed", { QUOTA_OF("user.fred", 5), RENAME_OF(1, "user.joe") },
+	  "mailbox user.fred was renamed to user.joe\nthe quota of user.joe was set: STORAGE 5\n" },
 	{ "one that came and went", { APPEND_TO(1, 4, 0), EXPUNGE_OF(1, 4) }, "" },
 	{ "one that went, of before", { EXPUNGE_OF(1, 2) }, "UID 2 in user.fred was expunged\n" },
 	{ "flagged, and unflagged again", { FLAGS_OF(1, 1, IMAP_FLAG_SEEN, 0), FLAGS_OF(1, 1, 0, 0) }, "" },
@@ -573,6 +586,44 @@ static int drop_one(const char *path, const struct stat *st, int type, struct FT
 	return remove(path);
 }
 
+static struct intent limit(const char *root, uint64_t messages)
+{
+	return (struct intent){ .op = INTENT_SET_QUOTA, .set_quota = { bytes_of(root), { .is_limited = { false, true, false },
+		                                                                        .limit = { 0, messages, 0 } } } };
+}
+
+/* Limits that were set alone are set again where nobody has set others since; what an old master took over them is no matter. */
+static void limits_of_an_old_master_come_back(void **state)
+{
+	struct store *m = must_open("lm"), *f = must_open("lf");
+	struct fault why;
+	lsn_t common;
+	char outcomes[16], *a;
+
+	(void)state;
+	begin(m);
+	assert_int_equal(run(m, 1, limit("user.fred", 10)), STORE_OK);
+	copy_entries(m, f);
+	common = store_last_lsn(m);
+	assert_int_equal(run(m, 1, limit("user.fred", 3)), STORE_OK);
+	assert_int_equal(run(m, 1, limit("user.fred.old", 7)), STORE_OK);
+	append(m, 1, "user.fred.old", "alone 1", "");
+	assert_int_equal(run(f, 2, reign(2)), STORE_OK);
+	assert_int_equal(run(f, 2, limit("user.fred", 11)), STORE_OK);
+	assert_int_equal(run(f, 2, limit("user.fred.old", 0)), STORE_OK);
+	assert_int_equal(store_save_after(m, common, &why), STORE_OK);
+	merge_items(m, f, 2, false, outcomes);
+	assert_string_equal(outcomes, "KKM"); /* mail that was acknowledged is never over quota */
+	merge_items(m, f, 2, true, outcomes);
+	assert_string_equal(outcomes, "MMM");
+	a = dump(f);
+	assert_non_null(strstr(a, "quota user.fred storage=- message=3 mailbox=- bytes=28 messages=4 mailboxes=1\n"));
+	assert_non_null(strstr(a, "quota user.fred.old storage=- message=7 mailbox=- bytes=7 messages=1 mailboxes=1\n"));
+	free(a);
+	store_close(&m);
+	store_close(&f);
+}
+
 static void wipe(const char *name)
 {
 	char path[128];
@@ -772,6 +823,7 @@ int main(void)
 		cmocka_unit_test(suffix_that_does_not_fit_is_told),
 		cmocka_unit_test(suffix_of_an_old_master_comes_back_at_the_new_one),
 		cmocka_unit_test(attributes_of_a_suffix_come_back_where_they_can),
+		cmocka_unit_test(limits_of_an_old_master_come_back),
 		cmocka_unit_test(killed_at_any_step_it_is_whole_in_the_journal_or_saved),
 		cmocka_unit_test(full_disk_keeps_the_suffix_in_the_journal),
 		cmocka_unit_test(items_and_decisions_survive_and_damage_is_told),

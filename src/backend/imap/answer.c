@@ -72,6 +72,9 @@ enum cmd_step answer_store_result(struct session *s, struct command *cmd, enum s
 	case STORE_LIMIT:
 		atomic_fetch_add(&s->client.backend->counters.limits_hit, 1);
 		return answer_no(cmd, "LIMIT", "over a limit of the mailbox");
+	case STORE_OVER_QUOTA:
+		atomic_fetch_add(&s->client.backend->counters.over_quota, 1);
+		return answer_no(cmd, "OVERQUOTA", "over quota");
 	case STORE_NO_SPACE:
 		return answer_no(cmd, "OVERQUOTA", "no space left");
 	case STORE_NOT_MASTER:

@@ -6,6 +6,7 @@
 #include "box.h"
 #include "dispatch.h"
 #include "imap_writer.h"
+#include "quota_answer.h"
 
 #define RESYNC_TURN 500 /* messages told in one turn of the loop */
 
@@ -40,6 +41,17 @@ static void tell(struct session *s, const struct mailbox *m, uint32_t first_unse
 	buffer_add_str(&out, "* OK [MAILBOXID (");
 	session_mailbox_id(s, m, &out);
 	buffer_add_str(&out, ")] its id\r\n");
+	session_write(s, buffer_bytes(&out));
+	buffer_fini(&out);
+}
+
+/* Who can make room is told that there is little. */
+static void warn(struct session *s, struct store_view *v, const struct mailbox *m)
+{
+	struct buffer out = { 0 };
+
+	if (!s->box->is_readonly && (s->box->rights & ACL_EXPUNGE) != 0)
+		quota_answer_warn(s, v, m, &out);
 	session_write(s, buffer_bytes(&out));
 	buffer_fini(&out);
 }
@@ -132,6 +144,7 @@ enum cmd_step cmd_select(struct session *s, struct command *cmd)
 		session_enter(s, SESSION_SELECTED);
 		client_watch(&s->client, m.id);
 		tell(s, &m, first_unseen);
+		warn(s, v, &m);
 	}
 	store_view_close(&v);
 	if (box == NULL)

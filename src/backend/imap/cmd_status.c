@@ -19,6 +19,15 @@ static uint32_t count_recent(struct session *s, struct store_view *v, const stru
 	return n;
 }
 
+/* BUGS: where one message far behind has \Deleted all before it are looked at, in one turn of the loop. */
+static uint64_t deleted_bytes(struct store_view *v, const struct mailbox *m)
+{
+	uint64_t bytes;
+	struct fault why;
+
+	return store_view_deleted_bytes(v, m, &bytes, &why) == STORE_OK ? bytes : 0;
+}
+
 void status_write(struct session *s, struct store_view *v, const struct mailbox *m, struct bytes name, unsigned items,
                   struct buffer *to)
 {
@@ -37,6 +46,8 @@ void status_write(struct session *s, struct store_view *v, const struct mailbox 
 		buffer_addf(to, "UNSEEN %u ", m->unseen);
 	if ((items & STATUS_DELETED) != 0)
 		buffer_addf(to, "DELETED %u ", m->deleted);
+	if ((items & STATUS_DELETED_STORAGE) != 0)
+		buffer_addf(to, "DELETED-STORAGE %llu ", (unsigned long long)deleted_bytes(v, m));
 	if ((items & STATUS_SIZE) != 0)
 		buffer_addf(to, "SIZE %llu ", (unsigned long long)m->bytes);
 	if ((items & STATUS_HIGHESTMODSEQ) != 0)

@@ -45,6 +45,26 @@ static struct intent *set_intents(struct mailbox_op *op, size_t n, enum intent_o
 	return op->intents;
 }
 
+/* What a user's INBOX may hold from its beginning. NULL: it is none, or nothing is said of it. */
+static const struct quota_limits *first_limits(struct mailbox_op *op, struct bytes name)
+{
+	const struct config *cfg = op->backend->cfg;
+	const struct names n = names_of(cfg, BYTES_NONE, true);
+	uint64_t storage = config_number(cfg, "autocreate_quota"), messages = config_number(cfg, "autocreate_quota_messages");
+	struct quota_limits *l = NULL;
+	struct buffer owner = { 0 };
+
+	if ((storage > 0 || messages > 0) && names_owner(&n, name, &owner) && names_is_inbox(&n, name, buffer_bytes(&owner))) {
+		l = arena_zalloc(&op->arena, sizeof(*l));
+		l->is_limited[QUOTA_STORAGE] = storage > 0;
+		l->limit[QUOTA_STORAGE] = storage;
+		l->is_limited[QUOTA_MESSAGE] = messages > 0;
+		l->limit[QUOTA_MESSAGE] = messages;
+	}
+	buffer_fini(&owner);
+	return l;
+}
+
 void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes acl)
 {
 	name = copy(op, name);
@@ -53,7 +73,8 @@ void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes ac
 	set_names(op, &op->activate, &op->activate_count, 1);
 	op->reserve[0] = op->activate[0] = (struct op_name){ name, acl };
 	set_intents(op, 1, INTENT_CREATE)->create =
-		(struct intent_create){ .name = name, .acl = acl, .partition = bytes_of(op->backend->partition) };
+		(struct intent_create){ .name = name, .acl = acl, .partition = bytes_of(op->backend->partition),
+		                        .limits = first_limits(op, name) };
 	op->must_activate = true;
 }
 

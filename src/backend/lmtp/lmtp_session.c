@@ -6,14 +6,13 @@
  * What can go wrong, and the answer: not the master: 421 instead of the greeting, or once the delivery under way has its
  * answer; the mastership was lost with a delivery waiting: 450 4.3.2, with [XNOTMASTER] to a frontend, which sends it again
  * under its operation id; message over maxmessagesize: 552 5.3.4; too many recipients: 452 4.5.3; too many messages in
- * memory: 452 4.3.1; disk full: 452 4.3.1; store broken: 451 4.3.0; a stranger: 530 5.7.0. A body that is refused is still
+ * memory: 452 4.3.1; over quota: 452 4.2.2, or 552 5.2.2 by configuration, at RCPT where it is so already; disk full: 452 4.3.1; store broken: 451 4.3.0; a stranger: 530 5.7.0. A body that is refused is still
  * read to its end, but not kept. Commands that follow DATA's body wait until it is committed (PIPELINING). */
 #include "lmtp_session.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "alloc.h"
 #include "backend_private.h"
@@ -22,7 +21,9 @@
 #include "lmtp_command.h"
 #include "lmtp_data.h"
 #include "lmtp_duplicate.h"
+#include "lmtp_quota.h"
 #include "lmtp_route.h"
+#include "lmtp_trace.h"
 #include "policy.h"
 #include "store_view.h"
 
@@ -41,6 +42,7 @@ struct recipient {
 	struct bytes mailbox; /* in the transaction's arena */
 	mailbox_id_t id;
 	uint32_t uidnext;
+	bool ignores_quota;
 };
 
 struct lmtp_session {
@@ -57,6 +59,7 @@ struct lmtp_session {
 	struct arena arena;
 	bool has_mail;
 	struct bytes from;
+	uint64_t size; /* as MAIL said; 0: it did not */
 	bool has_op_id;
 	uint8_t op_id[LMTP_OP_ID_SIZE];
 	struct recipient *recipients; /* owned */
@@ -176,6 +179,7 @@ static void on_mail(struct lmtp_session *s, const struct lmtp_command *cmd)
 	} else {
 		s->has_mail = true;
 		s->from = arena_copy(&s->arena, cmd->address);
+		s->size = cmd->size;
 		s->has_op_id = cmd->has_op_id;
 		memcpy(s->op_id, cmd->op_id, sizeof(s->op_id));
 		reply(s, "250 2.1.0 ok");
@@ -195,8 +199,9 @@ static void on_rcpt(struct lmtp_session *s, const struct lmtp_command *cmd)
 {
 	struct backend *b = s->client.backend;
 	struct store_view *v;
-	struct recipient r = { 0 };
+	struct recipient r = { .ignores_quota = cmd->ignores_quota };
 	struct fault why;
+	bool is_over = false;
 	enum store_result result = STORE_FAILED;
 
 	if (!s->has_mail) {
@@ -211,40 +216,21 @@ static void on_rcpt(struct lmtp_session *s, const struct lmtp_command *cmd)
 	v = store_view_open(b->store, &why);
 	if (v != NULL)
 		result = lmtp_route(b, v, cmd->address, &s->arena, &r.mailbox, &r.id, &r.uidnext, &why);
+	if (result == STORE_OK)
+		is_over = !r.ignores_quota && lmtp_quota_is_over(b, v, r.mailbox, s->size);
 	store_view_close(&v);
 	if (result == STORE_NO_MAILBOX) {
 		reply(s, "550 5.1.1 user unknown");
 	} else if (result != STORE_OK) {
 		log_event(LOG_ERROR, "lmtp.rcpt.failed", LOG_U64("conn", s->client.id), LOG_FAULT(&why));
 		reply(s, "451 4.3.0 the mail store has a problem");
+	} else if (is_over) {
+		atomic_fetch_add(&b->counters.over_quota, 1);
+		reply(s, lmtp_quota_text(b));
 	} else {
 		add_recipient(s, r);
 		reply(s, "250 2.1.5 ok");
 	}
-}
-
-/* Return-Path (RFC 5321 section 4.4) and our Received line go in front of what comes. */
-static void add_trace(struct lmtp_session *s)
-{
-	static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-	static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-		                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	const struct conn *c = s->client.conn;
-	const char *peer = conn_peer(c);
-	time_t now = (time_t)clock_wall_s();
-	struct tm tm;
-
-	(void)gmtime_r(&now, &tm);
-	buffer_add_str(&s->body, "Return-Path: <");
-	(void)lmtp_address_write(&s->body, s->from);
-	buffer_add_str(&s->body, ">\r\nReceived: from ");
-	for (const char *p = s->helo; *p != '\0'; p++)
-		buffer_add_u8(&s->body, *p > ' ' && *p < 0x7f && *p != '(' && *p != ')' ? (uint8_t)*p : '?');
-	buffer_addf(&s->body, " ([%.*s])\r\n\tby %s (Roost) with LMTP%s%s;\r\n\t%s, %d %s %d %02d:%02d:%02d +0000\r\n",
-	            (int)(strrchr(peer, ':') == NULL ? strlen(peer) : (size_t)(strrchr(peer, ':') - peer)), peer,
-	            s->client.backend->server, conn_is_tls(c) ? "S" : "", s->identity.user != NULL ? "A" : "",
-	            days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
-	s->body_start = s->body.n;
 }
 
 static void on_data(struct lmtp_session *s)
@@ -260,7 +246,8 @@ static void on_data(struct lmtp_session *s)
 		reset(s);
 		return;
 	}
-	add_trace(s);
+	lmtp_trace_write(&s->body, s->from, s->helo, s->client.conn, s->client.backend->server, s->identity.user != NULL);
+	s->body_start = s->body.n;
 	enter(s, LMTP_BODY);
 	reply(s, "354 go ahead");
 }
@@ -290,6 +277,8 @@ static const char *result_text(const struct lmtp_session *s, const struct submis
 		return "550 5.1.1 user unknown";
 	case STORE_LIMIT:
 		return "552 5.2.3 over a limit of the mailbox";
+	case STORE_OVER_QUOTA:
+		return lmtp_quota_text(s->client.backend);
 	case STORE_NO_SPACE:
 		return "452 4.3.1 no space left";
 	case STORE_NOT_MASTER:
@@ -314,6 +303,8 @@ static void delivered(struct client *c, struct submission *sub)
 		const char *text = result_text(s, sub, &in->targets[i]);
 
 		done += text[0] == '2';
+		if (sub->request.answer.result != STORE_NOT_MASTER && in->targets[i].result == STORE_OVER_QUOTA)
+			atomic_fetch_add(&c->backend->counters.over_quota, 1);
 		if (text[0] == '2' && in->targets[i].was_done)
 			atomic_fetch_add(&c->backend->counters.lmtp_duplicates, 1);
 		reply(s, text);
@@ -386,6 +377,7 @@ static void deliver(struct lmtp_session *s)
 
 		in->targets[i].mailbox = arena_copy(&sub->arena, r->mailbox);
 		in->targets[i].internaldate = now;
+		in->targets[i].quota = lmtp_quota_check(b, r->ignores_quota);
 		recent_note(&b->recent, r->id, r->uidnext);
 	}
 	atomic_fetch_add(&b->counters.lmtp_octets, in->body.n);

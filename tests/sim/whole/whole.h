@@ -57,6 +57,7 @@ enum write_kind {
 	WRITE_OTHER_DELETE,
 	WRITE_OTHER_RENAME,
 	WRITE_ATTRIBUTE,
+	WRITE_QUOTA,  /* of MAILBOX, or of one below it; never so little that mail is refused */
 	WRITE_KINDS,
 };
 

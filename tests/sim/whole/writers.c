@@ -109,6 +109,10 @@ static struct intent intent_of(struct delivery *d)
 		if (!d->change.is_set)
 			d->change.value = BYTES_NONE;
 		return (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = attribute_intent(d) };
+	case WRITE_QUOTA:
+		return (struct intent){ .op = INTENT_SET_QUOTA,
+			                .set_quota = { chance(2) == 0 ? BYTES_LIT(MAILBOX) : other,
+			                               { .is_limited = { false, true, true }, .limit = { 0, 1000000 + chance(3), 1000 } } } };
 	default:
 		return append_intent(d);
 	}

@@ -434,7 +434,7 @@ void fe_imap_link_literal(struct fe_imap *s, struct imap_link *l, struct bytes p
 	if (s->has_op && s->own != NULL && s->op_link == l)
 		buffer_add(&l->collect, piece);
 	else
-		conn_write(s->conn, piece);
+		conn_write_through(s->conn, piece);
 }
 
 void fe_imap_link_lost(struct fe_imap *s, struct imap_link *l, const char *why)

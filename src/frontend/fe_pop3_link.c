@@ -196,7 +196,7 @@ static void pass(struct pop3_link *l)
 		if (l->is_asked)
 			conn_set_timeout(l->conn, 0);
 		l->is_asked = false;
-		conn_write(client, in);
+		conn_write_through(client, in);
 		conn_consume(l->conn, in.n);
 	}
 	if (l->is_eof) {

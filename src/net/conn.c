@@ -17,80 +17,12 @@
 #include "conn_private.h"
 #include "loop_private.h"
 
-#define PIECE_CAP 4096
 #define FLUSH_PIECES 16
 #define CLOSE_FLUSH_MS 10000
 #define LINGER_MS 500
 
 static const struct conn_events no_events;
 static atomic_uint_fast64_t next_id = 1;
-
-/* Output queues. */
-
-void out_add(struct out_queue *q, struct bytes b)
-{
-	struct out_piece *last = q->last;
-
-	if (b.n == 0)
-		return;
-	q->n += b.n;
-	if (last != NULL && last->cap > 0) {
-		size_t used = (size_t)(last->left.p - last->data) + last->left.n;
-
-		if (b.n <= last->cap - used) {
-			memcpy(last->data + used, b.p, b.n);
-			last->left.n += b.n;
-			return;
-		}
-	}
-	{
-		size_t cap = b.n > PIECE_CAP ? b.n : q->first == NULL && b.n < 256 ? 512 : PIECE_CAP;
-		struct out_piece *piece = must_alloc(sizeof(*piece) + cap);
-
-		*piece = (struct out_piece){ .cap = cap };
-		memcpy(piece->data, b.p, b.n);
-		piece->left = bytes_make(piece->data, b.n);
-		if (last == NULL)
-			q->first = piece;
-		else
-			last->next = piece;
-		q->last = piece;
-	}
-}
-
-static void out_add_lent(struct out_queue *q, struct bytes b, loop_fn *release, void *arg)
-{
-	struct out_piece *piece = must_calloc(1, sizeof(*piece));
-
-	piece->left = b;
-	piece->release = release;
-	piece->arg = arg;
-	if (q->last == NULL)
-		q->first = piece;
-	else
-		q->last->next = piece;
-	q->last = piece;
-	q->n += b.n;
-}
-
-void out_drop(struct out_queue *q, size_t n)
-{
-	assert(n <= q->n);
-	q->n -= n;
-	while (q->first != NULL && n >= q->first->left.n) {
-		struct out_piece *piece = q->first;
-
-		n -= piece->left.n;
-		q->first = piece->next;
-		if (q->first == NULL)
-			q->last = NULL;
-		if (piece->release != NULL)
-			piece->release(piece->arg);
-		free(piece);
-	}
-	if (n > 0)
-		q->first->left = bytes_from(q->first->left, n);
-}
 
 /* Life. */
 
@@ -393,7 +325,7 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 
 	(void)suggested;
 	if (c->ssl != NULL || c->stage != NULL || c->state != CONN_OPEN || (have == 0 && c->want <= LOOP_SCRATCH_SIZE)) {
-		*buf = uv_buf_init((char *)loop_scratch(c->loop), LOOP_SCRATCH_SIZE);
+		*buf = uv_buf_init((char *)loop_scratch(c->loop), c->ssl != NULL || c->stage != NULL ? LOOP_PACKED_SIZE : LOOP_SCRATCH_SIZE);
 		return;
 	}
 	if (c->want > have && c->want - have > room)
@@ -660,6 +592,21 @@ void conn_write(struct conn *c, struct bytes b)
 		return;
 	out_add(first_queue(c), b);
 	wrote(c);
+}
+
+void conn_write_through(struct conn *c, struct bytes b)
+{
+	uv_buf_t buf = uv_buf_init((char *)(uintptr_t)b.p, (unsigned)(b.n > 1u << 30 ? 1u << 30 : b.n));
+	int rc;
+
+	if (c->state == CONN_OPEN && c->ssl == NULL && c->stage == NULL && !c->is_writing && c->wire.n == 0 && b.n > 0) {
+		rc = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
+		if (rc > 0) { /* an error comes again, and is told, at the flush */
+			c->last_ms = uv_now(loop_uv(c->loop));
+			b = bytes_from(b, (size_t)rc);
+		}
+	}
+	conn_write(c, b);
 }
 
 void conn_write_lent(struct conn *c, struct bytes b, loop_fn *release, void *arg)

@@ -86,6 +86,8 @@ void conn_kick(struct conn *c);
 
 /* Queue a copy of B. After conn_close(), conn_abort() or the peer's end it is dropped silently (on_closed comes). */
 void conn_write(struct conn *c, struct bytes b);
+/* The same for what is large and comes piece by piece: what the system takes at once, behind nothing that waits, is not copied. */
+void conn_write_through(struct conn *c, struct bytes b);
 /* Queue B without copying (large bodies); RELEASE(ARG) is called exactly once, when B is no longer needed. */
 void conn_write_lent(struct conn *c, struct bytes b, loop_fn *release, void *arg);
 /* Octets queued and not yet taken by the system. Long answers stop at CONN_OUTPUT_HIGH and go on at on_drained. */

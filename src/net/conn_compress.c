@@ -71,7 +71,7 @@ void conn_stage_input(struct conn *c, size_t room)
 	assert(!c->has_view);
 	if (!conn_stage_has_more(z) || z->is_broken || room == 0)
 		return;
-	result = inflater_step(z->inflater, &rest, scratch, room < LOOP_SCRATCH_SIZE ? room : LOOP_SCRATCH_SIZE, &n, &z->why);
+	result = inflater_step(z->inflater, &rest, scratch, room < LOOP_PACKED_SIZE ? room : LOOP_PACKED_SIZE, &n, &z->why);
 	z->is_full = result == INFLATE_FULL;
 	z->is_broken = result == INFLATE_BAD;
 	z->packed_at = z->packed.n - rest.n;

@@ -106,7 +106,9 @@ void conn_mark_dirty(struct conn *c);
 /* Call on_input if there is what it waits for. */
 void conn_deliver(struct conn *c);
 
+/* conn_queue.c: a copy of B; B itself, RELEASE(ARG) once it is gone; N octets are gone. */
 void out_add(struct out_queue *q, struct bytes b);
+void out_add_lent(struct out_queue *q, struct bytes b, loop_fn *release, void *arg);
 void out_drop(struct out_queue *q, size_t n);
 
 /* conn_dial.c: the connection ends while it is being dialled. */

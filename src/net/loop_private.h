@@ -7,7 +7,8 @@
 #include "list.h"
 #include "loop.h"
 
-#define LOOP_SCRATCH_SIZE (64 * 1024)
+#define LOOP_SCRATCH_SIZE (128 * 1024)
+#define LOOP_PACKED_SIZE (64 * 1024) /* of it, for what has to be made clear before its owner sees it */
 
 uv_loop_t *loop_uv(struct loop *l);
 /* Memory of LOOP_SCRATCH_SIZE octets that a read may use until its callback returns. */

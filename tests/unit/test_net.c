@@ -146,6 +146,44 @@ static void megabyte_comes_back_the_same_in_odd_pieces(void **state)
 	buffer_fini(&p.got);
 }
 
+/* An echo that writes in each way, so that what is written through meets both an empty queue and one that is not. */
+static void mixed_input(struct conn *c, void *arg)
+{
+	static unsigned turn;
+	struct bytes in = conn_input(c);
+	size_t part = in.n / 3 + 1;
+
+	(void)arg;
+	if (turn++ % 2 == 0)
+		conn_write_through(c, bytes_sub(in, 0, part));
+	else
+		conn_write(c, bytes_sub(in, 0, part));
+	conn_write_through(c, bytes_sub(in, part, part));
+	conn_write_through(c, bytes_from(in, 2 * part));
+	conn_consume(c, in.n);
+}
+
+static const struct conn_events mixed_events = { .on_input = mixed_input };
+
+static void mixed_called(struct conn *c, void *arg)
+{
+	conn_set_events(c, &mixed_events, arg);
+}
+
+static void what_is_written_through_stays_in_its_order(void **state)
+{
+	struct probe p = { 0 };
+
+	(void)state;
+	open_home(mixed_called, NULL, 10);
+	(void)conn_dial(home, listener_address(listener), NULL, 5000, &probe_events, &p);
+	run_home();
+	assert_int_equal(p.got.n, TOTAL);
+	for (size_t i = 0; i < TOTAL; i++)
+		assert_int_equal(p.got.p[i], (uint8_t)(i * 31 >> 3));
+	buffer_fini(&p.got);
+}
+
 static void refused_dial_says_why_once(void **state)
 {
 	struct probe p = { 0 };
@@ -321,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(megabyte_comes_back_the_same_in_odd_pieces),
+		cmocka_unit_test(what_is_written_through_stays_in_its_order),
 		cmocka_unit_test(refused_dial_says_why_once),
 		cmocka_unit_test(malformed_address_is_an_orderly_failure),
 		cmocka_unit_test(wanted_octets_come_at_once_and_close_flushes),

@@ -31,24 +31,23 @@ static int value_of(uint8_t c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-bool base64_decode(struct buffer *to, struct bytes in)
+static int value_of_url(uint8_t c)
 {
-	size_t start = to->n;
-	size_t pad = 0;
+	return c == '-' ? 62 : c == '_' ? 63 : c == '+' || c == '/' ? -1 : value_of(c);
+}
+
+/* The digits IN, without padding. */
+static bool decode(struct buffer *to, struct bytes in, int (*value)(uint8_t c))
+{
+	size_t start = to->n, left = in.n % 4;
 	uint32_t v = 0;
+	bool ok = left != 1;
 
-	if (in.n % 4 != 0)
-		return false;
-	while (pad < 2 && in.n > 0 && in.p[in.n - 1] == '=') {
-		pad++;
-		in.n--;
-	}
-	for (size_t i = 0; i < in.n; i++) {
-		int digit = value_of(in.p[i]);
+	for (size_t i = 0; ok && i < in.n; i++) {
+		int digit = value(in.p[i]);
 
-		if (digit < 0)
-			goto bad;
-		v = v << 6 | (uint32_t)digit;
+		ok = digit >= 0;
+		v = v << 6 | (uint32_t)(digit & 63);
 		if (i % 4 == 3) {
 			buffer_add_u8(to, (uint8_t)(v >> 16));
 			buffer_add_u8(to, (uint8_t)(v >> 8));
@@ -56,18 +55,29 @@ bool base64_decode(struct buffer *to, struct bytes in)
 			v = 0;
 		}
 	}
-	if (pad == 1) {
-		if ((v & 3) != 0)
-			goto bad;
+	if (ok && left == 3) {
+		ok = (v & 3) == 0;
 		buffer_add_u8(to, (uint8_t)(v >> 10));
 		buffer_add_u8(to, (uint8_t)(v >> 2));
-	} else if (pad == 2) {
-		if ((v & 15) != 0)
-			goto bad;
+	} else if (ok && left == 2) {
+		ok = (v & 15) == 0;
 		buffer_add_u8(to, (uint8_t)(v >> 4));
 	}
-	return true;
-bad:
-	to->n = start;
-	return false;
+	if (!ok)
+		to->n = start;
+	return ok;
+}
+
+bool base64_decode(struct buffer *to, struct bytes in)
+{
+	if (in.n % 4 != 0)
+		return false;
+	for (int pad = 0; pad < 2 && in.n > 0 && in.p[in.n - 1] == '='; pad++)
+		in.n--;
+	return decode(to, in, value_of);
+}
+
+bool base64url_decode(struct buffer *to, struct bytes in)
+{
+	return decode(to, in, value_of_url);
 }

@@ -1,110 +1,144 @@
-/* sasl_server.c - the server's side by GNU SASL: its callback asks the credential store for a password's verdict
- * (PLAIN, LOGIN) or for the stored keys (SCRAM). A wrong user takes as long as a wrong password. */
-#include <gsasl.h>
-#include <pthread.h>
+/* sasl_server.c - the server's side: the table of mechanisms, and those of one or two lines: PLAIN (RFC 4616), LOGIN, EXTERNAL
+ * (RFC 4422 appendix A). A wrong user takes as long as a wrong password.
+ *
+ * GNU SASL, which is our client, is not used here: its server cannot be told the keys of nobody in time, waits for no answer of
+ * others, and knows no tls-server-end-point. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
-#include "base64.h"
-#include "sasl.h"
+#include "sasl_private.h"
 
-struct sasl_server {
-	Gsasl_session *session;
-	struct users *users;
-	char *authcid, *authzid; /* set once known */
+bool sasl_name_is_fine(struct bytes name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		if (name.p[i] < ' ' || name.p[i] == 0x7f)
+			return false;
+	}
+	return name.n > 0 && name.n <= USERS_NAME_MAX;
+}
+
+static void wipe(struct sasl_server *s)
+{
+	if (s->secret.p == NULL)
+		return;
+	explicit_bzero((uint8_t *)(uintptr_t)s->secret.p, s->secret.n);
+	free((uint8_t *)(uintptr_t)s->secret.p);
+	s->secret = BYTES_NONE;
+}
+
+void sasl_set_names(struct sasl_server *s, struct bytes name, struct bytes authzid)
+{
+	char *authcid = bytes_to_str(name), *as = bytes_to_str(authzid.n > 0 ? authzid : name);
+
+	free(s->authcid);
+	free(s->authzid);
+	s->authcid = authcid;
+	s->authzid = as;
+}
+
+enum sasl_result sasl_ask(struct sasl_server *s, enum sasl_question_kind kind, struct bytes secret)
+{
+	wipe(s);
+	s->secret = bytes_make(bytes_to_str(secret), secret.n);
+	s->asked = kind;
+	return SASL_ASK;
+}
+
+/* s->authcid has sent PASSWORD. */
+static enum sasl_result take_password(struct sasl_server *s, struct bytes password, struct fault *why)
+{
+	if (password.n > SASL_PASSWORD_MAX) {
+		(void)fault_set(why, FAULT_CLIENT, "the password is too long");
+		return SASL_FAIL;
+	}
+	if (s->o.asks_passwords)
+		return sasl_ask(s, SASL_PASSWORD, password);
+	if (users_verify(s->o.users, bytes_of(s->authcid), password))
+		return SASL_OK;
+	(void)fault_set(why, FAULT_CLIENT, "wrong name or password");
+	return SASL_FAIL;
+}
+
+static enum sasl_result malformed(struct fault *why)
+{
+	(void)fault_set(why, FAULT_CLIENT, "a malformed response");
+	return SASL_FAIL;
+}
+
+static enum sasl_result plain_step(struct sasl_server *s, bool has_response, struct bytes response, struct buffer *out,
+                                   struct fault *why)
+{
+	struct bytes authzid = bytes_sub(response, 0, bytes_find(response, '\0'));
+	struct bytes rest = bytes_from(response, authzid.n + 1);
+	struct bytes name = bytes_sub(rest, 0, bytes_find(rest, '\0'));
+	struct bytes password = bytes_from(rest, name.n + 1);
+
+	(void)out;
+	if (!has_response)
+		return SASL_MORE;
+	if (name.n == rest.n || !sasl_name_is_fine(name) || (authzid.n > 0 && !sasl_name_is_fine(authzid)) ||
+	    bytes_find(password, '\0') < password.n)
+		return malformed(why);
+	sasl_set_names(s, name, authzid);
+	return take_password(s, password, why);
+}
+
+static enum sasl_result login_step(struct sasl_server *s, bool has_response, struct bytes response, struct buffer *out,
+                                   struct fault *why)
+{
+	if (!has_response) {
+		buffer_add_str(out, "Username:");
+		return SASL_MORE;
+	}
+	if (s->authcid != NULL)
+		return bytes_find(response, '\0') < response.n ? malformed(why) : take_password(s, response, why);
+	if (!sasl_name_is_fine(response))
+		return malformed(why);
+	sasl_set_names(s, response, BYTES_NONE);
+	buffer_add_str(out, "Password:");
+	return SASL_MORE;
+}
+
+/* The certificate has proved itself in the handshake; the response says as whom to act. */
+static enum sasl_result external_step(struct sasl_server *s, bool has_response, struct bytes response, struct buffer *out,
+                                      struct fault *why)
+{
+	(void)out;
+	if (!has_response)
+		return SASL_MORE;
+	if (response.n > 0 && !sasl_name_is_fine(response))
+		return malformed(why);
+	sasl_set_names(s, s->o.certificate, response);
+	return SASL_OK;
+}
+
+static const struct sasl_mechanism mechanisms[] = {
+	{ "EXTERNAL", external_step, false },
+	{ "LOGIN", login_step, false },
+	{ "OAUTHBEARER", sasl_oauthbearer_step, false },
+	{ "PLAIN", plain_step, false },
+	{ "SCRAM-SHA-256", sasl_scram_step, false },
+	{ "SCRAM-SHA-256-PLUS", sasl_scram_step, true },
+	{ "XOAUTH2", sasl_xoauth2_step, false },
 };
 
-static Gsasl *context;
-static pthread_once_t context_once = PTHREAD_ONCE_INIT;
-
-static int validate(Gsasl_session *session, struct sasl_server *s)
+struct sasl_server *sasl_server_new(const struct sasl_options *o, struct bytes mechanism)
 {
-	const char *name = gsasl_property_fast(session, GSASL_AUTHID);
-	const char *password = gsasl_property_fast(session, GSASL_PASSWORD);
-
-	if (name == NULL || password == NULL)
-		return GSASL_AUTHENTICATION_ERROR;
-	return users_verify(s->users, bytes_of(name), bytes_of(password)) ? GSASL_OK : GSASL_AUTHENTICATION_ERROR;
-}
-
-static int set_base64(Gsasl_session *session, Gsasl_property prop, struct bytes raw)
-{
-	struct buffer text = { 0 };
-	int rc;
-
-	base64_encode(&text, raw);
-	buffer_add_u8(&text, '\0');
-	rc = gsasl_property_set(session, prop, (const char *)text.p);
-	buffer_fini(&text);
-	return rc;
-}
-
-/* SCRAM asks for each of four properties; an unknown user gets none and fails like a wrong password. */
-static int give_scram(Gsasl_session *session, struct sasl_server *s)
-{
-	const char *name = gsasl_property_fast(session, GSASL_AUTHID);
-	struct users_key key;
-	char iterations[16];
-	int rc;
-
-	if (name == NULL || !users_lookup(s->users, bytes_of(name), &key))
-		return GSASL_NO_CALLBACK;
-	(void)snprintf(iterations, sizeof(iterations), "%u", key.iterations);
-	rc = gsasl_property_set(session, GSASL_SCRAM_ITER, iterations);
-	if (rc == GSASL_OK)
-		rc = set_base64(session, GSASL_SCRAM_SALT, bytes_make(key.salt, key.salt_size));
-	if (rc == GSASL_OK)
-		rc = set_base64(session, GSASL_SCRAM_STOREDKEY, bytes_make(key.stored, USERS_KEY_SIZE));
-	if (rc == GSASL_OK)
-		rc = set_base64(session, GSASL_SCRAM_SERVERKEY, bytes_make(key.server, USERS_KEY_SIZE));
-	return rc;
-}
-
-static int on_property(Gsasl *ctx, Gsasl_session *session, Gsasl_property prop)
-{
-	struct sasl_server *s = gsasl_session_hook_get(session);
-
-	(void)ctx;
-	switch ((int)prop) {
-	case GSASL_VALIDATE_SIMPLE:
-		return validate(session, s);
-	case GSASL_SCRAM_ITER:
-	case GSASL_SCRAM_SALT:
-	case GSASL_SCRAM_STOREDKEY:
-	case GSASL_SCRAM_SERVERKEY:
-		return give_scram(session, s);
-	default:
-		return GSASL_NO_CALLBACK;
-	}
-}
-
-static void make_context(void)
-{
-	if (gsasl_init(&context) != GSASL_OK)
-		abort();
-	gsasl_callback_set(context, on_property);
-}
-
-struct sasl_server *sasl_server_new(struct users *users, struct bytes mechanism)
-{
-	static const char *const known[] = { "PLAIN", "LOGIN", "SCRAM-SHA-256" };
+	const struct sasl_mechanism *m = NULL;
 	struct sasl_server *s;
 
-	(void)pthread_once(&context_once, make_context);
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (!bytes_equal_nocase_str(mechanism, known[i]))
-			continue;
-		s = must_calloc(1, sizeof(*s));
-		s->users = users;
-		if (gsasl_server_start(context, known[i], &s->session) != GSASL_OK) {
-			free(s);
-			return NULL;
-		}
-		gsasl_session_hook_set(s->session, s);
-		return s;
+	for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++) {
+		if (bytes_equal_nocase_str(mechanism, mechanisms[i].name))
+			m = &mechanisms[i];
 	}
-	return NULL;
+	if (m == NULL || (m->is_plus && o->bindings.exporter.n == 0 && o->bindings.end_point.n == 0) ||
+	    (m->step == external_step && !sasl_name_is_fine(o->certificate)))
+		return NULL;
+	s = must_calloc(1, sizeof(*s));
+	s->mechanism = m;
+	s->o = *o;
+	return s;
 }
 
 void sasl_server_free(struct sasl_server **sp)
@@ -114,43 +148,43 @@ void sasl_server_free(struct sasl_server **sp)
 	if (s == NULL)
 		return;
 	*sp = NULL;
-	gsasl_finish(s->session);
+	wipe(s);
+	sasl_scram_free(&s->scram);
 	free(s->authcid);
 	free(s->authzid);
 	free(s);
 }
 
-static enum sasl_result finish(struct sasl_server *s, struct fault *why)
+const char *sasl_server_mechanism(const struct sasl_server *s)
 {
-	const char *authcid = gsasl_property_fast(s->session, GSASL_AUTHID);
-	const char *authzid = gsasl_property_fast(s->session, GSASL_AUTHZID);
-
-	if (authcid == NULL || authcid[0] == '\0') {
-		(void)fault_set(why, FAULT_CLIENT, "no name was given");
-		return SASL_FAIL;
-	}
-	s->authcid = must_strdup(authcid);
-	s->authzid = must_strdup(authzid == NULL || authzid[0] == '\0' ? authcid : authzid);
-	return SASL_OK;
+	return s->mechanism->name;
 }
 
 enum sasl_result sasl_server_step(struct sasl_server *s, bool has_response, struct bytes response, struct buffer *out,
                                   struct fault *why)
 {
-	char *challenge = NULL;
-	size_t n = 0;
-	/* GNU SASL tells "no response yet" by a NULL of no length; an empty response needs an address. */
-	const char *in = !has_response ? NULL : response.n == 0 ? "" : (const char *)response.p;
-	int rc = gsasl_step(s->session, in, has_response ? response.n : 0, &challenge, &n);
+	return s->mechanism->step(s, has_response, response, out, why);
+}
 
-	if (rc != GSASL_OK && rc != GSASL_NEEDS_MORE) {
-		(void)fault_set(why, FAULT_CLIENT, "%s", gsasl_strerror(rc));
-		gsasl_free(challenge);
+void sasl_server_question(const struct sasl_server *s, struct sasl_question *q_r)
+{
+	*q_r = (struct sasl_question){ s->asked, bytes_of(s->authcid), s->secret };
+}
+
+enum sasl_result sasl_server_verdict(struct sasl_server *s, enum sasl_verdict verdict, struct bytes name, struct buffer *out,
+                                     struct fault *why)
+{
+	wipe(s);
+	if (s->asked == SASL_PASSWORD) {
+		if (verdict == SASL_RIGHT)
+			return SASL_OK;
+		(void)fault_set(why, FAULT_CLIENT, "wrong name or password");
 		return SASL_FAIL;
 	}
-	buffer_add(out, bytes_make(challenge, n));
-	gsasl_free(challenge);
-	return rc == GSASL_NEEDS_MORE ? SASL_MORE : finish(s, why);
+	if (verdict != SASL_RIGHT)
+		return sasl_oauth_refuse(s, verdict == SASL_WRONG_SCOPE ? "insufficient_scope" : "invalid_token", out);
+	sasl_set_names(s, name, bytes_of(s->authzid));
+	return SASL_OK;
 }
 
 struct bytes sasl_server_authcid(const struct sasl_server *s)

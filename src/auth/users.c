@@ -30,6 +30,9 @@ struct users {
 	uint8_t secret[USERS_KEY_SIZE]; /* of this process, for user.seen */
 	pthread_mutex_t lock;           /* guards all below */
 	struct map by_name;             /* struct user */
+	uint32_t fake_iterations;       /* of users that are not there, and what their salts are made with */
+	size_t fake_salt_size;
+	uint8_t fake_secret[USERS_KEY_SIZE];
 	struct timespec mtime;
 	ino_t inode;
 	off_t size;
@@ -45,6 +48,17 @@ static void free_map(struct map *m)
 	while (map_next(m, &it, &key, &user))
 		free(user);
 	map_fini(m);
+}
+
+/* Both are those of the file's first user, which is known to whoever has the file and to nobody else. */
+static void note_first(struct users *u, const struct users_key *key)
+{
+	unsigned n = USERS_KEY_SIZE;
+
+	u->fake_iterations = key->iterations;
+	u->fake_salt_size = key->salt_size < USERS_KEY_SIZE ? key->salt_size : USERS_KEY_SIZE;
+	if (HMAC(EVP_sha256(), key->server, USERS_KEY_SIZE, (const uint8_t *)"salts of nobody", 15, u->fake_secret, &n) == NULL)
+		abort();
 }
 
 static bool load(struct users *u, struct map *to, struct fault *why)
@@ -64,6 +78,8 @@ static bool load(struct users *u, struct map *to, struct fault *why)
 			struct user *user = must_calloc(1, sizeof(*user));
 
 			user->key = line.key;
+			if (to->n == 0)
+				note_first(u, &line.key);
 			free(map_put(to, line.name, user));
 		}
 		rest = bytes_from(rest, n + 1);
@@ -122,6 +138,9 @@ struct users *users_open(const char *path, struct fault *why)
 	if (stat(path, &st) == 0)
 		note_file(u, &st);
 	u->looked_ms = clock_mono_ms();
+	u->fake_iterations = USERS_ITERATIONS;
+	u->fake_salt_size = 16;
+	memcpy(u->fake_secret, u->secret, sizeof(u->fake_secret)); /* of a file without users */
 	if (!load(u, &u->by_name, why))
 		users_close(&u);
 	return u;
@@ -136,6 +155,7 @@ void users_close(struct users **up)
 	*up = NULL;
 	free_map(&u->by_name);
 	explicit_bzero(u->secret, sizeof(u->secret));
+	explicit_bzero(u->fake_secret, sizeof(u->fake_secret));
 	(void)pthread_mutex_destroy(&u->lock);
 	free(u->path);
 	free(u);
@@ -158,6 +178,20 @@ bool users_lookup(struct users *u, struct bytes name, struct users_key *key_r)
 		*key_r = user->key;
 	(void)pthread_mutex_unlock(&u->lock);
 	return user != NULL;
+}
+
+bool users_lookup_or_fake(struct users *u, struct bytes name, struct users_key *key_r)
+{
+	uint8_t salt[USERS_KEY_SIZE];
+	unsigned n = sizeof(salt);
+
+	(void)pthread_mutex_lock(&u->lock);
+	*key_r = (struct users_key){ .iterations = u->fake_iterations, .salt_size = u->fake_salt_size };
+	if (HMAC(EVP_sha256(), u->fake_secret, USERS_KEY_SIZE, name.p, name.n, salt, &n) == NULL)
+		abort();
+	(void)pthread_mutex_unlock(&u->lock);
+	memcpy(key_r->salt, salt, key_r->salt_size);
+	return users_lookup(u, name, key_r);
 }
 
 static void fingerprint(const struct users *u, struct bytes name, struct bytes password, uint8_t to[USERS_KEY_SIZE])
@@ -203,7 +237,7 @@ static void note_seen(struct users *u, struct bytes name, const struct users_key
 
 bool users_verify(struct users *u, struct bytes name, struct bytes password)
 {
-	struct users_key key = { .iterations = USERS_ITERATIONS, .salt_size = 16 };
+	struct users_key key;
 	uint8_t stored[USERS_KEY_SIZE], server[USERS_KEY_SIZE], print[USERS_KEY_SIZE];
 	bool is_known, is_right;
 	char *prepared;
@@ -213,7 +247,7 @@ bool users_verify(struct users *u, struct bytes name, struct bytes password)
 	fingerprint(u, name, password, print);
 	if (was_seen(u, name, print))
 		return true;
-	is_known = users_lookup(u, name, &key);
+	is_known = users_lookup_or_fake(u, name, &key);
 	prepared = users_prepare(password);
 	is_right = users_derive(bytes_of(prepared), key.salt, key.salt_size, key.iterations, stored, server) &&
 	           CRYPTO_memcmp(stored, key.stored, USERS_KEY_SIZE) == 0 && is_known && password.n > 0;

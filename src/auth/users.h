@@ -35,6 +35,10 @@ void users_close(struct users **u);
 bool users_verify(struct users *u, struct bytes name, struct bytes password);
 /* Copy NAME's key. False: no such user. Any thread. */
 bool users_lookup(struct users *u, struct bytes name, struct users_key *key_r);
+/* The same for an exchange that must not tell who is there: where there is no such user *KEY_R is made up, with as many iterations
+ * as the file's first user has and a salt that is always the same for NAME, also on other machines with this file, as long as that
+ * user's password is not changed. No password fits it. Any thread. */
+bool users_lookup_or_fake(struct users *u, struct bytes name, struct users_key *key_r);
 
 /* Change the file at PATH under its lock file (PATH.lock): make or change NAME with a new password; create the file if
  * missing. False with WHY: the name or the password is not allowed (empty, control characters, ':'), or I/O. Blocks. */

@@ -117,6 +117,7 @@ static void metrics(void *arg, struct buffer *to)
 	metric(to, "roost_limits_hit_total", "counter", atomic_load(&b->counters.limits_hit));
 	metric(to, "roost_over_quota_total", "counter", atomic_load(&b->counters.over_quota));
 	metric(to, "roost_inflight_octets", "gauge", atomic_load(&b->inflight.now));
+	login_service_metrics(b->login_service, to);
 }
 
 /* Configuration. */
@@ -211,7 +212,7 @@ static bool open_tls(struct backend *b, struct fault *why)
 	const char *cert = config_string(b->cfg, "tls_server_cert");
 	const char *ca = config_string(b->cfg, "tls_client_ca_file");
 
-	if (cert != NULL && (b->tls = tls_server_new(cert, config_string(b->cfg, "tls_server_key"), why)) == NULL)
+	if (cert != NULL && (b->tls = tls_server_new(cert, config_string(b->cfg, "tls_server_key"), config_string(b->cfg, "tls_login_ca_file"), why)) == NULL)
 		return false;
 	if ((cert != NULL || ca != NULL) && (b->tls_client = tls_client_new(ca, why)) == NULL)
 		return false;
@@ -270,6 +271,7 @@ static void reload(void *arg)
 		log_event(LOG_ERROR, "backend.tls.unreadable", LOG_FAULT(&why));
 	if (b->tls_client != NULL && !tls_reload(b->tls_client, &why))
 		log_event(LOG_ERROR, "backend.tls.unreadable", LOG_FAULT(&why));
+	login_service_reload(b->login_service);
 	log_event(LOG_INFO, "backend.role.reloaded");
 }
 
@@ -278,7 +280,10 @@ static bool open_all(struct backend *b, const char *dir, struct fault *why)
 	const struct config *c = b->cfg;
 
 	b->users = users_open(config_string(c, "users_file"), why);
-	if (b->users == NULL || !open_tls(b, why) || !open_store(b, dir, why))
+	if (b->users == NULL || !open_tls(b, why))
+		return false;
+	b->login_service = login_service_open(c, b->users, true, why);
+	if (b->login_service == NULL || !open_store(b, dir, why))
 		return false;
 	if (!loops_start(&b->loops, (size_t)config_number(c, "loops"), why))
 		return false;
@@ -314,6 +319,7 @@ static bool close_all(struct backend *b, struct fault *why)
 	atomic_store(&b->driver, NULL);
 	(void)pthread_rwlock_unlock(&b->driver_lock);
 	driver_stop(&driver);
+	login_service_stop(b->login_service);
 	if (b->shards != NULL)
 		loops_stop(&b->loops);
 	for (size_t i = 0; b->shards != NULL && i < b->shard_count; i++)
@@ -325,6 +331,7 @@ static bool close_all(struct backend *b, struct fault *why)
 	store_close(&b->store);
 	tls_free(&b->tls);
 	tls_free(&b->tls_client);
+	login_service_close(&b->login_service);
 	users_close(&b->users);
 	recent_fini(&b->recent);
 	column_cache_fini(&b->columns);

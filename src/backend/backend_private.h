@@ -76,6 +76,7 @@ struct backend {
 	struct driver *_Atomic driver; /* NULL before it started, and once it is being stopped; for client.c and status */
 	pthread_rwlock_t driver_lock;  /* held reading while a request is handed in or sessions are counted, writing to set DRIVER or a listener to NULL */
 	struct users *users;
+	struct login_service *login_service;
 	struct tls_context *tls; /* NULL without a certificate */
 	struct loops loops;
 	struct shard *shards; /* one per loop */

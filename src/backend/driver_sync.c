@@ -144,6 +144,7 @@ static void server_step(struct link *l, struct bytes response)
 			link_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
 		check_identity(l);
 		break;
+	case SASL_ASK: /* SCRAM asks nobody */
 	case SASL_FAIL:
 		log_event(LOG_WARNING, "driver.sync.refused", LOG_STR("peer", conn_peer(l->conn)), LOG_FAULT(&why));
 		refuse(l, "authentication failed");
@@ -161,7 +162,7 @@ static void acceptor_auth(struct link *l, struct bytes frame)
 		struct bytes mechanism = bytes_sub(rest, 0, n);
 
 		if (bytes_equal_str(mechanism, "SCRAM-SHA-256"))
-			l->server = sasl_server_new(l->driver->o.users, mechanism);
+			l->server = sasl_server_new(&(const struct sasl_options){ .users = l->driver->o.users }, mechanism);
 		if (l->server == NULL)
 			link_drop(l, "a mechanism that is not offered");
 		else

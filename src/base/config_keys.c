@@ -36,10 +36,44 @@ const struct config_key config_keys[] = {
 	{ "proxy_password", CONFIG_STRING, NULL, 0, 0, NULL, "Password of proxy_authname" },
 	{ "allowplaintext", CONFIG_SWITCH, "no", 0, 0, NULL, "Allow passwords in the clear from other machines without TLS" },
 
+	{ "sasl_mech_list", CONFIG_WORDS, NULL, 0, 0, NULL, "SASL mechanisms that may be offered; without it all that can be used" },
+	{ "sasl_pwcheck_method", CONFIG_CHOICE, "auxprop", 0, 0, "auxprop saslauthd", "Who knows passwords: the users_file alone, or saslauthd for whom that does not have" },
+	{ "sasl_saslauthd_path", CONFIG_STRING, "/var/run/saslauthd/mux", 0, 0, NULL, "Socket of saslauthd" },
+
+	/* failed logins, and others who are asked about logins */
+	{ "login_delay_ms", CONFIG_NUMBER, "500", 0, MS_MAX, NULL, "Milliseconds that the first failed login costs; twice as many the next, and so on; 0: none" },
+	{ "login_delay_max_ms", CONFIG_NUMBER, "15000", 0, MS_MAX, NULL, "Most that one costs" },
+	{ "login_max_failures", CONFIG_NUMBER, "5", 1, 1000, NULL, "Failed logins after which a connection is ended" },
+	{ "login_forget_s", CONFIG_NUMBER, "900", 1, 1u << 20, NULL, "Seconds without a failure after which an address is like any other" },
+	{ "login_max_addresses", CONFIG_NUMBER, "16384", 16, 1u << 24, NULL, "Most addresses that failures are remembered of, some 200 octets each" },
+	{ "login_trusted_networks", CONFIG_WORDS, "127.0.0.0/8 ::1", 0, 0, NULL, "Networks whose addresses are not slowed down as such, as many users come from each: webmail, frontends" },
+	{ "login_check_threads", CONFIG_NUMBER, "8", 1, 256, NULL, "Threads on which saslauthd or an issuer of tokens is asked" },
+	{ "login_check_timeout_ms", CONFIG_NUMBER, "5000", 10, MS_MAX, NULL, "How long that may take" },
+
+	/* bearer tokens */
+	{ "oauth_issuer", CONFIG_STRING, NULL, 0, 0, NULL, "Who must have issued a token (its iss)" },
+	{ "oauth_audience", CONFIG_WORDS, NULL, 0, 0, NULL, "For whom a token must be (its aud): one of these" },
+	{ "oauth_scope", CONFIG_WORDS, NULL, 0, 0, NULL, "Scopes that a token must have, all of them" },
+	{ "oauth_username_claim", CONFIG_STRING, "preferred_username", 0, 0, NULL, "Claim that names the user" },
+	{ "oauth_username_domain", CONFIG_STRING, NULL, 0, 0, NULL, "Domain that is cut off such a name" },
+	{ "oauth_leeway_s", CONFIG_NUMBER, "60", 0, 3600, NULL, "Seconds that the issuer's clock and ours may differ" },
+	{ "oauth_jwks_file", CONFIG_STRING, NULL, 0, 0, NULL, "The issuer's public keys (JWKS), by which signed tokens are checked here" },
+	{ "oauth_jwks_url", CONFIG_STRING, NULL, 0, 0, NULL, "Where the issuer has them; https" },
+	{ "oauth_jwks_refresh_s", CONFIG_NUMBER, "3600", 1, 1u << 24, NULL, "Seconds after which they are asked for again" },
+	{ "oauth_introspection_url", CONFIG_STRING, NULL, 0, 0, NULL, "Where the issuer is asked about tokens that are not checked here (RFC 7662); https" },
+	{ "oauth_client_id", CONFIG_STRING, NULL, 0, 0, NULL, "Name to ask there with" },
+	{ "oauth_client_secret", CONFIG_STRING, NULL, 0, 0, NULL, "Its secret" },
+	{ "oauth_cache_s", CONFIG_NUMBER, "60", 0, 3600, NULL, "Seconds that the issuer's yes is remembered, no longer than the token lasts" },
+	{ "oauth_ca_file", CONFIG_STRING, NULL, 0, 0, NULL, "Certificates of the authorities that the issuer's is checked against, PEM; else the system's" },
+	{ "oauth_discovery_url", CONFIG_STRING, NULL, 0, 0, NULL, "The issuer's openid-configuration, told to clients whose token is refused" },
+
 	/* TLS */
 	{ "tls_server_cert", CONFIG_STRING, NULL, 0, 0, NULL, "Certificate chain, PEM" },
 	{ "tls_server_key", CONFIG_STRING, NULL, 0, 0, NULL, "Private key, PEM" },
 	{ "tls_client_ca_file", CONFIG_STRING, NULL, 0, 0, NULL, "Certificates of the authorities that other daemons' certificates are checked against, PEM" },
+
+	{ "tls_login_ca_file", CONFIG_STRING, NULL, 0, 0, NULL, "Authorities whose certificates users may log in with (EXTERNAL), PEM, with their lists of revoked ones if there are any" },
+	{ "tls_login_name", CONFIG_CHOICE, "cn", 0, 0, "cn email", "What in such a certificate names the user: the subject's common name, or the subjectAltName's mail address" },
 
 	/* pairs */
 	{ "sync_peers", CONFIG_WORDS, NULL, 0, 0, NULL, "Every member of the server, MEMBER=HOST:PORT of its sync_listen; the same on both members" },

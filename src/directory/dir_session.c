@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "alloc.h"
-#include "base64.h"
 #include "dir_members.h"
 #include "log.h"
 #include "policy.h"
@@ -18,7 +17,7 @@
 #define FAILURES_MAX 10
 #define INPUT_PAUSE_AT CONN_OUTPUT_HIGH
 /* Longest line before authentication. */
-#define LOGIN_LINE_MAX (32 * 1024)
+#define BEFORE_LOGIN_MAX (32 * 1024)
 /* A line whose end is not there is read again, to see if it has grown too long, whenever it has grown so much. */
 #define LOOK_AGAIN 4096
 
@@ -39,18 +38,15 @@ void dir_answer(struct dir_session *s, struct bytes tag, const char *status, con
 	buffer_fini(&out);
 }
 
-static bool may_send_plain(const struct dir_session *s)
-{
-	return auth_may_send_plain(s->dir->config, conn_is_tls(s->conn), conn_is_loopback(s->conn));
-}
-
 static void send_banner(struct dir_session *s)
 {
-	struct buffer out = { 0 };
-	struct bytes rest = bytes_of(auth_mechanisms(may_send_plain(s)));
+	struct buffer out = { 0 }, words = { 0 };
+	struct bytes rest;
 	char host[256] = "localhost";
 
 	(void)gethostname(host, sizeof(host) - 1);
+	login_mechanisms(&s->login, &words);
+	rest = buffer_bytes(&words);
 	buffer_add_str(&out, "* AUTH");
 	while (rest.n > 0) {
 		size_t n = bytes_find(rest, ' ');
@@ -58,6 +54,7 @@ static void send_banner(struct dir_session *s)
 		mupdate_add_text(&out, bytes_sub(rest, 0, n));
 		rest = bytes_from(rest, n + 1);
 	}
+	buffer_fini(&words);
 	buffer_add_str(&out, "\r\n");
 	if (s->dir->tls != NULL && !conn_is_tls(s->conn))
 		buffer_add_str(&out, "* STARTTLS\r\n");
@@ -101,125 +98,86 @@ void dir_logout(struct dir_session *s, struct bytes tag)
 	conn_close(s->conn);
 }
 
-static void set_identity(struct dir_session *s)
+/* Whether who has proved itself has any business here; what it is to us is noted. */
+static bool may_enter(void *arg, struct fault *why)
 {
+	struct dir_session *s = arg;
 	const struct config *cfg = s->dir->config;
-	struct bytes authcid = sasl_server_authcid(s->sasl);
-	struct bytes authzid = sasl_server_authzid(s->sasl);
+	struct bytes authcid = bytes_of(s->identity.authcid), authzid = bytes_of(s->identity.user);
 	struct bytes who = auth_may_act_as(cfg, authcid, authzid) ? authzid : authcid;
 	const char *server;
 	struct bytes member;
 
-	s->account = bytes_to_str(authcid);
-	s->authzid = bytes_to_str(authzid);
 	s->is_admin = auth_is_admin(cfg, who);
-	s->is_proxy = auth_is_proxy(cfg, authcid);
+	s->is_proxy = s->identity.is_proxy;
 	if (!s->is_admin && dir_members_find(cfg, authcid, conn_peer(s->conn), &server, &member)) {
 		s->server = must_strdup(server);
 		s->member = bytes_to_str(member);
 	} else if (!s->is_admin && config_has_word(cfg, "servers", authcid)) {
 		s->server = bytes_to_str(authcid);
 	}
+	return s->is_admin || s->is_proxy || s->server != NULL ||
+	       fault_set(why, FAULT_CLIENT, "this account has no business here");
 }
 
-static void auth_over(struct dir_session *s, bool is_ok, const char *text)
+static void logged_in(struct dir_session *s)
 {
-	struct bytes tag = bytes_of(s->auth_tag);
+	s->account = s->identity.authcid;
+	s->authzid = s->identity.user;
+	s->identity = (struct identity){ 0 };
+	dir_answer(s, bytes_of(s->auth_tag), "OK", "Authenticated");
+	(void)atomic_fetch_add(&s->dir->logins, 1);
+	timer_free(&s->login_deadline);
+	log_event(LOG_DEBUG, "directory.session.authenticated", LOG_U64("conn", s->id), LOG_STR("account", s->account),
+	          LOG_STR("as", s->authzid));
+}
 
-	if (is_ok && !s->is_admin && !s->is_proxy && s->server == NULL) {
-		is_ok = false;
-		text = "this account has no business here";
+static void took(struct dir_session *s, enum login_result result)
+{
+	s->is_login_waiting = result == LOGIN_WAITS;
+	s->is_authenticating = result == LOGIN_CONTINUE;
+	if (result == LOGIN_WAITS)
+		return;
+	if (result == LOGIN_CONTINUE) {
+		conn_write(s->conn, login_challenge(&s->login));
+		conn_write(s->conn, BYTES_LIT("\r\n"));
+		return;
 	}
-	if (is_ok) {
-		dir_answer(s, tag, "OK", "Authenticated");
-		(void)atomic_fetch_add(&s->dir->logins, 1);
-		timer_free(&s->login_deadline);
-		log_event(LOG_DEBUG, "directory.session.authenticated", LOG_U64("conn", s->id), LOG_STR("account", s->account),
-		          LOG_STR("as", s->authzid));
+	if (result == LOGIN_OK) {
+		logged_in(s);
 	} else {
-		log_event(LOG_INFO, "directory.login.refused", LOG_U64("conn", s->id), LOG_STR("peer", conn_peer(s->conn)),
-		          LOG_STR("why", text));
-		free(s->account);
-		free(s->authzid);
-		s->account = s->authzid = NULL;
-		dir_answer(s, tag, "NO", "authentication failed");
-		(void)count_failure(s);
+		dir_answer(s, bytes_of(s->auth_tag), "NO", result == LOGIN_NEEDS_TLS   ? "that mechanism needs TLS first" :
+		                                           result == LOGIN_UNKNOWN     ? "no such mechanism" :
+		                                           result == LOGIN_UNAVAILABLE ? "too many attempts, try again later" :
+		                                                                         "authentication failed");
+		if (login_is_spent(&s->login))
+			end_with(s, "too many failed logins");
+		else if (result != LOGIN_NEEDS_TLS && result != LOGIN_UNKNOWN)
+			(void)count_failure(s);
 	}
-	sasl_server_free(&s->sasl);
-	s->sasl_has_won = false;
 	free(s->auth_tag);
 	s->auth_tag = NULL;
 }
 
-static void send_challenge(struct dir_session *s, struct bytes raw)
+static void login_done(void *arg, enum login_result result)
 {
-	struct buffer out = { 0 };
+	struct dir_session *s = arg;
 
-	base64_encode(&out, raw);
-	buffer_add_str(&out, "\r\n");
-	conn_write(s->conn, buffer_bytes(&out));
-	buffer_fini(&out);
-}
-
-static void auth_step(struct dir_session *s, bool has_response, struct bytes response)
-{
-	struct buffer out = { 0 };
-	struct fault why;
-
-	if (s->sasl_has_won) {
-		set_identity(s);
-		auth_over(s, true, "");
+	if (s->is_over)
 		return;
-	}
-	switch (sasl_server_step(s->sasl, has_response, response, &out, &why)) {
-	case SASL_MORE:
-		if (has_response && response.n == 0 && out.n == 0)
-			auth_over(s, false, "an empty answer"); /* asked again it would be no other */
-		else
-			send_challenge(s, buffer_bytes(&out));
-		break;
-	case SASL_OK:
-		if (out.n > 0) {
-			/* SCRAM's last words; success carries no data in MUPDATE. */
-			s->sasl_has_won = true;
-			send_challenge(s, buffer_bytes(&out));
-			break;
-		}
-		set_identity(s);
-		auth_over(s, true, "");
-		break;
-	case SASL_FAIL:
-		auth_over(s, false, why.what);
-		break;
-	}
-	buffer_fini(&out);
+	took(s, result);
+	dir_session_resume(s);
 }
 
 /* RFC 3656 section 4.1. */
 static void authenticate(struct dir_session *s, const struct mupdate_line *line)
 {
-	struct buffer initial = { 0 };
-	struct bytes mechanism = line->args[0];
-
 	if (line->count < 1 || line->count > 2 || line->has_atom) {
 		(void)dir_bad(s, line->tag, line->count > 2 ? "Too many arguments" : "Missing arguments");
 		return;
 	}
-	if (!may_send_plain(s) && !bytes_equal_nocase_str(mechanism, "SCRAM-SHA-256")) {
-		dir_answer(s, line->tag, "NO", "that mechanism needs TLS first");
-		return;
-	}
-	s->sasl = sasl_server_new(s->dir->users, mechanism);
-	if (s->sasl == NULL) {
-		dir_answer(s, line->tag, "NO", "no such mechanism");
-		return;
-	}
 	s->auth_tag = bytes_to_str(line->tag);
-	if (line->count == 2 && !base64_decode(&initial, line->args[1]))
-		auth_over(s, false, "not base64");
-	else
-		auth_step(s, line->count == 2, buffer_bytes(&initial));
-	buffer_fini(&initial);
+	took(s, login_start(&s->login, line->args[0], line->count == 2, line->count == 2 ? line->args[1] : BYTES_NONE));
 }
 
 static void send_go_ahead(struct dir_session *s, size_t at)
@@ -251,7 +209,6 @@ static bool take_auth_answer(struct dir_session *s)
 	struct bytes in = conn_input(s->conn);
 	size_t n = bytes_find(in, '\n');
 	struct bytes text = bytes_trim(bytes_sub(in, 0, n));
-	struct buffer raw = { 0 };
 
 	if (n == in.n)
 		return false;
@@ -261,13 +218,7 @@ static bool take_auth_answer(struct dir_session *s)
 	} else if (text.n >= 2 && text.p[0] == '"') {
 		text = bytes_sub(text, 1, text.n - 2);
 	}
-	if (bytes_equal_str(text, "*"))
-		auth_over(s, false, "cancelled");
-	else if (!base64_decode(&raw, text))
-		auth_over(s, false, "not base64");
-	else
-		auth_step(s, true, buffer_bytes(&raw));
-	buffer_fini(&raw);
+	took(s, login_line(&s->login, text));
 	s->go_ahead_at = 0;
 	conn_consume(s->conn, n + 1);
 	return true;
@@ -309,7 +260,7 @@ static bool before_login(struct dir_session *s, const struct mupdate_line *line)
 /* Whether the session may take a command: not while a list is being sent or much output waits. */
 static bool may_take(const struct dir_session *s)
 {
-	return !s->is_over && s->list_kind == LIST_NONE && s->writes < DIR_WRITES_MAX && conn_pending(s->conn) < INPUT_PAUSE_AT;
+	return !s->is_over && !s->is_login_waiting && s->list_kind == LIST_NONE && s->writes < DIR_WRITES_MAX && conn_pending(s->conn) < INPUT_PAUSE_AT;
 }
 
 /* Whether the input may be a whole line by now. Who sends octet by octet does not have it read anew for each. */
@@ -384,13 +335,13 @@ static void on_input(struct conn *c, void *arg)
 
 	(void)c;
 	while (may_take(s) && conn_input(s->conn).n > 0) {
-		bool go_on = s->sasl != NULL ? take_auth_answer(s) : take_line(s);
+		bool go_on = s->is_authenticating ? take_auth_answer(s) : take_line(s);
 
 		arena_fini(&s->arena);
 		if (!go_on)
 			break;
 	}
-	if (s->account == NULL && !s->is_over && conn_input(s->conn).n > LOGIN_LINE_MAX)
+	if (s->account == NULL && !s->is_over && conn_input(s->conn).n > BEFORE_LOGIN_MAX)
 		end_with(s, "a line is too long");
 	if (s->has_eof && s->writes == 0 && may_take(s))
 		conn_close(s->conn); /* what is left is no whole line and will not become one */
@@ -452,7 +403,8 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 		(void)atomic_fetch_sub(&s->dir->follower_count, 1);
 	list_remove(&s->follower);
 	list_remove(&s->watcher);
-	sasl_server_free(&s->sasl);
+	login_fini(&s->login);
+	identity_fini(&s->identity);
 	arena_fini(&s->arena);
 	buffer_fini(&s->list_at);
 	buffer_fini(&s->held);
@@ -489,10 +441,12 @@ static const struct conn_events events = {
 void dir_session_called(struct conn *c, void *arg)
 {
 	struct directory *d = arg;
+	static const struct login_class logins = { .protocol = "mupdate", .done = login_done, .may = may_enter, .takes_any_authzid = true };
 	struct dir_session *s = must_calloc(1, sizeof(*s));
 
 	s->dir = d;
 	s->conn = c;
+	login_init(&s->login, &logins, d->login_service, c, &s->identity, s);
 	s->id = conn_id(c);
 	list_init(&s->follower);
 	list_init(&s->watcher);

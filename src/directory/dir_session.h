@@ -17,10 +17,10 @@
 #include "kv.h"
 #include "list.h"
 #include "listener.h"
+#include "login.h"
 #include "map.h"
 #include "mupdate_line.h"
 #include "reign_registry.h"
-#include "sasl.h"
 #include "users.h"
 
 #define DIR_FILTERS_MAX MUPDATE_ARGS_MAX
@@ -35,6 +35,7 @@ struct directory {
 	struct loops loops; /* just that one */
 	struct kv *kv;
 	struct users *users;
+	struct login_service *login_service;
 	struct tls_context *tls;
 	struct listener *listener;
 	struct dir_writer *writer;
@@ -74,8 +75,9 @@ struct dir_session {
 
 	char *account, *authzid; /* once authenticated */
 	bool is_admin, is_proxy;
-	struct sasl_server *sasl; /* during AUTHENTICATE */
-	bool sasl_has_won;        /* its last words are sent, an empty answer is due */
+	struct identity identity; /* of the login at hand */
+	struct login login;
+	bool is_authenticating, is_login_waiting; /* a line is its answer; nothing is read */
 	char *auth_tag;
 	bool starts_tls, starts_compress; /* once the command is consumed */
 	struct timer *login_deadline; /* NULL once authenticated */

@@ -105,6 +105,7 @@ static void metrics(void *arg, struct buffer *to)
 	       atomic_load(&d->ignored));
 	metric(to, "roost_directory_commits_total", "counter", "Durable transactions.", commits);
 	metric(to, "roost_directory_changes_total", "counter", "Changes asked for in them.", changes);
+	login_service_metrics(d->login_service, to);
 	(void)pthread_mutex_lock(&d->status_lock);
 	buffer_add(to, buffer_bytes(&d->metrics));
 	(void)pthread_mutex_unlock(&d->status_lock);
@@ -263,7 +264,10 @@ static bool open_all(struct directory *d, struct fault *why)
 	d->users = users_open(config_string(c, "users_file"), why);
 	if (d->users == NULL)
 		return false;
-	if (cert != NULL && (d->tls = tls_server_new(cert, config_string(c, "tls_server_key"), why)) == NULL)
+	d->login_service = login_service_open(c, d->users, false, why);
+	if (d->login_service == NULL)
+		return false;
+	if (cert != NULL && (d->tls = tls_server_new(cert, config_string(c, "tls_server_key"), config_string(c, "tls_login_ca_file"), why)) == NULL)
 		return false;
 	if (!start_writer(d, why))
 		return false;
@@ -298,6 +302,7 @@ static void close_all(struct directory *d)
 	tls_free(&d->tls);
 	tls_free(&d->tls_client);
 	free(d->url);
+	login_service_close(&d->login_service);
 	users_close(&d->users);
 	kv_close(&d->kv);
 	registry_fini(&d->registry);

@@ -70,8 +70,9 @@ struct fe_imap {
 	char *user; /* authenticated */
 	bool is_admin;
 	struct names names;
-	struct sasl_server *sasl;
-	bool sasl_has_won;
+	struct identity identity; /* of the login at hand; then USER is its user */
+	struct login login;
+	bool is_authenticating, is_login_waiting; /* a line is its answer; nothing is read */
 	char *auth_tag;
 
 	struct list links;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "base64.h"
 #include "fe_imap.h"
 #include "imap_writer.h"
 #include "log.h"
@@ -69,21 +68,19 @@ static void farewell(struct fe_session *base)
 	fe_imap_bye(LIST_OBJECT(base, struct fe_imap, base), "[UNAVAILABLE] the frontend is stopping");
 }
 
-static bool may_send_plain(const struct fe_imap *s)
-{
-	return auth_may_send_plain(fe_imap_frontend(s)->config, conn_is_tls(s->conn), conn_is_loopback(s->conn));
-}
-
 static void write_capability(struct fe_imap *s, struct buffer *out)
 {
 	buffer_add_str(out, "CAPABILITY IMAP4rev1");
 	s->told_version = capabilities_write(fe_imap_frontend(s)->capabilities, s->user != NULL, out);
 	if (s->user == NULL) {
-		struct bytes rest = bytes_of(auth_mechanisms(may_send_plain(s)));
+		struct buffer words = { 0 };
+		struct bytes rest;
 
+		login_mechanisms(&s->login, &words);
+		rest = buffer_bytes(&words);
 		if (fe_imap_frontend(s)->tls != NULL && !conn_is_tls(s->conn))
 			buffer_add_str(out, " STARTTLS");
-		if (!may_send_plain(s))
+		if (!login_takes_passwords(&s->login))
 			buffer_add_str(out, " LOGINDISABLED");
 		while (rest.n > 0) {
 			size_t n = bytes_find(rest, ' ');
@@ -92,6 +89,7 @@ static void write_capability(struct fe_imap *s, struct buffer *out)
 			buffer_add(out, bytes_sub(rest, 0, n));
 			rest = bytes_from(rest, n + 1);
 		}
+		buffer_fini(&words);
 	}
 }
 
@@ -150,102 +148,73 @@ static void logged_in(struct fe_imap *s, struct bytes tag, struct bytes user)
 	buffer_fini(&out);
 }
 
-static void login_failed(struct fe_imap *s, struct bytes tag)
+static void took(struct fe_imap *s, enum login_result result)
 {
-	(void)atomic_fetch_add(&fe_imap_frontend(s)->login_failures, 1);
-	log_event(LOG_INFO, "frontend.login.refused", LOG_U64("conn", s->id), LOG_STR("peer", conn_peer(s->conn)));
-	answer(s, tag, "NO", "[AUTHENTICATIONFAILED] wrong name or password");
-	if (++s->failures >= FAILURES_MAX)
-		fe_imap_bye(s, "too many errors");
+	struct bytes tag = bytes_of(s->auth_tag);
+	struct buffer out = { 0 };
+
+	s->is_login_waiting = result == LOGIN_WAITS;
+	s->is_authenticating = result == LOGIN_CONTINUE;
+	switch (result) {
+	case LOGIN_WAITS:
+		return;
+	case LOGIN_CONTINUE:
+		buffer_add_str(&out, "+ ");
+		buffer_add(&out, login_challenge(&s->login));
+		buffer_add_str(&out, "\r\n");
+		conn_write(s->conn, buffer_bytes(&out));
+		buffer_fini(&out);
+		return;
+	case LOGIN_OK:
+		logged_in(s, tag, bytes_of(s->identity.user));
+		identity_fini(&s->identity);
+		break;
+	case LOGIN_REFUSED:
+		(void)atomic_fetch_add(&fe_imap_frontend(s)->login_failures, 1);
+		answer(s, tag, "NO", "[AUTHENTICATIONFAILED] wrong name or password");
+		break;
+	case LOGIN_UNAVAILABLE:
+		answer(s, tag, "NO", "[UNAVAILABLE] logins cannot be checked now, try again later");
+		break;
+	case LOGIN_MALFORMED:
+		answer(s, tag, "BAD", "not base64");
+		break;
+	case LOGIN_ABORTED:
+		answer(s, tag, "BAD", "cancelled");
+		break;
+	case LOGIN_NEEDS_TLS:
+		answer(s, tag, "NO", "[PRIVACYREQUIRED] use STARTTLS first");
+		break;
+	case LOGIN_UNKNOWN:
+		answer(s, tag, "NO", "[CANNOT] that mechanism is not offered here");
+		break;
+	}
+	free(s->auth_tag);
+	s->auth_tag = NULL;
+	if (s->user == NULL && login_is_spent(&s->login))
+		fe_imap_bye(s, "too many failed logins");
+}
+
+static void login_done(void *arg, enum login_result result)
+{
+	struct fe_imap *s = arg;
+
+	if (s->is_leaving)
+		return;
+	took(s, result);
+	conn_kick(s->conn);
 }
 
 static void cmd_login(struct fe_imap *s)
 {
-	if (!may_send_plain(s))
-		fe_imap_tagged(s, "NO", "[PRIVACYREQUIRED] use STARTTLS first");
-	else if (users_verify(fe_imap_frontend(s)->users, s->cmd.user, s->cmd.password))
-		logged_in(s, s->cmd.tag, s->cmd.user);
-	else
-		login_failed(s, s->cmd.tag);
-}
-
-static void auth_over(struct fe_imap *s, bool is_ok, const char *bad)
-{
-	struct bytes tag = bytes_of(s->auth_tag);
-
-	if (is_ok) {
-		struct bytes authcid = sasl_server_authcid(s->sasl), authzid = sasl_server_authzid(s->sasl);
-
-		if (auth_may_act_as(fe_imap_frontend(s)->config, authcid, authzid))
-			logged_in(s, tag, authzid);
-		else
-			login_failed(s, tag);
-	} else if (bad != NULL) {
-		answer(s, tag, "BAD", bad);
-	} else {
-		login_failed(s, tag);
-	}
-	sasl_server_free(&s->sasl);
-	s->sasl_has_won = false;
-	free(s->auth_tag);
-	s->auth_tag = NULL;
-}
-
-static void challenge(struct fe_imap *s, struct bytes raw)
-{
-	struct buffer out = { 0 };
-
-	buffer_add_str(&out, "+ ");
-	base64_encode(&out, raw);
-	buffer_add_str(&out, "\r\n");
-	conn_write(s->conn, buffer_bytes(&out));
-	buffer_fini(&out);
-}
-
-static void auth_step(struct fe_imap *s, bool has_response, struct bytes text)
-{
-	struct buffer raw = { 0 }, out = { 0 };
-	struct fault why;
-
-	if (s->sasl_has_won) {
-		auth_over(s, true, NULL);
-	} else if (has_response && !base64_decode(&raw, text)) {
-		auth_over(s, false, "not base64");
-	} else {
-		switch (sasl_server_step(s->sasl, has_response, buffer_bytes(&raw), &out, &why)) {
-		case SASL_MORE:
-			challenge(s, buffer_bytes(&out));
-			break;
-		case SASL_OK:
-			if (out.n > 0) {
-				s->sasl_has_won = true;
-				challenge(s, buffer_bytes(&out));
-			} else {
-				auth_over(s, true, NULL);
-			}
-			break;
-		case SASL_FAIL:
-			auth_over(s, false, NULL);
-			break;
-		}
-	}
-	buffer_fini(&raw);
-	buffer_fini(&out);
+	s->auth_tag = bytes_to_str(s->cmd.tag);
+	took(s, login_password(&s->login, s->cmd.user, s->cmd.password));
 }
 
 static void cmd_authenticate(struct fe_imap *s)
 {
-	if (!may_send_plain(s) && !bytes_equal_nocase_str(s->cmd.mechanism, "SCRAM-SHA-256")) {
-		fe_imap_tagged(s, "NO", "[PRIVACYREQUIRED] use STARTTLS first");
-		return;
-	}
-	s->sasl = sasl_server_new(fe_imap_frontend(s)->users, s->cmd.mechanism);
-	if (s->sasl == NULL) {
-		fe_imap_tagged(s, "NO", "no such mechanism");
-		return;
-	}
 	s->auth_tag = bytes_to_str(s->cmd.tag);
-	auth_step(s, s->cmd.initial.p != NULL, s->cmd.initial);
+	took(s, login_start(&s->login, s->cmd.mechanism, s->cmd.initial.p != NULL, s->cmd.initial));
 }
 
 /* Commands that are answered here. */
@@ -532,11 +501,8 @@ static bool take_line(struct fe_imap *s)
 	buffer_add(&copy, line);
 	conn_consume(s->conn, n + 1);
 	line = buffer_bytes(&copy);
-	if (s->sasl != NULL) {
-		if (bytes_equal_str(line, "*"))
-			auth_over(s, false, "cancelled");
-		else
-			auth_step(s, true, line);
+	if (s->is_authenticating) {
+		took(s, login_line(&s->login, line));
 	} else if (!bytes_equal_nocase_str(line, "DONE")) {
 		bad(s, s->cmd.tag, "DONE was expected");
 		if (s->is_local_idle)
@@ -551,6 +517,8 @@ static bool take_line(struct fe_imap *s)
 		if (s->op_link != NULL)
 			conn_write(s->op_link->conn, BYTES_LIT("DONE\r\n"));
 	}
+	if (copy.p != NULL)
+		explicit_bzero(copy.p, copy.n);
 	buffer_fini(&copy);
 	return true;
 }
@@ -581,9 +549,9 @@ static bool take(struct fe_imap *s)
 	struct imap_frame_limits limits = s->limits;
 	size_t n;
 
-	if (s->sasl != NULL || s->is_idling)
+	if (s->is_authenticating || s->is_idling)
 		return take_line(s);
-	if (s->has_op)
+	if (s->has_op || s->is_login_waiting)
 		return false;
 	if (s->user == NULL)
 		limits = (struct imap_frame_limits){ LINE_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN, COMMAND_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN };
@@ -664,7 +632,8 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	list_remove(&s->base.in_shard);
 	(void)atomic_fetch_sub(&fe_imap_frontend(s)->imap_sessions, 1);
 	(void)hold(s, 0);
-	sasl_server_free(&s->sasl);
+	login_fini(&s->login);
+	identity_fini(&s->identity);
 	buffer_fini(&s->raw);
 	buffer_fini(&s->final);
 	arena_fini(&s->arena);
@@ -685,10 +654,12 @@ void fe_imap_called(struct conn *c, void *arg)
 {
 	struct frontend *fe = arg;
 	const struct config *cfg = fe->config;
+	static const struct login_class logins = { .protocol = "imap", .done = login_done };
 	struct fe_imap *s = must_calloc(1, sizeof(*s));
 
 	s->conn = c;
 	s->id = conn_id(c);
+	login_init(&s->login, &logins, fe->login_service, c, &s->identity, s);
 	s->base.shard = fe_shard_of(fe, conn_loop(c));
 	s->base.farewell = farewell;
 	s->limits = (struct imap_frame_limits){ (size_t)config_number(cfg, "imap_max_line"),

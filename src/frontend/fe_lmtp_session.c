@@ -5,13 +5,11 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "base64.h"
 #include "fe_lmtp.h"
 #include "lmtp_data.h"
 #include "log.h"
 #include "names.h"
 #include "policy.h"
-#include "sasl.h"
 
 #define FAILURES_MAX 20
 
@@ -26,8 +24,10 @@ struct lmtp_session {
 	struct fe_session base;
 	struct conn *conn;
 	struct arena arena;
-	struct sasl_server *sasl;
-	bool sasl_has_won, is_authed, has_lhlo, has_mail, is_in_data, is_busy, is_leaving;
+	struct identity identity;
+	struct login login;
+	bool is_authenticating, is_login_waiting; /* a line is its answer; nothing is read */
+	bool is_authed, has_lhlo, has_mail, is_in_data, is_busy, is_leaving;
 	unsigned failures;
 	struct lmtp_data data;
 	struct buffer from, body;
@@ -231,91 +231,88 @@ static void mail(struct lmtp_session *s, const struct lmtp_command *cmd)
 
 static void lhlo(struct lmtp_session *s)
 {
-	struct buffer out = { 0 };
+	struct buffer out = { 0 }, words = { 0 };
 
 	s->has_lhlo = true;
 	reset(s);
 	buffer_addf(&out, "250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-IGNOREQUOTA\r\n", fe_of(s)->name);
 	if (fe_of(s)->tls != NULL && !conn_is_tls(s->conn))
 		buffer_add_str(&out, "250-STARTTLS\r\n");
-	buffer_addf(&out, "250-AUTH %s\r\n250 SIZE %llu\r\n",
-	            auth_mechanisms(auth_may_send_plain(fe_of(s)->config, conn_is_tls(s->conn), conn_is_loopback(s->conn))),
-	            (unsigned long long)fe_of(s)->max_message);
+	login_mechanisms(&s->login, &words);
+	if (words.n > 0)
+		buffer_addf(&out, "250-AUTH %.*s\r\n", BYTES_FMT(buffer_bytes(&words)));
+	buffer_fini(&words);
+	buffer_addf(&out, "250 SIZE %llu\r\n", (unsigned long long)fe_of(s)->max_message);
 	conn_write(s->conn, buffer_bytes(&out));
 	buffer_fini(&out);
 }
 
-static void challenge(struct lmtp_session *s, struct bytes raw)
+/* Whose mail comes from another machine: a frontend's MTA, or an administrator. */
+static bool may_deliver(void *arg, struct fault *why)
 {
-	struct buffer out = { 0 };
+	const struct lmtp_session *s = arg;
 
-	buffer_add_str(&out, "334 ");
-	base64_encode(&out, raw);
-	buffer_add_str(&out, "\r\n");
-	conn_write(s->conn, buffer_bytes(&out));
-	buffer_fini(&out);
+	return s->identity.is_proxy || auth_is_admin(s->base.shard->fe->config, bytes_of(s->identity.authcid)) ||
+	       fault_set(why, FAULT_CLIENT, "neither one of admins nor of proxyservers");
 }
 
-static void auth_over(struct lmtp_session *s, bool is_ok)
+static void took(struct lmtp_session *s, enum login_result result)
 {
-	const struct config *cfg = fe_of(s)->config;
-
-	if (is_ok) {
-		struct bytes who = sasl_server_authcid(s->sasl);
-
-		is_ok = auth_is_admin(cfg, who) || auth_is_proxy(cfg, who);
+	s->is_login_waiting = result == LOGIN_WAITS;
+	s->is_authenticating = result == LOGIN_CONTINUE;
+	switch (result) {
+	case LOGIN_WAITS:
+		return;
+	case LOGIN_CONTINUE:
+		conn_write(s->conn, BYTES_LIT("334 "));
+		conn_write(s->conn, login_challenge(&s->login));
+		conn_write(s->conn, BYTES_LIT("\r\n"));
+		return;
+	case LOGIN_OK:
+		s->is_authed = true;
+		(void)atomic_fetch_add(&fe_of(s)->logins, 1);
+		reply(s, "235 2.7.0 authenticated");
+		return;
+	case LOGIN_REFUSED:
+		(void)atomic_fetch_add(&fe_of(s)->login_failures, 1);
+		reply(s, "535 5.7.8 authentication failed");
+		break;
+	case LOGIN_UNAVAILABLE:
+		reply(s, "454 4.7.0 logins cannot be checked now");
+		break;
+	case LOGIN_MALFORMED:
+		reply(s, "501 5.5.2 not base64");
+		break;
+	case LOGIN_ABORTED:
+		reply(s, "501 5.7.0 cancelled");
+		break;
+	case LOGIN_NEEDS_TLS:
+		reply(s, "538 5.7.11 that mechanism needs TLS first");
+		break;
+	case LOGIN_UNKNOWN:
+		reply(s, "504 5.5.4 no such mechanism");
+		break;
 	}
-	s->is_authed = is_ok;
-	sasl_server_free(&s->sasl);
-	s->sasl_has_won = false;
-	(void)atomic_fetch_add(is_ok ? &fe_of(s)->logins : &fe_of(s)->login_failures, 1);
-	reply(s, is_ok ? "235 2.7.0 authenticated" : "535 5.7.8 authentication failed");
+	if (login_is_spent(&s->login)) {
+		reply(s, "421 4.7.0 too many failed logins");
+		conn_close(s->conn);
+	}
 }
 
-static void auth_step(struct lmtp_session *s, bool has_response, struct bytes text)
+static void login_done(void *arg, enum login_result result)
 {
-	struct buffer raw = { 0 }, out = { 0 };
-	struct fault why;
+	struct lmtp_session *s = arg;
 
-	if (s->sasl_has_won) {
-		auth_over(s, true);
-	} else if (has_response && !base64_decode(&raw, bytes_equal_str(text, "=") ? BYTES_NONE : text)) {
-		auth_over(s, false);
-	} else {
-		switch (sasl_server_step(s->sasl, has_response, buffer_bytes(&raw), &out, &why)) {
-		case SASL_MORE:
-			challenge(s, buffer_bytes(&out));
-			break;
-		case SASL_OK:
-			if (out.n > 0) {
-				s->sasl_has_won = true;
-				challenge(s, buffer_bytes(&out));
-			} else {
-				auth_over(s, true);
-			}
-			break;
-		case SASL_FAIL:
-			auth_over(s, false);
-			break;
-		}
-	}
-	buffer_fini(&raw);
-	buffer_fini(&out);
+	took(s, result);
+	conn_kick(s->conn);
 }
 
 static void auth(struct lmtp_session *s, const struct lmtp_command *cmd)
 {
-	bool plain_ok = auth_may_send_plain(fe_of(s)->config, conn_is_tls(s->conn), conn_is_loopback(s->conn));
-
-	if (s->is_authed || s->has_mail) {
+	if (s->is_authed || s->has_mail)
 		reply(s, "503 5.5.1 not now");
-	} else if (!plain_ok && !bytes_equal_nocase_str(cmd->word, "SCRAM-SHA-256")) {
-		reply(s, "538 5.7.11 that mechanism needs TLS first");
-	} else if ((s->sasl = sasl_server_new(fe_of(s)->users, cmd->word)) == NULL) {
-		reply(s, "504 5.5.4 no such mechanism");
-	} else {
-		auth_step(s, cmd->initial.p != NULL, cmd->initial);
-	}
+	else
+		took(s, login_start(&s->login, cmd->word, cmd->initial.p != NULL, cmd->initial));
 }
 
 static void data(struct lmtp_session *s)
@@ -413,7 +410,10 @@ static bool take_line(struct lmtp_session *s)
 	bool is_starttls, go_on;
 
 	if (n == in.n) {
-		if (in.n > LMTP_MAX_LINE) {
+		/* Tokens and proofs are longer than commands (RFC 4954 section 4). */
+		bool is_login = s->is_authenticating || bytes_starts_nocase(in, BYTES_LIT("AUTH "));
+
+		if (in.n > (is_login ? LOGIN_LINE_MAX : LMTP_MAX_LINE)) {
 			reply(s, "500 5.5.2 the line is too long");
 			conn_close(s->conn);
 		}
@@ -421,11 +421,8 @@ static bool take_line(struct lmtp_session *s)
 	}
 	if (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
-	if (s->sasl != NULL) {
-		if (bytes_equal_str(line, "*"))
-			auth_over(s, false);
-		else
-			auth_step(s, true, line);
+	if (s->is_authenticating) {
+		took(s, login_line(&s->login, line));
 		go_on = true;
 		is_starttls = false;
 	} else {
@@ -462,7 +459,7 @@ static void on_input(struct conn *c, void *arg)
 {
 	struct lmtp_session *s = arg;
 
-	while (!s->is_busy && conn_input(c).n > 0) {
+	while (!s->is_busy && !s->is_login_waiting && conn_input(c).n > 0) {
 		bool go_on = s->is_in_data ? take_data(s) : take_line(s);
 
 		arena_fini(&s->arena);
@@ -496,7 +493,8 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	list_remove(&s->base.in_shard);
 	(void)atomic_fetch_sub(&fe_of(s)->lmtp_sessions, 1);
 	reset(s);
-	sasl_server_free(&s->sasl);
+	login_fini(&s->login);
+	identity_fini(&s->identity);
 	arena_fini(&s->arena);
 	free(s);
 }
@@ -506,10 +504,12 @@ static const struct conn_events events = { .on_input = on_input, .on_timeout = o
 void fe_lmtp_called(struct conn *c, void *arg)
 {
 	struct frontend *fe = arg;
+	static const struct login_class logins = { .protocol = "lmtp", .done = login_done, .may = may_deliver };
 	struct lmtp_session *s = must_calloc(1, sizeof(*s));
 	struct buffer out = { 0 };
 
 	s->conn = c;
+	login_init(&s->login, &logins, fe->login_service, c, &s->identity, s);
 	s->base.shard = fe_shard_of(fe, conn_loop(c));
 	s->base.farewell = farewell;
 	list_push(&s->base.shard->sessions, &s->base.in_shard);

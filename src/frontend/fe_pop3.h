@@ -32,6 +32,7 @@ struct pop3_link {
 enum fe_pop3_state {
 	FPOP3_AUTHORIZATION, /* lines are commands */
 	FPOP3_SASL,          /* a line is the client's answer in AUTH */
+	FPOP3_LOGIN,         /* it is not yet said whether the client is who it says; nothing is read */
 	FPOP3_OPENING,       /* a connection to the backend is wanted; nothing is read */
 	FPOP3_PIPE,          /* everything goes to the backend */
 	FPOP3_ENDING,        /* conn_close() was called */
@@ -44,8 +45,8 @@ struct fe_pop3 {
 	enum fe_pop3_state state;
 	char *name; /* owned; what USER said */
 	char *user; /* owned; authenticated */
-	struct sasl_server *sasl;
-	bool sasl_has_won;
+	struct identity identity; /* of the login at hand */
+	struct login login;
 	unsigned failures;
 	struct pop3_link *link;
 	struct timer *retry;

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "base64.h"
 #include "fe_pop3.h"
 #include "log.h"
 #include "names.h"
@@ -213,16 +212,9 @@ static void begin_opening(struct fe_pop3 *s, struct bytes user)
 
 /* ---- before it ---- */
 
-static bool may_send_plain(const struct fe_pop3 *s)
+static bool offers_tls(const struct fe_pop3 *s)
 {
-	return auth_may_send_plain(fe_pop3_frontend(s)->config, conn_is_tls(s->conn), conn_is_loopback(s->conn));
-}
-
-static void login_failed(struct fe_pop3 *s)
-{
-	(void)atomic_fetch_add(&fe_pop3_frontend(s)->login_failures, 1);
-	log_event(LOG_INFO, "frontend.login.refused", LOG_U64("conn", s->id), LOG_STR("peer", conn_peer(s->conn)));
-	refuse(s, "-ERR [AUTH] wrong name or password");
+	return fe_pop3_frontend(s)->tls != NULL && !conn_is_tls(s->conn);
 }
 
 static void forget_name(struct fe_pop3 *s)
@@ -231,95 +223,64 @@ static void forget_name(struct fe_pop3 *s)
 	s->name = NULL;
 }
 
-static void end_auth(struct fe_pop3 *s)
+static void took(struct fe_pop3 *s, enum login_result result)
 {
-	sasl_server_free(&s->sasl);
-	s->sasl_has_won = false;
-	s->state = FPOP3_AUTHORIZATION;
-}
+	char *name;
 
-static void auth_won(struct fe_pop3 *s)
-{
-	const struct config *cfg = fe_pop3_frontend(s)->config;
-	struct bytes authcid = sasl_server_authcid(s->sasl), authzid = sasl_server_authzid(s->sasl);
-	bool may = auth_may_act_as(cfg, authcid, authzid);
-	char *user = bytes_to_str(authzid);
-
-	end_auth(s);
-	if (may)
-		begin_opening(s, bytes_of(user));
-	else
-		login_failed(s);
-	free(user);
-}
-
-static void challenge(struct fe_pop3 *s, struct bytes raw)
-{
-	struct buffer out = { 0 };
-
-	buffer_add_str(&out, "+ ");
-	base64_encode(&out, raw);
-	buffer_add_str(&out, "\r\n");
-	conn_write(s->conn, buffer_bytes(&out));
-	buffer_fini(&out);
-	s->state = FPOP3_SASL;
-}
-
-static void auth_step(struct fe_pop3 *s, bool has_response, struct bytes text)
-{
-	struct buffer raw = { 0 }, out = { 0 };
-	struct fault why;
-
-	if (has_response && !base64_decode(&raw, text)) {
-		end_auth(s);
-		refuse(s, "-ERR not base64");
-	} else if (s->sasl_has_won) {
-		auth_won(s);
-	} else {
-		enum sasl_result result = sasl_server_step(s->sasl, has_response, buffer_bytes(&raw), &out, &why);
-
-		s->sasl_has_won = result == SASL_OK;
-		if (result == SASL_FAIL) {
-			end_auth(s);
-			login_failed(s);
-		} else if (result == SASL_OK && out.n == 0) {
-			auth_won(s);
-		} else {
-			challenge(s, buffer_bytes(&out));
-		}
+	switch (result) {
+	case LOGIN_CONTINUE:
+		conn_write(s->conn, BYTES_LIT("+ "));
+		conn_write(s->conn, login_challenge(&s->login));
+		conn_write(s->conn, BYTES_LIT("\r\n"));
+		s->state = FPOP3_SASL;
+		return;
+	case LOGIN_WAITS:
+		s->state = FPOP3_LOGIN;
+		return;
+	case LOGIN_OK:
+		name = s->identity.user;
+		s->identity.user = NULL;
+		identity_fini(&s->identity);
+		s->state = FPOP3_AUTHORIZATION;
+		begin_opening(s, bytes_of(name));
+		free(name);
+		return;
+	default:
+		break;
 	}
-	if (raw.p != NULL)
-		explicit_bzero(raw.p, raw.n);
-	buffer_fini(&raw);
-	buffer_fini(&out);
+	if (result == LOGIN_REFUSED)
+		(void)atomic_fetch_add(&fe_pop3_frontend(s)->login_failures, 1);
+	refuse(s, result == LOGIN_REFUSED     ? "-ERR [AUTH] wrong name or password" :
+	          result == LOGIN_UNAVAILABLE ? "-ERR [SYS/TEMP] logins cannot be checked now, try again later" :
+	          result == LOGIN_MALFORMED   ? "-ERR not base64" :
+	          result == LOGIN_ABORTED     ? "-ERR cancelled" :
+	          result == LOGIN_NEEDS_TLS   ? "-ERR use STLS first" :
+	                                        "-ERR that mechanism is not offered here");
+	if (login_is_spent(&s->login))
+		end(s, "-ERR too many failed logins");
 }
 
-static void sasl_line(struct fe_pop3 *s, struct bytes line)
+static void login_done(void *arg, enum login_result result)
 {
-	if (bytes_equal_str(line, "*")) {
-		end_auth(s);
-		refuse(s, "-ERR cancelled");
-	} else {
-		auth_step(s, true, line);
-	}
+	struct fe_pop3 *s = arg;
+
+	if (s->state != FPOP3_LOGIN)
+		return;
+	took(s, result);
+	conn_kick(s->conn);
 }
 
 static void auth(struct fe_pop3 *s, const struct pop3_command *cmd)
 {
 	forget_name(s);
-	if (!may_send_plain(s) && !bytes_equal_nocase_str(cmd->word, "SCRAM-SHA-256"))
-		refuse(s, "-ERR use STLS first");
-	else if ((s->sasl = sasl_server_new(fe_pop3_frontend(s)->users, cmd->word)) == NULL)
-		refuse(s, "-ERR that mechanism is not offered here");
-	else
-		auth_step(s, cmd->initial.p != NULL, bytes_equal_str(cmd->initial, "=") ? BYTES_NONE : cmd->initial);
+	took(s, login_start(&s->login, cmd->word, cmd->initial.p != NULL, cmd->initial));
 }
 
 static void user(struct fe_pop3 *s, const struct pop3_command *cmd)
 {
 	forget_name(s);
-	if (!may_send_plain(s)) {
-		refuse(s, "-ERR use STLS first");
+	if (!login_takes_passwords(&s->login)) {
+		refuse(s, offers_tls(s) ? "-ERR use STLS first" : "-ERR passwords are not taken here");
 	} else if (cmd->word.n > USERS_NAME_MAX) {
 		refuse(s, "-ERR the name is too long");
 	} else {
@@ -332,27 +293,23 @@ static void pass(struct fe_pop3 *s, const struct pop3_command *cmd)
 {
 	if (s->name == NULL)
 		refuse(s, "-ERR USER first");
-	else if (users_verify(fe_pop3_frontend(s)->users, bytes_of(s->name), cmd->word))
-		begin_opening(s, bytes_of(s->name));
 	else
-		login_failed(s);
+		took(s, login_password(&s->login, bytes_of(s->name), cmd->word));
 	forget_name(s);
-}
-
-static bool offers_tls(const struct fe_pop3 *s)
-{
-	return fe_pop3_frontend(s)->tls != NULL && !conn_is_tls(s->conn);
 }
 
 /* What backends offer after the login (backend/pop3/pop3_auth.c), but for STLS. */
 static void capa(struct fe_pop3 *s)
 {
-	struct buffer out = { 0 };
+	struct buffer out = { 0 }, words = { 0 };
 
+	login_mechanisms(&s->login, &words);
 	buffer_add_str(&out, "+OK capabilities follow\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n");
-	if (may_send_plain(s))
+	if (login_takes_passwords(&s->login))
 		buffer_add_str(&out, "USER\r\n");
-	buffer_addf(&out, "SASL %s\r\n", auth_mechanisms(may_send_plain(s)));
+	if (words.n > 0)
+		buffer_addf(&out, "SASL %.*s\r\n", BYTES_FMT(buffer_bytes(&words)));
+	buffer_fini(&words);
 	if (offers_tls(s))
 		buffer_add_str(&out, "STLS\r\n");
 	buffer_add_str(&out, "IMPLEMENTATION Roost\r\n.\r\n");
@@ -412,10 +369,19 @@ static void command(struct fe_pop3 *s, struct bytes line)
 
 /* ---- octets ---- */
 
+/* Tokens and proofs are longer than commands. */
+static size_t line_max(const struct fe_pop3 *s, struct bytes in)
+{
+	size_t max = (size_t)config_number(fe_pop3_frontend(s)->config, "pop3_max_line");
+	bool is_login = s->state == FPOP3_SASL || bytes_starts_nocase(in, BYTES_LIT("AUTH "));
+
+	return is_login && max < LOGIN_LINE_MAX ? LOGIN_LINE_MAX : max;
+}
+
 static bool take_line(struct fe_pop3 *s)
 {
 	struct bytes in = conn_input(s->conn);
-	size_t max = (size_t)config_number(fe_pop3_frontend(s)->config, "pop3_max_line");
+	size_t max = line_max(s, in);
 	size_t n = bytes_find(bytes_sub(in, 0, max), '\n');
 	struct bytes line;
 	char *copy;
@@ -430,7 +396,7 @@ static bool take_line(struct fe_pop3 *s)
 	copy = bytes_to_str(line); /* the handler may start TLS, which drops the input */
 	conn_consume(s->conn, n + 1);
 	if (s->state == FPOP3_SASL)
-		sasl_line(s, bytes_make(copy, line.n));
+		took(s, login_line(&s->login, bytes_make(copy, line.n)));
 	else
 		command(s, bytes_make(copy, line.n));
 	explicit_bzero(copy, line.n);
@@ -507,7 +473,8 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 		pop3_link_drop(s->link);
 	list_remove(&s->base.in_shard);
 	(void)atomic_fetch_sub(&fe_pop3_frontend(s)->pop3_sessions, 1);
-	sasl_server_free(&s->sasl);
+	login_fini(&s->login);
+	identity_fini(&s->identity);
 	forget_name(s);
 	free(s->user);
 	s->user = NULL;
@@ -524,11 +491,13 @@ static const struct conn_events events = {
 void fe_pop3_called(struct conn *c, void *arg)
 {
 	struct frontend *fe = arg;
+	static const struct login_class logins = { .protocol = "pop", .done = login_done };
 	struct fe_pop3 *s = must_calloc(1, sizeof(*s));
 	struct buffer out = { 0 };
 
 	s->conn = c;
 	s->id = conn_id(c);
+	login_init(&s->login, &logins, fe->login_service, c, &s->identity, s);
 	s->base.shard = fe_shard_of(fe, conn_loop(c));
 	s->base.farewell = farewell;
 	list_push(&s->base.shard->sessions, &s->base.in_shard);

@@ -82,6 +82,7 @@ static void metrics(void *arg, struct buffer *to)
 	metric(to, "roost_frontend_resent_total", "counter", atomic_load(&fe->resent));
 	metric(to, "roost_frontend_inflight_octets", "gauge", atomic_load(&fe->inflight));
 	metric(to, "roost_frontend_mailboxes", "gauge", places_count(fe->places));
+	login_service_metrics(fe->login_service, to);
 }
 
 /* Deliveries and commands that wait look again by themselves. */
@@ -150,6 +151,7 @@ static void reload(void *arg)
 
 	if (fe->tls != NULL && !tls_reload(fe->tls, &why))
 		log_event(LOG_ERROR, "frontend.tls.unreadable", LOG_FAULT(&why));
+	login_service_reload(fe->login_service);
 	log_event(LOG_INFO, "frontend.role.reloaded");
 }
 
@@ -201,7 +203,10 @@ static bool open_all(struct frontend *fe, struct fault *why)
 	fe->users = users_open(config_string(c, "users_file"), why);
 	if (fe->users == NULL)
 		return false;
-	if (cert != NULL && (fe->tls = tls_server_new(cert, config_string(c, "tls_server_key"), why)) == NULL)
+	fe->login_service = login_service_open(c, fe->users, true, why);
+	if (fe->login_service == NULL)
+		return false;
+	if (cert != NULL && (fe->tls = tls_server_new(cert, config_string(c, "tls_server_key"), config_string(c, "tls_login_ca_file"), why)) == NULL)
 		return false;
 	if ((cert != NULL || ca != NULL) && (fe->tls_client = tls_client_new(ca, why)) == NULL)
 		return false;
@@ -273,6 +278,7 @@ bool frontend_run(const struct config *config, struct fault *why)
 	}
 	loop_run(fe->home);
 	admin_stop(&fe->admin);
+	login_service_stop(fe->login_service);
 	loops_stop(&fe->loops);
 	loop_join(&fe->home);
 	capabilities_free(&fe->capabilities);
@@ -280,6 +286,7 @@ bool frontend_run(const struct config *config, struct fault *why)
 	free(fe->shards);
 	tls_free(&fe->tls);
 	tls_free(&fe->tls_client);
+	login_service_close(&fe->login_service);
 	users_close(&fe->users);
 	free(fe);
 	return ok;

@@ -8,6 +8,7 @@
 #include "conn.h"
 #include "list.h"
 #include "listener.h"
+#include "login.h"
 #include "map.h"
 #include "places.h"
 #include "users.h"
@@ -35,6 +36,7 @@ struct frontend {
 	struct loops loops;
 	struct fe_shard *shards;
 	struct users *users;
+	struct login_service *login_service;
 	struct tls_context *tls, *tls_client;
 	struct places *places;
 	struct capabilities *capabilities;

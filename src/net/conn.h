@@ -10,7 +10,7 @@
 #ifndef ROOST_NET_CONN_H
 #define ROOST_NET_CONN_H
 
-#include "bytes.h"
+#include "buffer.h"
 #include "fault.h"
 #include "loop.h"
 #include "tls.h"
@@ -43,6 +43,20 @@ const char *conn_peer(const struct conn *c);
 /* Whether the peer's address is this machine's loopback (127.0.0.0/8, ::1). */
 bool conn_is_loopback(const struct conn *c);
 bool conn_is_tls(const struct conn *c);
+
+/* What ties something above TLS to this very connection (channel bindings), for a server's end. */
+enum conn_binding {
+	CONN_BIND_EXPORTER,  /* tls-exporter (RFC 9266); of TLS 1.3 only, where it is unique without further ado */
+	CONN_BIND_END_POINT, /* tls-server-end-point (RFC 5929 section 4): the hash of our certificate */
+	CONN_BIND_UNIQUE,    /* tls-unique (RFC 5929 section 3): not of TLS 1.2 without the extended master secret (RFC 7627) */
+};
+/* Append it. False: without TLS, or not to be had of it. */
+bool conn_binding(const struct conn *c, enum conn_binding kind, struct buffer *to);
+/* Which name of the client's certificate is meant. */
+enum conn_name { CONN_NAME_CN, CONN_NAME_EMAIL /* subjectAltName rfc822Name */ };
+/* Append the name that the client's certificate proves. False: none was shown, the context's authorities (tls_server_new()) do not vouch
+ * for it, or it has no such name or several. */
+bool conn_peer_name(const struct conn *c, enum conn_name kind, struct buffer *to);
 
 /* Connect to ADDRESS ("host:port", "[v6]:port"; names are resolved on the pool) on L. Never fails from within: on_closed
  * tells. TLS: NULL, or the client context to be used from the first octet, checking the certificate against the host's

@@ -12,7 +12,7 @@
 
 struct tls_context {
 	bool is_server;
-	char *cert, *key, *ca_file;
+	char *cert, *key, *ca_file; /* a server's ca_file is its clients' */
 	pthread_mutex_t lock; /* guards ctx */
 	SSL_CTX *ctx;
 };
@@ -40,6 +40,32 @@ static SSL_CTX *refuse(SSL_CTX *ctx, struct fault *why, const char *file, const 
 	return NULL;
 }
 
+/* Clients are asked for certificates. What is wrong with one is kept with the session and looked at by whoever wants to rely on it. */
+static int note_verified(int ok, X509_STORE_CTX *ctx)
+{
+	(void)ok;
+	(void)ctx;
+	return 1;
+}
+
+/* Authorities and, where the file has any, lists of revoked certificates: then those are asked about each certificate. */
+static bool ask_clients(SSL_CTX *ctx, const char *ca_file)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	STACK_OF(X509_OBJECT) *objects;
+
+	if (SSL_CTX_load_verify_locations(ctx, ca_file, NULL) != 1)
+		return false;
+	objects = X509_STORE_get0_objects(store);
+	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+		if (X509_OBJECT_get_type(sk_X509_OBJECT_value(objects, i)) == X509_LU_CRL)
+			(void)X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+	}
+	SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(ca_file));
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, note_verified);
+	return SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"roost", 5) == 1;
+}
+
 static SSL_CTX *make(const struct tls_context *t, struct fault *why)
 {
 	SSL_CTX *ctx = SSL_CTX_new(t->is_server ? TLS_server_method() : TLS_client_method());
@@ -57,6 +83,8 @@ static SSL_CTX *make(const struct tls_context *t, struct fault *why)
 			return refuse(ctx, why, t->key, "cannot use as private key");
 		if (SSL_CTX_check_private_key(ctx) != 1)
 			return refuse(ctx, why, t->key, "does not belong to the certificate");
+		if (t->ca_file != NULL && !ask_clients(ctx, t->ca_file))
+			return refuse(ctx, why, t->ca_file, "cannot use as authorities of clients");
 		return ctx;
 	}
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
@@ -75,13 +103,14 @@ static struct tls_context *open_context(struct tls_context *t, struct fault *why
 	return t;
 }
 
-struct tls_context *tls_server_new(const char *cert, const char *key, struct fault *why)
+struct tls_context *tls_server_new(const char *cert, const char *key, const char *login_ca, struct fault *why)
 {
 	struct tls_context *t = must_calloc(1, sizeof(*t));
 
 	t->is_server = true;
 	t->cert = must_strdup(cert);
 	t->key = must_strdup(key);
+	t->ca_file = login_ca == NULL ? NULL : must_strdup(login_ca);
 	return open_context(t, why);
 }
 

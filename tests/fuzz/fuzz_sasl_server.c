@@ -39,14 +39,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct users *users;
 	struct bytes in = bytes_make(data, size);
+	struct sasl_options o = { .bindings = { BYTES_LIT("exporter"), BYTES_LIT("end-point"), BYTES_LIT("unique") }, .offers_plus = true,
+		                  .certificate = BYTES_LIT("fred"), .oauth_error = "" };
 	struct sasl_server *s;
 	enum sasl_result result = SASL_MORE;
 	struct buffer out = { 0 };
+	struct sasl_question q;
 	struct fault why;
 
 	if (users == NULL)
 		users = open_users();
-	s = sasl_server_new(users, fuzz_take_line(&in));
+	o.users = users;
+	s = sasl_server_new(&o, fuzz_take_line(&in));
 	if (s == NULL)
 		return 0;
 	for (int steps = 0; result == SASL_MORE && in.n > 0 && steps < 6; steps++) {
@@ -59,6 +63,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			memcpy(exact, line.p, line.n);
 		result = sasl_server_step(s, !bytes_equal_str(line, "-"), bytes_make(exact, line.n), &out, &why);
 		free(exact);
+		if (result == SASL_ASK) {
+			sasl_server_question(s, &q);
+			FUZZ_CHECK(q.kind == SASL_TOKEN && q.secret.n > 0);
+			fuzz_touch(q.secret);
+			result = sasl_server_verdict(s, bytes_equal_str(q.secret, "right") ? SASL_RIGHT : SASL_WRONG, BYTES_LIT("fred"), &out, &why);
+		}
 		FUZZ_CHECK(out.n < 4096);
 	}
 	if (result == SASL_OK) {

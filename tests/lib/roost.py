@@ -162,7 +162,7 @@ class Murder:
         self.mupdate = Daemon(self.dir, "mupdate", "mupdate", {
             "configdirectory": self.dir + "/mupdate", "mupdate_listen": f"127.0.0.1:{self.mupdate_port}",
             "users_file": self.users, "admins": "admin", "proxyservers": "frontend", "log_level": "debug",
-            "servers": " ".join(backends), "index_map_size": "64M"})
+            "servers": " ".join(backends), "index_map_size": "64M", "login_delay_ms": "10"})
         os.mkdir(self.dir + "/mupdate")
         self.members = {}
         for server, names in backends.items():
@@ -173,7 +173,7 @@ class Murder:
                           "partition-default": f"{self.dir}/{n}/mail", "users_file": self.users, "admins": "admin",
                           "proxyservers": "frontend", "mupdate_server": "127.0.0.1", "mupdate_port": self.mupdate_port,
                           "mupdate_authname": server, "mupdate_password": PASSWORD, "sync_peers": peers,
-                          "log_level": "debug", "loops": loops, "index_map_size": "256M"}
+                          "log_level": "debug", "loops": loops, "index_map_size": "256M", "login_delay_ms": "10"}
                 config.update({k + "_listen": f"127.0.0.1:{v}" for k, v in p.items()})
                 config.update(limits or {})
                 d = Daemon(self.dir, "backend", n, config)
@@ -189,7 +189,7 @@ class Murder:
         config = {"member": name, "configdirectory": f"{self.dir}/{name}", "users_file": self.users, "admins": "admin",
                   "proxyservers": "frontend", "proxy_authname": "frontend", "proxy_password": PASSWORD,
                   "mupdate_server": "127.0.0.1", "mupdate_port": self.mupdate_port, "mupdate_authname": "frontend",
-                  "mupdate_password": PASSWORD, "log_level": "debug", "index_map_size": "64M"}
+                  "mupdate_password": PASSWORD, "log_level": "debug", "index_map_size": "64M", "login_delay_ms": "10"}
         config.update({k + "_listen": f"127.0.0.1:{v}" for k, v in ports.items()})
         config.update(limits or {})
         d = Daemon(self.dir, "frontend", name, config)

@@ -117,7 +117,8 @@ static enum sasl_result exchange(struct users *u, const char *mechanism, const c
                                  const char *password, char *authzid_r)
 {
 	struct sasl_client *c = sasl_client_new(mechanism, bytes_of(name), bytes_of(as), bytes_of(password));
-	struct sasl_server *s = sasl_server_new(u, bytes_of(mechanism));
+	const struct sasl_options o = { .users = u };
+	struct sasl_server *s = sasl_server_new(&o, bytes_of(mechanism));
 	struct buffer to_server = { 0 }, to_client = { 0 };
 	enum sasl_result cr = SASL_MORE, sr = SASL_MORE;
 	struct fault why;
@@ -180,10 +181,11 @@ static void malformed_responses_fail(void **state)
 	};
 	struct fault why;
 	struct users *u = users_open(path, &why);
+	const struct sasl_options o = { .users = u };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct sasl_server *s = sasl_server_new(u, bytes_of(rows[i].mechanism));
+		struct sasl_server *s = sasl_server_new(&o, bytes_of(rows[i].mechanism));
 		struct buffer out = { 0 };
 		enum sasl_result r = sasl_server_step(s, true, rows[i].in, &out, &why);
 
@@ -192,7 +194,7 @@ static void malformed_responses_fail(void **state)
 		sasl_server_free(&s);
 		buffer_fini(&out);
 	}
-	assert_null(sasl_server_new(u, BYTES_LIT("ANONYMOUS")));
+	assert_null(sasl_server_new(&o, BYTES_LIT("ANONYMOUS")));
 	users_close(&u);
 }
 

@@ -21,7 +21,6 @@
 #include "inprogress.h"
 #include "limit.h"
 #include "log.h"
-#include "policy.h"
 
 #define IMAP_BAD_MAX 10
 #define IMAP_MESSAGE_ROOM (64u << 10) /* a command longer than this is counted against max_inflight while it is read */
@@ -84,14 +83,21 @@ static void say_farewell(struct session *s)
 	                                                  "[UNAVAILABLE] this member is not the master");
 }
 
-bool session_may_send_plain(const struct session *s)
+static void write_mechanisms(const struct session *s, struct buffer *to)
 {
-	return auth_may_send_plain(s->client.backend->cfg, conn_is_tls(s->client.conn), conn_is_loopback(s->client.conn));
-}
+	struct buffer words = { 0 };
+	struct bytes rest;
 
-const char *session_mechanisms(const struct session *s)
-{
-	return auth_mechanisms(session_may_send_plain(s));
+	login_mechanisms(&s->login, &words);
+	rest = buffer_bytes(&words);
+	while (rest.n > 0) {
+		size_t n = bytes_find(rest, ' ');
+
+		buffer_add_str(to, " AUTH=");
+		buffer_add(to, bytes_sub(rest, 0, n));
+		rest = bytes_from(rest, n + 1);
+	}
+	buffer_fini(&words);
 }
 
 void session_capabilities(struct session *s, struct buffer *to)
@@ -101,18 +107,10 @@ void session_capabilities(struct session *s, struct buffer *to)
 
 	buffer_add_str(to, "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE");
 	if (s->state == SESSION_NOT_AUTHED) {
-		const char *m = session_mechanisms(s);
-
 		if (b->tls != NULL && !conn_is_tls(s->client.conn))
 			buffer_add_str(to, " STARTTLS");
-		while (*m != '\0') {
-			size_t n = strcspn(m, " ");
-
-			buffer_add_str(to, " AUTH=");
-			buffer_add(to, bytes_make(m, n));
-			m += n + (m[n] == ' ');
-		}
-		if (!session_may_send_plain(s))
+		write_mechanisms(s, to);
+		if (!login_takes_passwords(&s->login))
 			buffer_add_str(to, " LOGINDISABLED");
 	} else {
 		buffer_addf(to, " " IMAP_CAPABILITIES " APPENDLIMIT=%llu", (unsigned long long)b->max_message);
@@ -275,6 +273,8 @@ static void finish_command(struct session *s)
 		conn_close(s->client.conn);
 	} else if (s->bad >= IMAP_BAD_MAX) {
 		session_bye(s, "too many bad commands");
+	} else if (s->state == SESSION_NOT_AUTHED && login_is_spent(&s->login)) {
+		session_bye(s, "too many failed logins");
 	} else if (s->is_leaving) {
 		say_farewell(s);
 	}
@@ -641,7 +641,8 @@ static void on_timeout(struct conn *c, void *arg)
 	struct session *s = arg;
 
 	if (s->cmd != NULL && s->cmd->step == CMD_WANT_COMMIT) { /* it is we who are slow */
-		conn_set_timeout(c, config_number(s->client.backend->cfg, "imap_idle_timeout_s") * 1000);
+		conn_set_timeout(c, config_number(s->client.backend->cfg, s->state == SESSION_NOT_AUTHED ? "imap_login_timeout_s" :
+		                                                                              "imap_idle_timeout_s") * 1000);
 		return;
 	}
 	session_bye(s, s->state == SESSION_NOT_AUTHED ? "it took too long to log in" : "autologout for silence");
@@ -670,7 +671,8 @@ static void farewell(struct client *c, enum farewell why)
 	struct session *s = (struct session *)c;
 
 	s->farewell = why;
-	if (s->cmd != NULL && s->cmd->step == CMD_WANT_COMMIT)
+	/* A login is not waited for: a refusal may be held back for long. */
+	if (s->cmd != NULL && s->cmd->step == CMD_WANT_COMMIT && s->state != SESSION_NOT_AUTHED)
 		s->is_leaving = true;
 	else
 		say_farewell(s);
@@ -694,6 +696,7 @@ void imap_session_called(struct conn *conn, void *arg)
 		.on_closed = on_closed,
 	};
 	static const struct client_class class = { .farewell = farewell, .changed = changed };
+	static const struct login_class logins = { .protocol = "imap", .done = session_login_done };
 	struct backend *b = arg;
 	struct session *s = must_calloc(1, sizeof(*s));
 	uint64_t login_ms = config_number(b->cfg, "imap_login_timeout_s") * 1000;
@@ -701,6 +704,7 @@ void imap_session_called(struct conn *conn, void *arg)
 	s->client.class = &class;
 	conn_set_events(conn, &events, s);
 	s->deadline_ms = loop_now_ms(conn_loop(conn)) + login_ms;
+	login_init(&s->login, &logins, b->login_service, conn, &s->identity, s);
 	if (!client_enter(&s->client, b, conn)) {
 		s->farewell = FAREWELL_STOPPING;
 		say_farewell(s);

@@ -101,9 +101,8 @@ void session_enable(struct session *s, unsigned features);
 void session_logged_out(struct session *s);
 /* Append the mailbox's MAILBOXID (RFC 8474), which no other ever had: its number, its UIDVALIDITY and the server's name. */
 void session_mailbox_id(const struct session *s, const struct mailbox *m, struct buffer *to);
-/* Whether passwords may be sent on this connection; the SASL mechanisms offered on it. */
-bool session_may_send_plain(const struct session *s);
-const char *session_mechanisms(const struct session *s);
+/* A login that had to wait has its result. */
+void session_login_done(void *session, enum login_result result);
 /* Append the capabilities of the present state. */
 void session_capabilities(struct session *s, struct buffer *to);
 /* Write to the client. */

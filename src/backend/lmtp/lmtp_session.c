@@ -24,7 +24,6 @@
 #include "lmtp_quota.h"
 #include "lmtp_route.h"
 #include "lmtp_trace.h"
-#include "policy.h"
 #include "store_view.h"
 
 #define LMTP_BAD_MAX 10       /* refused commands in a row before 421 */
@@ -35,6 +34,7 @@ enum lmtp_state {
 	LMTP_SASL,       /* a line is the client's answer in AUTH */
 	LMTP_BODY,       /* octets are the message */
 	LMTP_COMMITTING, /* the writer has it; nothing is read */
+	LMTP_LOGIN,      /* it is not yet said whether the client is who it says; nothing is read */
 	LMTP_ENDING,     /* conn_close() was called */
 };
 
@@ -77,8 +77,9 @@ struct lmtp_session {
 static void enter(struct lmtp_session *s, enum lmtp_state state)
 {
 	static const unsigned edges[] = {
-		[LMTP_COMMAND] = 1u << LMTP_COMMAND | 1u << LMTP_SASL | 1u << LMTP_BODY | 1u << LMTP_ENDING,
-		[LMTP_SASL] = 1u << LMTP_COMMAND | 1u << LMTP_SASL | 1u << LMTP_ENDING,
+		[LMTP_COMMAND] = 1u << LMTP_COMMAND | 1u << LMTP_SASL | 1u << LMTP_LOGIN | 1u << LMTP_BODY | 1u << LMTP_ENDING,
+		[LMTP_SASL] = 1u << LMTP_COMMAND | 1u << LMTP_SASL | 1u << LMTP_LOGIN | 1u << LMTP_ENDING,
+		[LMTP_LOGIN] = 1u << LMTP_COMMAND | 1u << LMTP_SASL | 1u << LMTP_ENDING,
 		[LMTP_BODY] = 1u << LMTP_COMMAND | 1u << LMTP_COMMITTING | 1u << LMTP_ENDING,
 		[LMTP_COMMITTING] = 1u << LMTP_COMMAND | 1u << LMTP_ENDING,
 		[LMTP_ENDING] = 0,
@@ -134,13 +135,6 @@ static bool has_tls_to_offer(const struct lmtp_session *s)
 	return s->client.backend->tls != NULL && !conn_is_tls(s->client.conn) && s->identity.user == NULL;
 }
 
-static const char *mechanisms(const struct lmtp_session *s)
-{
-	const struct conn *c = s->client.conn;
-
-	return auth_mechanisms(auth_may_send_plain(s->client.backend->cfg, conn_is_tls(c), conn_is_loopback(c)));
-}
-
 /* Whether the client may hand in mail: this machine's own MTA, or who proved to be a frontend or an administrator. */
 static bool may_deliver(const struct lmtp_session *s)
 {
@@ -150,7 +144,7 @@ static bool may_deliver(const struct lmtp_session *s)
 static void on_lhlo(struct lmtp_session *s, const struct lmtp_command *cmd)
 {
 	const struct backend *b = s->client.backend;
-	struct buffer out = { 0 };
+	struct buffer out = { 0 }, words = { 0 };
 
 	reset(s);
 	free(s->helo);
@@ -159,8 +153,10 @@ static void on_lhlo(struct lmtp_session *s, const struct lmtp_command *cmd)
 	            (unsigned long long)b->max_message);
 	if (has_tls_to_offer(s))
 		buffer_add_str(&out, "250-STARTTLS\r\n");
-	if (s->identity.user == NULL)
-		buffer_addf(&out, "250-AUTH %s\r\n", mechanisms(s));
+	login_mechanisms(&s->login, &words);
+	if (s->identity.user == NULL && words.n > 0)
+		buffer_addf(&out, "250-AUTH %.*s\r\n", BYTES_FMT(buffer_bytes(&words)));
+	buffer_fini(&words);
 	buffer_add_str(&out, "250-IGNOREQUOTA\r\n250 XROOST-OP\r\n");
 	conn_write(s->client.conn, buffer_bytes(&out));
 	buffer_fini(&out);
@@ -435,16 +431,19 @@ static bool take_body(struct lmtp_session *s)
 	return result == LMTP_DATA_END;
 }
 
-static void on_auth(struct lmtp_session *s, enum login_result result, struct buffer *challenge, const struct fault *why)
+static void took(struct lmtp_session *s, enum login_result result)
 {
 	struct backend *b = s->client.backend;
 
 	switch (result) {
 	case LOGIN_CONTINUE:
 		conn_write(s->client.conn, BYTES_LIT("334 "));
-		conn_write(s->client.conn, buffer_bytes(challenge));
+		conn_write(s->client.conn, login_challenge(&s->login));
 		conn_write(s->client.conn, BYTES_LIT("\r\n"));
 		enter(s, LMTP_SASL);
+		return;
+	case LOGIN_WAITS:
+		enter(s, LMTP_LOGIN);
 		return;
 	case LOGIN_OK:
 		log_event(LOG_INFO, "lmtp.login.accepted", LOG_U64("conn", s->client.id), LOG_STR("user", s->identity.user),
@@ -453,10 +452,11 @@ static void on_auth(struct lmtp_session *s, enum login_result result, struct buf
 		break;
 	case LOGIN_REFUSED:
 		atomic_fetch_add(&b->counters.login_failures, 1);
-		log_event(LOG_WARNING, "lmtp.login.refused", LOG_U64("conn", s->client.id),
-		          LOG_STR("peer", conn_peer(s->client.conn)), LOG_FAULT(why));
 		s->bad++;
 		reply(s, "535 5.7.8 wrong credentials");
+		break;
+	case LOGIN_UNAVAILABLE:
+		reply(s, "454 4.7.0 logins cannot be checked now");
 		break;
 	case LOGIN_MALFORMED:
 		reply(s, "501 5.5.2 not base64");
@@ -464,37 +464,25 @@ static void on_auth(struct lmtp_session *s, enum login_result result, struct buf
 	case LOGIN_ABORTED:
 		reply(s, "501 5.7.0 cancelled");
 		break;
+	case LOGIN_NEEDS_TLS:
+		reply(s, "538 5.7.11 that mechanism needs TLS first");
+		break;
 	case LOGIN_UNKNOWN:
 		reply(s, "504 5.5.4 that mechanism is not offered here");
 		break;
 	}
 	enter(s, LMTP_COMMAND);
-}
-
-static void on_sasl_line(struct lmtp_session *s, struct bytes line)
-{
-	struct buffer challenge = { 0 };
-	struct fault why = { 0 };
-	enum login_result result = login_step(&s->login, s->client.backend->cfg, line, &s->identity, &challenge, &why);
-
-	on_auth(s, result, &challenge, &why);
-	buffer_fini(&challenge);
+	if (login_is_spent(&s->login) && s->identity.user == NULL)
+		end(s, "421 4.7.0 too many failed logins");
 }
 
 static void start_auth(struct lmtp_session *s, const struct lmtp_command *cmd)
 {
-	struct buffer challenge = { 0 };
-	struct fault why = { 0 };
-	enum login_result result;
-
 	if (s->helo == NULL || s->has_mail || s->identity.user != NULL) {
 		reply(s, "503 5.5.1 not now");
 		return;
 	}
-	result = login_start(&s->login, s->client.backend->cfg, s->client.backend->users, cmd->word, mechanisms(s),
-	                     cmd->initial.p != NULL, cmd->initial, &s->identity, &challenge, &why);
-	on_auth(s, result, &challenge, &why);
-	buffer_fini(&challenge);
+	took(s, login_start(&s->login, cmd->word, cmd->initial.p != NULL, cmd->initial));
 }
 
 static void start_tls(struct lmtp_session *s)
@@ -565,7 +553,7 @@ static void on_line(struct lmtp_session *s, struct bytes line)
 	enum lmtp_parse result;
 
 	if (s->state == LMTP_SASL) {
-		on_sasl_line(s, line);
+		took(s, login_line(&s->login, line));
 	} else {
 		result = lmtp_command_parse(line, &a, &cmd, &why);
 		if (result == LMTP_PARSE_OK) {
@@ -588,11 +576,14 @@ static void on_line(struct lmtp_session *s, struct bytes line)
 static bool take_line(struct lmtp_session *s)
 {
 	struct bytes in = conn_input(s->client.conn);
-	size_t n = bytes_find(bytes_sub(in, 0, LMTP_MAX_LINE), '\n');
+	/* Tokens and proofs are longer than commands (RFC 4954 section 4). */
+	bool is_login = s->state == LMTP_SASL || bytes_starts_nocase(in, BYTES_LIT("AUTH "));
+	size_t max = is_login ? LOGIN_LINE_MAX : LMTP_MAX_LINE;
+	size_t n = bytes_find(bytes_sub(in, 0, max), '\n');
 	struct bytes line;
 	char *copy;
 
-	if (n >= LMTP_MAX_LINE) {
+	if (n >= max) {
 		end(s, "500 5.5.2 line too long");
 		return false;
 	}
@@ -624,6 +615,15 @@ static void run(struct lmtp_session *s)
 	}
 }
 
+static void login_done(void *arg, enum login_result result)
+{
+	struct lmtp_session *s = arg;
+
+	if (s->state == LMTP_LOGIN)
+		took(s, result);
+	run(s);
+}
+
 static void on_input(struct conn *c, void *arg)
 {
 	(void)c;
@@ -641,7 +641,7 @@ static void on_timeout(struct conn *c, void *arg)
 {
 	struct lmtp_session *s = arg;
 
-	if (s->state == LMTP_COMMITTING) /* it is we who are slow */
+	if (s->state == LMTP_COMMITTING || s->state == LMTP_LOGIN) /* it is we who are slow */
 		conn_set_timeout(c, config_number(s->client.backend->cfg, "lmtp_timeout_s") * 1000);
 	else
 		end(s, "421 4.4.2 timeout");
@@ -680,12 +680,14 @@ void lmtp_session_called(struct conn *conn, void *arg)
 		.on_ready = on_ready, .on_input = on_input, .on_timeout = on_timeout, .on_closed = on_closed,
 	};
 	static const struct client_class class = { .farewell = farewell };
+	static const struct login_class logins = { .protocol = "lmtp", .done = login_done };
 	struct backend *b = arg;
 	struct lmtp_session *s = must_calloc(1, sizeof(*s));
 	struct buffer hello = { 0 };
 
 	s->client.class = &class;
 	conn_set_events(conn, &events, s);
+	login_init(&s->login, &logins, b->login_service, conn, &s->identity, s);
 	if (!client_enter(&s->client, b, conn)) {
 		s->farewell = FAREWELL_STOPPING;
 		say_farewell(s);

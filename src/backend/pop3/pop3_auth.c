@@ -6,15 +6,7 @@
 #include "acl.h"
 #include "log.h"
 #include "names.h"
-#include "policy.h"
 #include "pop3_private.h"
-
-static bool may_send_plain(const struct pop3_session *s)
-{
-	const struct conn *c = s->client.conn;
-
-	return auth_may_send_plain(s->client.backend->cfg, conn_is_tls(c), conn_is_loopback(c));
-}
 
 static bool offers_tls(const struct pop3_session *s)
 {
@@ -23,17 +15,20 @@ static bool offers_tls(const struct pop3_session *s)
 
 void pop3_cmd_capa(struct pop3_session *s)
 {
-	struct buffer out = { 0 };
+	struct buffer out = { 0 }, words = { 0 };
 
+	login_mechanisms(&s->login, &words);
 	buffer_add_str(&out, "+OK capabilities follow\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n");
-	if (may_send_plain(s))
+	if (login_takes_passwords(&s->login))
 		buffer_add_str(&out, "USER\r\n");
-	buffer_addf(&out, "SASL %s\r\n", auth_mechanisms(may_send_plain(s)));
+	if (words.n > 0)
+		buffer_addf(&out, "SASL %.*s\r\n", BYTES_FMT(buffer_bytes(&words)));
 	if (offers_tls(s))
 		buffer_add_str(&out, "STLS\r\n");
 	buffer_add_str(&out, "IMPLEMENTATION Roost\r\n.\r\n");
 	conn_write(s->client.conn, buffer_bytes(&out));
 	buffer_fini(&out);
+	buffer_fini(&words);
 }
 
 /* The user's INBOX, if it may be read; the reply otherwise. */
@@ -88,15 +83,6 @@ static void logged_in(struct pop3_session *s)
 	pop3_replyf(s, "+OK %zu messages (%llu octets)", s->drop.count, (unsigned long long)s->drop.octets);
 }
 
-static void refused(struct pop3_session *s, const struct fault *why)
-{
-	atomic_fetch_add(&s->client.backend->counters.login_failures, 1);
-	log_event(LOG_WARNING, "pop3.login.refused", LOG_U64("conn", s->client.id), LOG_STR("peer", conn_peer(s->client.conn)),
-	          LOG_FAULT(why));
-	pop3_enter(s, POP3_ST_AUTHORIZATION);
-	pop3_refuse(s, "-ERR [AUTH] wrong name or password");
-}
-
 static void forget_name(struct pop3_session *s)
 {
 	free(s->name);
@@ -106,8 +92,8 @@ static void forget_name(struct pop3_session *s)
 void pop3_cmd_user(struct pop3_session *s, const struct pop3_command *cmd)
 {
 	forget_name(s);
-	if (!may_send_plain(s)) {
-		pop3_refuse(s, "-ERR use STLS first");
+	if (!login_takes_passwords(&s->login)) {
+		pop3_refuse(s, offers_tls(s) ? "-ERR use STLS first" : "-ERR passwords are not taken here");
 	} else if (cmd->word.n > USERS_NAME_MAX) {
 		pop3_refuse(s, "-ERR the name is too long");
 	} else {
@@ -116,79 +102,64 @@ void pop3_cmd_user(struct pop3_session *s, const struct pop3_command *cmd)
 	}
 }
 
-void pop3_cmd_pass(struct pop3_session *s, const struct pop3_command *cmd)
-{
-	const struct backend *b = s->client.backend;
-	struct bytes name = bytes_of(s->name);
-	struct fault why = { 0 };
-
-	if (s->name == NULL) {
-		pop3_refuse(s, "-ERR USER first");
-		return;
-	}
-	if (!users_verify(b->users, name, cmd->word)) {
-		(void)fault_set(&why, FAULT_CLIENT, "wrong name or password for \"%.*s\"", BYTES_FMT(name));
-		refused(s, &why);
-	} else if (!identity_set(&s->identity, b->cfg, name, name, &why)) {
-		refused(s, &why);
-	} else {
-		logged_in(s);
-	}
-	forget_name(s);
-}
-
-static void sasl_answer(struct pop3_session *s, enum login_result result, const struct buffer *challenge, const struct fault *why)
+static void took(struct pop3_session *s, enum login_result result)
 {
 	switch (result) {
 	case LOGIN_CONTINUE:
 		conn_write(s->client.conn, BYTES_LIT("+ "));
-		conn_write(s->client.conn, buffer_bytes(challenge));
+		conn_write(s->client.conn, login_challenge(&s->login));
 		conn_write(s->client.conn, BYTES_LIT("\r\n"));
 		pop3_enter(s, POP3_ST_SASL);
+		return;
+	case LOGIN_WAITS:
+		pop3_enter(s, POP3_ST_LOGIN);
 		return;
 	case LOGIN_OK:
 		logged_in(s);
 		return;
-	case LOGIN_REFUSED:
-		refused(s, why);
-		return;
-	case LOGIN_MALFORMED:
-		pop3_enter(s, POP3_ST_AUTHORIZATION);
-		pop3_refuse(s, "-ERR not base64");
-		return;
-	case LOGIN_ABORTED:
-		pop3_enter(s, POP3_ST_AUTHORIZATION);
-		pop3_refuse(s, "-ERR cancelled");
-		return;
-	case LOGIN_UNKNOWN:
-		pop3_enter(s, POP3_ST_AUTHORIZATION);
-		pop3_refuse(s, "-ERR that mechanism is not offered here");
-		return;
+	default:
+		break;
 	}
+	pop3_enter(s, POP3_ST_AUTHORIZATION);
+	if (result == LOGIN_REFUSED)
+		atomic_fetch_add(&s->client.backend->counters.login_failures, 1);
+	pop3_refuse(s, result == LOGIN_REFUSED     ? "-ERR [AUTH] wrong name or password" :
+	               result == LOGIN_UNAVAILABLE ? "-ERR [SYS/TEMP] logins cannot be checked now, try again later" :
+	               result == LOGIN_MALFORMED   ? "-ERR not base64" :
+	               result == LOGIN_ABORTED     ? "-ERR cancelled" :
+	               result == LOGIN_NEEDS_TLS   ? "-ERR use STLS first" :
+	                                             "-ERR that mechanism is not offered here");
+	if (login_is_spent(&s->login))
+		pop3_end(s, "-ERR too many failed logins");
+}
+
+void pop3_login_done(void *arg, enum login_result result)
+{
+	struct pop3_session *s = arg;
+
+	if (s->state == POP3_ST_LOGIN)
+		took(s, result);
+	pop3_go_on(s);
+}
+
+void pop3_cmd_pass(struct pop3_session *s, const struct pop3_command *cmd)
+{
+	if (s->name == NULL)
+		pop3_refuse(s, "-ERR USER first");
+	else
+		took(s, login_password(&s->login, bytes_of(s->name), cmd->word));
+	forget_name(s);
 }
 
 void pop3_sasl_line(struct pop3_session *s, struct bytes line)
 {
-	struct buffer challenge = { 0 };
-	struct fault why = { 0 };
-	enum login_result result = login_step(&s->login, s->client.backend->cfg, line, &s->identity, &challenge, &why);
-
-	sasl_answer(s, result, &challenge, &why);
-	buffer_fini(&challenge);
+	took(s, login_line(&s->login, line));
 }
 
 void pop3_cmd_auth(struct pop3_session *s, const struct pop3_command *cmd)
 {
-	const struct backend *b = s->client.backend;
-	struct buffer challenge = { 0 };
-	struct fault why = { 0 };
-	enum login_result result;
-
 	forget_name(s);
-	result = login_start(&s->login, b->cfg, b->users, cmd->word, auth_mechanisms(may_send_plain(s)), cmd->initial.p != NULL,
-	                     cmd->initial, &s->identity, &challenge, &why);
-	sasl_answer(s, result, &challenge, &why);
-	buffer_fini(&challenge);
+	took(s, login_start(&s->login, cmd->word, cmd->initial.p != NULL, cmd->initial));
 }
 
 void pop3_cmd_stls(struct pop3_session *s)

@@ -14,6 +14,7 @@ enum pop3_state {
 	POP3_ST_SENDING,       /* an answer of many lines goes out as the client takes it; nothing is read */
 	POP3_ST_MENDING,       /* the message that is to be sent is damaged and being fetched from another member */
 	POP3_ST_UPDATE,        /* the writer has the deletions; nothing is read */
+	POP3_ST_LOGIN,         /* it is not yet said whether the client is who it says; nothing is read */
 	POP3_ST_ENDING,        /* conn_close() was called */
 };
 
@@ -62,6 +63,8 @@ void pop3_cmd_pass(struct pop3_session *s, const struct pop3_command *cmd);
 void pop3_cmd_auth(struct pop3_session *s, const struct pop3_command *cmd);
 void pop3_cmd_stls(struct pop3_session *s);
 void pop3_sasl_line(struct pop3_session *s, struct bytes line);
+/* A login that had to wait has its result. */
+void pop3_login_done(void *session, enum login_result result);
 
 /* pop3_transaction.c */
 void pop3_transaction(struct pop3_session *s, const struct pop3_command *cmd);

@@ -26,8 +26,9 @@ void pop3_enter(struct pop3_session *s, enum pop3_state state)
 {
 #define TO(st) (1u << POP3_ST_##st)
 	static const unsigned edges[] = {
-		[POP3_ST_AUTHORIZATION] = TO(AUTHORIZATION) | TO(SASL) | TO(TRANSACTION) | TO(ENDING),
-		[POP3_ST_SASL] = TO(SASL) | TO(AUTHORIZATION) | TO(TRANSACTION) | TO(ENDING),
+		[POP3_ST_AUTHORIZATION] = TO(AUTHORIZATION) | TO(SASL) | TO(LOGIN) | TO(TRANSACTION) | TO(ENDING),
+		[POP3_ST_SASL] = TO(SASL) | TO(LOGIN) | TO(AUTHORIZATION) | TO(TRANSACTION) | TO(ENDING),
+		[POP3_ST_LOGIN] = TO(SASL) | TO(AUTHORIZATION) | TO(TRANSACTION) | TO(ENDING),
 		[POP3_ST_TRANSACTION] = TO(SENDING) | TO(UPDATE) | TO(ENDING),
 		[POP3_ST_SENDING] = TO(TRANSACTION) | TO(MENDING) | TO(ENDING),
 		[POP3_ST_MENDING] = TO(SENDING) | TO(ENDING),
@@ -133,8 +134,17 @@ static void on_command(struct pop3_session *s, struct bytes line)
 	} else {
 		authorization(s, &cmd);
 	}
-	if (s->bad == bad && s->state != POP3_ST_SASL)
+	if (s->bad == bad && s->state != POP3_ST_SASL && s->state != POP3_ST_LOGIN)
 		s->bad = 0;
+}
+
+/* Tokens and proofs are longer than commands. */
+static size_t line_max(const struct pop3_session *s, struct bytes in)
+{
+	size_t max = (size_t)config_number(s->client.backend->cfg, "pop3_max_line");
+	bool is_login = s->state == POP3_ST_SASL || (s->state == POP3_ST_AUTHORIZATION && bytes_starts_nocase(in, BYTES_LIT("AUTH ")));
+
+	return is_login && max < LOGIN_LINE_MAX ? LOGIN_LINE_MAX : max;
 }
 
 /* Take one line; false: none is whole yet. */
@@ -142,7 +152,7 @@ static bool take_line(struct pop3_session *s)
 {
 	struct backend *b = s->client.backend;
 	struct bytes in = conn_input(s->client.conn);
-	size_t max = (size_t)config_number(b->cfg, "pop3_max_line");
+	size_t max = line_max(s, in);
 	size_t n = bytes_find(bytes_sub(in, 0, max), '\n');
 	struct bytes line;
 	char *copy;
@@ -183,6 +193,7 @@ static bool step(struct pop3_session *s)
 		return s->state != POP3_ST_SENDING;
 	case POP3_ST_MENDING:
 	case POP3_ST_UPDATE:
+	case POP3_ST_LOGIN:
 	case POP3_ST_ENDING:
 		break;
 	}
@@ -234,7 +245,7 @@ static void on_timeout(struct conn *c, void *arg)
 {
 	struct pop3_session *s = arg;
 
-	if (s->state == POP3_ST_MENDING || s->state == POP3_ST_UPDATE) /* it is we who are slow */
+	if (s->state == POP3_ST_MENDING || s->state == POP3_ST_UPDATE || s->state == POP3_ST_LOGIN) /* it is we who are slow */
 		conn_set_timeout(c, timeout_ms(s));
 	else if (s->sending.has_begun || conn_pending(c) > 0)
 		conn_abort(c); /* it does not read */
@@ -273,11 +284,13 @@ void pop3_session_called(struct conn *conn, void *arg)
 		.on_closed = on_closed,
 	};
 	static const struct client_class class = { .farewell = farewell };
+	static const struct login_class logins = { .protocol = "pop", .done = pop3_login_done };
 	struct backend *b = arg;
 	struct pop3_session *s = must_calloc(1, sizeof(*s));
 
 	s->client.class = &class;
 	conn_set_events(conn, &events, s);
+	login_init(&s->login, &logins, b->login_service, conn, &s->identity, s);
 	if (!client_enter(&s->client, b, conn)) {
 		s->farewell = FAREWELL_STOPPING;
 		pop3_say_farewell(s);

@@ -104,9 +104,9 @@ enum sasl_result sasl_client_step(struct sasl_client *c, struct bytes challenge,
 	return SASL_MORE;
 }
 
-struct sasl_server *sasl_server_new(struct users *users, struct bytes mechanism)
+struct sasl_server *sasl_server_new(const struct sasl_options *options, struct bytes mechanism)
 {
-	(void)users;
+	(void)options;
 	(void)mechanism;
 	return must_calloc(1, sizeof(struct sasl_server));
 }

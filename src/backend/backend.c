@@ -161,7 +161,10 @@ static bool check_config(struct backend *b, const char **dir_r, struct fault *wh
 		.literal = (size_t)config_number(c, "imap_max_literal"),
 		.command = (size_t)config_number(c, "imap_max_command"),
 		.message = (size_t)b->max_message,
+		.messages = (size_t)config_number(c, "imap_max_append"),
 	};
+	if (b->frame_limits.messages < b->frame_limits.message)
+		b->frame_limits.messages = b->frame_limits.message;
 	b->command_limits = (struct imap_command_limits){
 		.list = (size_t)config_number(c, "imap_max_list"),
 		.depth = (size_t)config_number(c, "imap_max_depth"),

@@ -124,6 +124,7 @@ const struct config_key config_keys[] = {
 
 	/* limits */
 	{ "maxmessagesize", CONFIG_NUMBER, "64M", 1024, 1u << 30, NULL, "Largest message accepted, octets" },
+	{ "imap_max_append", CONFIG_NUMBER, "128M", 1024, 1u << 29, NULL, "Octets of all messages of one APPEND or REPLACE, at least one of `maxmessagesize`" },
 	{ "imap_max_line", CONFIG_NUMBER, "64K", 1024, 1u << 24, NULL, "Longest command line without its literals, octets" },
 	{ "imap_max_literal", CONFIG_NUMBER, "64K", 1024, 1u << 24, NULL, "Largest literal other than a message, octets" },
 	{ "imap_max_command", CONFIG_NUMBER, "256K", 4096, 1u << 26, NULL, "Largest command with its literals, but for messages, octets" },

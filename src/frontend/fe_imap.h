@@ -43,7 +43,7 @@ struct imap_link {
 };
 
 /* A client's command that is carried out by commands of the frontend's own, tagged FE_TAG, one after the other: COPY and MOVE to
- * another server (fe_imap_copy.c), LIST with what only backends know (fe_imap_list.c). */
+ * another server (fe_imap_copy.c), REPLACE likewise (fe_imap_replace.c), LIST with what only backends know (fe_imap_list.c). */
 #define FE_TAG "FE1"
 struct own_op {
 	/* The connection to s->op_server is ready: send a command. */
@@ -55,6 +55,7 @@ struct own_op {
 };
 
 struct copy_job;
+struct replace_job;
 struct list_job;
 
 struct fe_imap {
@@ -94,6 +95,7 @@ struct fe_imap {
 	bool has_synced;        /* the mailbox list was brought up to date for this command */
 	struct buffer final;    /* the tagged line that waits for the list */
 	struct copy_job *copy;
+	struct replace_job *replace; /* in the arena */
 	struct list_job *list;
 	uint64_t syncs;         /* places_sync() under way */
 	bool is_dead;
@@ -127,6 +129,7 @@ void fe_imap_forward_selected(struct fe_imap *s);
 void fe_imap_forward_create(struct fe_imap *s);
 void fe_imap_forward_quota(struct fe_imap *s);
 void fe_imap_forward_copy(struct fe_imap *s);
+void fe_imap_forward_replace(struct fe_imap *s);
 void fe_imap_forward_to(struct fe_imap *s, const char *server);
 /* From the link: it is ready; a segment or a piece of a literal came; it is lost. */
 void fe_imap_link_ready(struct fe_imap *s, struct imap_link *l);
@@ -140,6 +143,9 @@ void fe_imap_try(struct fe_imap *s);
 void fe_list_begin(struct fe_imap *s);
 void fe_list_free(struct fe_imap *s);
 acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, struct bytes acl);
+
+/* fe_imap_replace.c */
+void fe_replace_begin(struct fe_imap *s, const char *target_server);
 
 /* fe_imap_copy.c */
 void fe_copy_begin(struct fe_imap *s, const char *target_server);

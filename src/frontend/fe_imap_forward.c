@@ -352,6 +352,25 @@ void fe_imap_forward_copy(struct fe_imap *s)
 	buffer_fini(&internal);
 }
 
+void fe_imap_forward_replace(struct fe_imap *s)
+{
+	struct buffer internal = { 0 };
+	struct place place;
+	bool is_known;
+
+	if (locate(s, s->cmd.mailbox, &internal, &place, &is_known)) {
+		if (is_known && strcmp(place.server, s->selected->server) == 0)
+			fe_imap_forward_selected(s);
+		else if (is_known)
+			fe_replace_begin(s, place.server);
+		else if (!s->has_synced)
+			sync_then(s, fe_imap_forward_replace);
+		else
+			fail(s, "[TRYCREATE] no such mailbox");
+	}
+	buffer_fini(&internal);
+}
+
 /* The tagged line came. */
 
 static void pass_final(struct fe_imap *s)

@@ -403,6 +403,9 @@ static bool dispatch(struct fe_imap *s)
 	case IMAP_MOVE:
 		fe_imap_forward_copy(s);
 		return false;
+	case IMAP_REPLACE:
+		fe_imap_forward_replace(s);
+		return false;
 	case IMAP_CANCELUPDATE:
 	case IMAP_CHECK:
 	case IMAP_CLOSE:
@@ -554,13 +557,16 @@ static bool take(struct fe_imap *s)
 	if (s->has_op || s->is_login_waiting)
 		return false;
 	if (s->user == NULL)
-		limits = (struct imap_frame_limits){ LINE_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN, COMMAND_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN };
+		limits = (struct imap_frame_limits){ LINE_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN, COMMAND_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN,
+		                                     LITERAL_BEFORE_LOGIN };
 	switch (imap_framer_next(&s->framer, in, &limits, &n, &tag, &why)) {
 	case FRAME_MORE:
 		return make_room(s, in, n);
 	case FRAME_TOO_BIG:
 		answer(s, tag, "NO [TOOBIG]", why.what);
 		conn_consume(s->conn, n);
+		conn_want(s->conn, 0);
+		(void)hold(s, 0);
 		return true;
 	case FRAME_CONTINUE:
 		fe_imap_say(s, "+ go ahead");
@@ -571,6 +577,8 @@ static bool take(struct fe_imap *s)
 	case FRAME_REFUSED:
 		bad(s, tag, why.what);
 		conn_consume(s->conn, n);
+		conn_want(s->conn, 0);
+		(void)hold(s, 0);
 		return true;
 	case FRAME_FATAL:
 		fe_imap_bye(s, why.what);
@@ -664,7 +672,10 @@ void fe_imap_called(struct conn *c, void *arg)
 	s->base.farewell = farewell;
 	s->limits = (struct imap_frame_limits){ (size_t)config_number(cfg, "imap_max_line"),
 		                                (size_t)config_number(cfg, "imap_max_literal"),
-		                                (size_t)config_number(cfg, "imap_max_command"), (size_t)fe->max_message };
+		                                (size_t)config_number(cfg, "imap_max_command"), (size_t)fe->max_message,
+		                                (size_t)config_number(cfg, "imap_max_append") };
+	if (s->limits.messages < s->limits.message)
+		s->limits.messages = s->limits.message;
 	list_init(&s->links);
 	list_push(&s->base.shard->sessions, &s->base.in_shard);
 	(void)atomic_fetch_add(&fe->imap_sessions, 1);

@@ -1,7 +1,6 @@
 /* imap_args.c - the arguments of every command but FETCH and SEARCH. */
 #include <string.h>
 
-#include "imap_date.h"
 #include "imap_flags.h"
 #include "imap_parse_private.h"
 
@@ -88,40 +87,6 @@ bool imap_parse_flags(struct imap_parser *p, bool may_be_bare)
 	p->cmd->keywords = keywords.at;
 	p->cmd->keyword_count = keywords.count;
 	return true;
-}
-
-static bool parse_append(struct imap_parser *p)
-{
-	struct imap_command *cmd = p->cmd;
-	struct bytes date;
-	bool is_utf8;
-
-	if (!astring(p, &cmd->mailbox) || !space(p))
-		return false;
-	/* Cyrus's Localappend: the name as the client's namespace has it, then another one that may be empty. */
-	if (cursor_peek(&p->c) == '"' && p->c.end - p->c.p >= 3 && p->c.p[1] == '"') {
-		p->c.p += 2;
-		if (!space(p))
-			return false;
-	}
-	if (cursor_peek(&p->c) == '(' && (!imap_parse_flags(p, false) || !space(p)))
-		return false;
-	if (cursor_peek(&p->c) == '"') {
-		if (!imap_take_string(&p->c, p->a, &date, p->why))
-			return false;
-		if (!imap_datetime_parse(date, &cmd->internaldate))
-			return fault_set(p->why, FAULT_CLIENT, "not a date-time: \"%.*s\"", BYTES_FMT(bytes_sub(date, 0, 40)));
-		cmd->has_date = true;
-		if (!space(p))
-			return false;
-	}
-	is_utf8 = cursor_take_nocase(&p->c, BYTES_LIT("UTF8 (")); /* RFC 6855 section 4 */
-	cmd->is_binary = cursor_take(&p->c, '~');                  /* literal8 (RFC 3516) */
-	if (cursor_peek(&p->c) != '{' || (is_utf8 && !cmd->is_binary))
-		return imap_expected(&p->c, "the message as a literal", p->why);
-	if (!imap_take_string(&p->c, p->a, &cmd->message, p->why))
-		return false;
-	return !is_utf8 || cursor_take(&p->c, ')') || imap_expected(&p->c, "')'", p->why);
 }
 
 static bool parse_create(struct imap_parser *p)
@@ -467,7 +432,8 @@ bool imap_parse_args(struct imap_parser *p)
 	case IMAP_LOGIN:
 		return astring(p, &c->user) && astring(p, &c->password);
 	case IMAP_APPEND:
-		return parse_append(p);
+	case IMAP_REPLACE:
+		return imap_parse_append(p);
 	case IMAP_AUTHENTICATE:
 		return parse_authenticate(p);
 	case IMAP_CREATE:

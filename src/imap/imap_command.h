@@ -40,6 +40,7 @@ enum imap_verb {
 	IMAP_NAMESPACE,
 	IMAP_NOOP,
 	IMAP_RENAME,
+	IMAP_REPLACE, /* RFC 8508 */
 	IMAP_SEARCH,
 	IMAP_SELECT,
 	IMAP_SETACL,
@@ -214,6 +215,17 @@ struct qresync_args {
 
 enum store_how { STORE_HOW_REPLACE, STORE_HOW_ADD, STORE_HOW_TAKE };
 
+/* One message of APPEND or REPLACE. */
+struct append_message {
+	uint32_t flags;
+	struct bytes *keywords;
+	size_t keyword_count;
+	bool has_date;
+	int64_t internaldate;
+	bool is_binary; /* it came as literal8: may hold NUL */
+	struct bytes octets;
+};
+
 enum status_item {
 	STATUS_MESSAGES = 1 << 0,
 	STATUS_RECENT = 1 << 1,
@@ -256,7 +268,7 @@ struct imap_command {
 	const struct imap_row *row;
 	bool is_uid;
 
-	struct bytes mailbox; /* APPEND CREATE DELETE EXAMINE SELECT STATUS SUBSCRIBE UNSUBSCRIBE, RENAME's old name, all of ACL,
+	struct bytes mailbox; /* APPEND REPLACE CREATE DELETE EXAMINE SELECT STATUS SUBSCRIBE UNSUBSCRIBE, RENAME's old name, all of ACL,
 	                         GETQUOTAROOT; GETQUOTA, SETQUOTA: the root;
 	                         LIST, LSUB: the reference. As the client wrote it: names.h takes it apart */
 	struct bytes target;  /* COPY, MOVE; RENAME's new name */
@@ -265,7 +277,7 @@ struct imap_command {
 	struct bytes user, password; /* LOGIN */
 	struct bytes mechanism, initial; /* AUTHENTICATE; COMPRESS: the first; initial.p NULL: none; "=" is empty and means an empty response */
 
-	struct seqset set;    /* FETCH STORE COPY MOVE, UID EXPUNGE */
+	struct seqset set;    /* FETCH STORE COPY MOVE, UID EXPUNGE; REPLACE: one number, or "*" */
 	struct fetch_item *items;
 	size_t item_count;
 	struct search_key *search; /* SEARCH: an AND of all keys */
@@ -289,14 +301,13 @@ struct imap_command {
 
 	enum store_how how; /* STORE */
 	bool is_silent;
-	uint32_t flags; /* STORE, APPEND */
+	uint32_t flags; /* STORE */
 	struct bytes *keywords;
 	size_t keyword_count;
 
-	bool has_date; /* APPEND */
-	int64_t internaldate;
-	struct bytes message;
-	bool is_binary; /* it came as literal8: may hold NUL */
+	struct append_message *messages; /* APPEND: at least one; REPLACE: one */
+	size_t message_count;
+	struct bytes message_text; /* REPLACE: these as they stand in the command */
 
 	unsigned status_items;
 	unsigned list_options;

@@ -18,13 +18,40 @@ static struct bytes tag_of(struct bytes in)
 	return n > 0 && n < in.n && in.p[n] == ' ' ? bytes_sub(in, 0, n) : BYTES_LIT("*");
 }
 
-/* Whether the command is APPEND, by the second word of its first line. */
-static bool is_append(struct bytes in)
+/* The words of the first line up to where it first ends or quotes: "tag APPEND", "tag UID REPLACE". Arguments before the mailbox's name are
+ * counted by ARGUMENTS_R. */
+static bool has_messages(struct bytes in, size_t *arguments_r)
 {
 	struct bytes line = bytes_sub(in, 0, bytes_find(in, '\n'));
 	struct bytes rest = bytes_from(line, bytes_find(line, ' ') + 1);
 
-	return bytes_starts_nocase(rest, BYTES_LIT("APPEND ")) || bytes_starts_nocase(rest, BYTES_LIT("LOCALAPPEND "));
+	*arguments_r = 2;
+	if (bytes_starts_nocase(rest, BYTES_LIT("APPEND ")) || bytes_starts_nocase(rest, BYTES_LIT("LOCALAPPEND ")))
+		return true;
+	*arguments_r = 3;
+	if (bytes_starts_nocase(rest, BYTES_LIT("REPLACE ")))
+		return true;
+	*arguments_r = 4;
+	return bytes_starts_nocase(rest, BYTES_LIT("UID REPLACE "));
+}
+
+bool imap_framer_has_messages(struct bytes command)
+{
+	size_t arguments;
+
+	return has_messages(command, &arguments);
+}
+
+/* Whether the literal announced by the line that ends at f->at is part of a message: not so if the mailbox's name is one. */
+static bool is_of_message(const struct imap_framer *f, struct bytes in)
+{
+	size_t arguments, blanks = 0;
+
+	if (!has_messages(in, &arguments))
+		return false;
+	for (size_t i = f->segment; f->segment == 0 && i < f->at; i++)
+		blanks += in.p[i] == ' ';
+	return f->segment > 0 || blanks > arguments;
 }
 
 /* Whether LINE (without its end) announces a literal. False also for what only looks like one. */
@@ -92,16 +119,16 @@ static enum imap_frame on_literal(struct imap_framer *f, struct bytes in, uint64
                                   const struct imap_frame_limits *limits, size_t *n_r, struct bytes *tag_r,
                                   struct fault *why)
 {
-	bool is_message = is_append(in) && n > limits->literal && f->message == 0;
-	size_t limit = is_message ? limits->message : is_append(in) && f->message == 0 ? limits->message : limits->literal;
+	bool is_message = is_of_message(f, in);
+	size_t limit = is_message ? limits->message : limits->literal;
+	size_t left = is_message ? limits->messages - f->message : limits->command - f->literals;
 
-	if (n > limit || (!is_message && n > limits->command - f->literals)) {
-		bool is_too_big = is_append(in) && f->message == 0 && n > limit;
-
-		(void)fault_set(why, FAULT_LIMIT, "a %s of more than %zu octets", is_too_big ? "message" : "literal", limit);
+	if (n > limit || n > left) {
+		(void)fault_set(why, FAULT_LIMIT, n > limit ? "a %s of more than %zu octets" : "%ss of more than %zu octets in one command",
+		                is_message ? "message" : "literal", n > limit ? limit : is_message ? limits->messages : limits->command);
 		if (!is_sync && n / SKIP_TIMES > limits->message)
 			return FRAME_FATAL;
-		return refuse(f, in, n, is_sync, n_r, tag_r) == FRAME_REFUSED && is_too_big ? FRAME_TOO_BIG : FRAME_REFUSED;
+		return refuse(f, in, n, is_sync, n_r, tag_r) == FRAME_REFUSED && is_message ? FRAME_TOO_BIG : FRAME_REFUSED;
 	}
 	if (is_sync && !f->is_continued) {
 		f->is_continued = true;
@@ -113,7 +140,7 @@ static enum imap_frame on_literal(struct imap_framer *f, struct bytes in, uint64
 		return FRAME_MORE;
 	}
 	if (is_message)
-		f->message = (size_t)n;
+		f->message += (size_t)n;
 	else
 		f->literals += (size_t)n;
 	f->at += (size_t)n;

@@ -21,6 +21,7 @@ struct bytes_list {
 /* False with WHY where LIMIT is reached. */
 bool bytes_list_add(struct imap_parser *p, struct bytes_list *l, struct bytes b);
 
+bool imap_parse_append(struct imap_parser *p);
 bool imap_parse_fetch(struct imap_parser *p);
 /* "(UID FLAGS)". */
 bool imap_take_fetch_list(struct imap_parser *p, struct fetch_item **items_r, size_t *count_r);

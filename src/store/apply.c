@@ -302,10 +302,40 @@ static enum kv_result put_op(struct kv_txn *t, const struct entry *e, const stru
 	return r;
 }
 
+/* Octets that came with no delivery wait for the PLACE behind them ("waiting" in meta: the first of them). If anything else comes, the
+ * master died before it, or had no room: what is not placed is dropped, with the same entry on every member. */
+static enum kv_result drop_waiting(struct kv_txn *t, const struct entry *e, lsn_t first, struct store_changes *changes)
+{
+	enum kv_result r = KV_OK;
+
+	for (lsn_t lsn = first; r == KV_OK && lsn < e->lsn; lsn++) {
+		struct index_body b;
+		enum kv_result found = index_body(t, lsn, &b);
+
+		if (found == KV_OK && b.refs == 0)
+			r = index_drop_body(t, lsn, &changes->freed);
+		else if (found != KV_NOT_FOUND)
+			r = found;
+	}
+	return r == KV_OK ? index_put_meta(t, "waiting", 0) : r;
+}
+
+/* After E is applied. */
+static enum kv_result settle_waiting(struct kv_txn *t, const struct entry *e, struct store_changes *changes)
+{
+	bool waits = e->type == ENTRY_APPEND && e->count == 0;
+	lsn_t first;
+	enum kv_result r = index_meta(t, "waiting", &first);
+
+	if (r != KV_OK || (first == 0 && !waits) || (first != 0 && waits))
+		return r;
+	return waits ? index_put_meta(t, "waiting", e->lsn) : drop_waiting(t, e, first, changes);
+}
+
 static enum kv_result apply_append(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
 {
 	const struct index_body body = { (uint32_t)e->body.n, e->body_hash, (uint32_t)e->count, e->structure };
-	enum kv_result r = e->count > 0 ? index_put_body(t, e->lsn, &body) : KV_OK;
+	enum kv_result r = index_put_body(t, e->lsn, &body);
 
 	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
 		const struct entry_delivery *d = &e->deliveries[i];
@@ -374,6 +404,35 @@ static enum kv_result apply_copy(struct kv_txn *t, const struct entry *e, struct
 	r = take_mailbox(t, e->source, a, &m);
 	for (size_t i = 0; r == KV_OK && i < e->count; i++)
 		r = remove_message(t, &m, e->copies[i].source, e->source_modseq, true, NULL, changes);
+	if (r == KV_OK)
+		r = index_put_mailbox(t, &m);
+	changes_note(changes, e->source, STORE_CHANGE_MESSAGES);
+	return r;
+}
+
+static enum kv_result apply_place(struct kv_txn *t, const struct entry *e, struct arena *a, struct store_changes *changes)
+{
+	const int64_t kept = (int64_t)e->value;
+	struct mailbox m;
+	enum kv_result r = take_mailbox(t, e->mailbox, a, &m);
+
+	for (size_t i = 0; r == KV_OK && i < e->count; i++) {
+		const struct entry_copy *k = &e->copies[i];
+		const struct message msg = { k->uid, k->flags, k->keywords, e->modseq, k->internaldate, k->size, k->body,
+			                     e->time };
+
+		r = index_ref_body(t, k->body, 1, &changes->freed);
+		if (r == KV_OK)
+			r = put_new(t, &m, &msg);
+	}
+	if (r == KV_OK)
+		r = index_put_mailbox(t, &m);
+	changes_note(changes, e->mailbox, STORE_CHANGE_MESSAGES);
+	if (r != KV_OK || e->source == 0)
+		return r;
+	r = take_mailbox(t, e->source, a, &m);
+	if (r == KV_OK)
+		r = remove_message(t, &m, e->replaced, e->source_modseq, true, kept != 0 ? &kept : NULL, changes);
 	if (r == KV_OK)
 		r = index_put_mailbox(t, &m);
 	changes_note(changes, e->source, STORE_CHANGE_MESSAGES);
@@ -543,6 +602,8 @@ static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct aren
 		return apply_attribute(t, e, a, changes);
 	case ENTRY_QUOTA:
 		return index_set_quota(t, e->name, &e->limits);
+	case ENTRY_PLACE:
+		return apply_place(t, e, a, changes);
 	}
 	return KV_FAILED;
 }
@@ -552,6 +613,8 @@ bool apply_entry(struct kv_txn *t, const struct entry *e, struct store_changes *
 	struct arena a = { 0 };
 	enum kv_result r = apply(t, e, &a, changes);
 
+	if (r == KV_OK)
+		r = settle_waiting(t, e, changes);
 	if (r == KV_OK)
 		r = index_put_meta(t, "applied", e->lsn);
 	if (r != KV_OK)

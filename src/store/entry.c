@@ -70,7 +70,9 @@ static void write_list(struct buffer *b, const struct entry *e)
 			buffer_add_u32le(b, e->uids[i]);
 			break;
 		case ENTRY_COPY:
-			buffer_add_u32le(b, e->copies[i].source);
+		case ENTRY_PLACE:
+			if (e->type == ENTRY_COPY)
+				buffer_add_u32le(b, e->copies[i].source);
 			buffer_add_u32le(b, e->copies[i].uid);
 			buffer_add_u64le(b, e->copies[i].body);
 			buffer_add_u32le(b, e->copies[i].size);
@@ -183,6 +185,15 @@ static void write_data(struct buffer *b, const struct entry *e)
 		buffer_add_bytes32(b, e->name);
 		quota_limits_write(b, &e->limits);
 		break;
+	case ENTRY_PLACE:
+		buffer_add_u64le(b, e->mailbox);
+		buffer_add_u64le(b, e->modseq);
+		buffer_add_u64le(b, e->source);
+		buffer_add_u32le(b, e->replaced);
+		buffer_add_u64le(b, e->source_modseq);
+		buffer_add_u64le(b, e->value);
+		write_list(b, e);
+		break;
 	}
 }
 
@@ -211,7 +222,7 @@ void entry_write(struct buffer *to, const struct entry *e)
 
 static bool has_time(enum entry_type type)
 {
-	return type == ENTRY_APPEND || type == ENTRY_COPY;
+	return type == ENTRY_APPEND || type == ENTRY_COPY || type == ENTRY_PLACE;
 }
 
 bool entry_header_read(struct bytes raw, struct entry_header *h_r)
@@ -281,10 +292,11 @@ static bool read_one(struct cursor *c, struct entry *e, size_t i)
 		return cursor_u32le(c, &e->uids[i]);
 	case ENTRY_RECLAIM:
 		return cursor_u64le(c, &e->mailboxes[i]) && cursor_u32le(c, &e->uids[i]);
-	case ENTRY_COPY: {
+	case ENTRY_COPY:
+	case ENTRY_PLACE: {
 		struct entry_copy *k = &e->copies[i];
 
-		return cursor_u32le(c, &k->source) && cursor_u32le(c, &k->uid) && cursor_u64le(c, &k->body) &&
+		return (e->type == ENTRY_PLACE || cursor_u32le(c, &k->source)) && cursor_u32le(c, &k->uid) && cursor_u64le(c, &k->body) &&
 		       cursor_u32le(c, &k->size) && read_i64(c, &k->internaldate) && cursor_u8(c, &k->flags) &&
 		       cursor_u64le(c, &k->keywords);
 	}
@@ -315,6 +327,8 @@ static size_t least_size(enum entry_type type)
 		return 4 + 1 + 8;
 	case ENTRY_COPY:
 		return 4 + 4 + 8 + 4 + 8 + 1 + 8;
+	case ENTRY_PLACE:
+		return 4 + 8 + 4 + 8 + 1 + 8;
 	case ENTRY_RENAME:
 	case ENTRY_RECLAIM:
 		return 8 + 4;
@@ -338,7 +352,7 @@ static bool read_list(struct cursor *c, struct arena *a, struct entry *e)
 	e->deliveries = e->type == ENTRY_APPEND ? arena_array(a, count, sizeof(*e->deliveries)) : NULL;
 	e->flags = e->type == ENTRY_FLAGS ? arena_array(a, count, sizeof(*e->flags)) : NULL;
 	e->uids = e->type == ENTRY_EXPUNGE || e->type == ENTRY_RETAIN || e->type == ENTRY_RECLAIM ? arena_array(a, count, sizeof(*e->uids)) : NULL;
-	e->copies = e->type == ENTRY_COPY ? arena_array(a, count, sizeof(*e->copies)) : NULL;
+	e->copies = e->type == ENTRY_COPY || e->type == ENTRY_PLACE ? arena_array(a, count, sizeof(*e->copies)) : NULL;
 	e->digests = e->type == ENTRY_DIGEST ? arena_array(a, count, sizeof(*e->digests)) : NULL;
 	e->attributes = e->type == ENTRY_ATTRIBUTE ? arena_array(a, count, sizeof(*e->attributes)) : NULL;
 	e->mailboxes = e->type == ENTRY_RENAME || e->type == ENTRY_RECLAIM ? arena_array(a, count, sizeof(*e->mailboxes)) : NULL;
@@ -402,6 +416,10 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const 
 		return cursor_bytes32(c, SALVAGED_KEY_MAX, &e->key) && e->key.n > 0 && cursor_u64le(c, &e->value);
 	case ENTRY_QUOTA:
 		return cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name) && quota_limits_read(c, &e->limits);
+	case ENTRY_PLACE:
+		return cursor_u64le(c, &e->mailbox) && cursor_u64le(c, &e->modseq) && cursor_u64le(c, &e->source) &&
+		       cursor_u32le(c, &e->replaced) && cursor_u64le(c, &e->source_modseq) && cursor_u64le(c, &e->value) &&
+		       read_list(c, a, e);
 	}
 	return false;
 }
@@ -450,6 +468,10 @@ static bool makes_sense(const struct entry *e, uint32_t body_size)
 		for (size_t i = 0; i < e->count; i++)
 			ok = ok && is_attribute(e, &e->attributes[i].of);
 		return ok;
+	case ENTRY_PLACE:
+		for (size_t i = 0; i < e->count; i++)
+			ok = ok && e->copies[i].uid > 0 && e->copies[i].body > 0 && e->copies[i].body < e->lsn;
+		return ok && e->mailbox > 0 && (e->source > 0) == (e->replaced > 0);
 	default:
 		return ok;
 	}

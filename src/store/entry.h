@@ -27,6 +27,7 @@ enum entry_type {
 	ENTRY_SALVAGED = 15, /* an item of a lost suffix was done: salvage.h */
 	ENTRY_ATTRIBUTE = 16, /* named values of the server, a mailbox or its messages, set or removed */
 	ENTRY_QUOTA = 17,    /* a quota root's limits, all of them; makes the root where it is not there */
+	ENTRY_PLACE = 18,    /* messages that came just before, to no mailbox yet, go to one together; a message may go for them */
 };
 
 #define ENTRY_HEADER 48
@@ -35,7 +36,7 @@ enum entry_type {
 #define ENTRY_HEAD_MAX (64u << 20)
 #define ENTRY_BODY_MAX (1u << 30)
 #define SALVAGED_KEY_MAX 64
-#define ENTRY_TYPE_LAST ENTRY_QUOTA
+#define ENTRY_TYPE_LAST ENTRY_PLACE
 /* A longer body has a hash for each block of so many octets, the last may be shorter: a part is checked without the rest. */
 #define ENTRY_BLOCK (64u << 10)
 
@@ -55,7 +56,7 @@ struct entry_flag {
 };
 
 struct entry_copy {
-	uint32_t source; /* UID there */
+	uint32_t source; /* COPY: UID there */
 	uint32_t uid;
 	lsn_t body;
 	uint32_t size;
@@ -86,11 +87,11 @@ struct entry {
 	lsn_t committed;    /* known when it was made: that of the master */
 	struct bytes body;  /* APPEND */
 	uint64_t body_hash; /* APPEND */
-	int64_t time;       /* APPEND COPY: when, seconds since 1970 UTC; 0: of an old version */
+	int64_t time;       /* APPEND COPY PLACE: when, seconds since 1970 UTC; 0: of an old version */
 	struct bytes sums;  /* APPEND: u64 each, the hashes of the body's blocks; none if it is one block, or of an old version */
 
-	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY: the target; ATTRIBUTE: 0: the server */
-	modseq_t modseq;      /* FLAGS EXPUNGE RETAIN COPY; ATTRIBUTE: of the messages named in it, 0 if there are none */
+	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY PLACE: the target; ATTRIBUTE: 0: the server */
+	modseq_t modseq;      /* FLAGS EXPUNGE RETAIN COPY PLACE; ATTRIBUTE: of the messages named in it, 0 if there are none */
 	uint32_t uidvalidity; /* CREATE; EPOCH: not 0: that of the mailbox with the lowest id, the next has the next, and so on */
 	struct bytes name, acl, partition; /* CREATE (all), ACL (acl), SUBSCRIBE and QUOTA (name) */
 	struct bytes user;    /* SUBSCRIBE */
@@ -99,15 +100,17 @@ struct entry {
 	struct bytes op_id, structure; /* APPEND */
 	struct bytes key;     /* SALVAGED */
 	struct quota_limits limits; /* QUOTA, of the root "name" */
-	uint64_t value;       /* SALVAGED; DIGEST: all records; RETAIN: when, seconds since 1970 UTC */
-	mailbox_id_t source;  /* COPY: where from, if it is a move; else 0 */
+	uint64_t value;       /* SALVAGED; DIGEST: all records; RETAIN, PLACE: as of when what goes can be had back, seconds
+	                        since 1970 UTC; PLACE: 0: it cannot */
+	mailbox_id_t source;  /* COPY: where from, if it is a move; PLACE: where a message goes, if one does; else 0 */
 	modseq_t source_modseq;
+	uint32_t replaced;    /* PLACE: that message's UID */
 
 	size_t count; /* of what the type has several of: */
 	struct entry_delivery *deliveries; /* APPEND */
 	struct entry_flag *flags;          /* FLAGS */
 	uint32_t *uids;                    /* EXPUNGE RETAIN RECLAIM */
-	struct entry_copy *copies;         /* COPY */
+	struct entry_copy *copies;         /* COPY PLACE */
 	struct entry_digest *digests;      /* DIGEST */
 	struct entry_attribute *attributes; /* ATTRIBUTE */
 	struct bytes *names;               /* KEYWORDS: all of the mailbox; RENAME: the new names */

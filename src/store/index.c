@@ -390,6 +390,18 @@ enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by, uint64_t *fr
 	return index_put_body(t, body, &b);
 }
 
+enum kv_result index_drop_body(struct kv_txn *t, lsn_t body, uint64_t *freed)
+{
+	uint8_t key[KEY_MAX];
+	struct index_body b;
+	enum kv_result r = index_body(t, body, &b);
+
+	if (r != KV_OK)
+		return r;
+	*freed += b.size;
+	return kv_del(t, T_BODY, bytes_make(key, key_u64(key, body)));
+}
+
 static bool each_range(struct kv_txn *t, mailbox_id_t mailbox, struct uid_range r, index_each_fn *fn, void *arg)
 {
 	uint8_t start[KEY_MAX];

@@ -33,6 +33,7 @@ enum intent_op {
 	INTENT_SALVAGE,
 	INTENT_SET_QUOTA,
 	INTENT_DIGEST, /* no fields */
+	INTENT_PLACE,
 };
 
 /* A new reign: the first entry of a master. Answers: OK, BAD (epoch below the journal's last). */
@@ -124,6 +125,25 @@ struct intent_append {
 	struct bytes body;
 	struct bytes structure; /* what mime/ made of it, kept beside it; may be empty */
 	struct bytes also_id;   /* empty: none; else done, too, where it was done under this one */
+};
+
+/* Add several messages to one mailbox together, all or none, and take out one message elsewhere, or there, with them. answer.new_uids: one
+ * range; answer.uids: the message that went. OK, NO_MAILBOX (answer.no_target: it is the target that is missing); CONFLICT: the message
+ * to be replaced is gone; LIMIT: keywords, UIDs, or more octets than PLACE_MOST with what is kept beside them; OVER_QUOTA; BAD
+ * (keyword). */
+#define PLACE_MOST (1u << 30)
+struct intent_place {
+	struct bytes target;
+	const struct place_message {
+		struct bytes body, structure; /* as in intent_append */
+		uint32_t flags;               /* enum imap_flag */
+		const struct bytes *keywords;
+		size_t keyword_count;
+		int64_t internaldate; /* seconds since 1970 UTC */
+	} *messages;
+	size_t count;         /* 1.. */
+	mailbox_id_t source;  /* 0: nothing is replaced */
+	uint32_t replaced;    /* UID there */
 };
 
 /* Set, add or take flags. answer.uids: the messages that changed (a message that had them already gets no new modseq);
@@ -251,6 +271,7 @@ struct intent {
 		struct intent_subscribe subscribe; /* INTENT_SUBSCRIBE, INTENT_UNSUBSCRIBE */
 		struct intent_salvage salvage;
 		struct intent_set_quota set_quota;
+		struct intent_place place;
 	};
 };
 

@@ -46,9 +46,8 @@ static int keyword_bit(const struct mailbox *m, struct bytes k)
 	return -1;
 }
 
-/* The bits of KEYWORDS in M; unknown ones become the mailbox's by an entry of their own, if CREATE. */
-static enum store_result keyword_mask(struct store *s, struct mailbox *m, const struct bytes *keywords, size_t count,
-                                      bool create, uint64_t *mask_r)
+enum store_result keyword_mask(struct store *s, struct mailbox *m, const struct bytes *keywords, size_t count, bool create,
+                               uint64_t *mask_r)
 {
 	struct entry e = { .type = ENTRY_KEYWORDS, .mailbox = m->id };
 	unsigned known = m->keyword_count;
@@ -381,7 +380,7 @@ static uint64_t translate(const struct mailbox *from, const struct mailbox *to, 
 	return result;
 }
 
-static void keep_keywords(struct mailbox *m, struct arena *a)
+void keep_keywords(struct mailbox *m, struct arena *a)
 {
 	for (unsigned i = 0; i < m->keyword_count; i++)
 		m->keywords[i] = arena_copy(a, m->keywords[i]);

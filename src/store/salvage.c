@@ -218,6 +218,24 @@ static bool add_copy(struct salvage *s, const struct entry *e, struct fault *why
 	return true;
 }
 
+/* What was replaced is as if it had been expunged. */
+static bool add_place(struct salvage *s, const struct entry *e, struct fault *why)
+{
+	struct box *source = e->source == 0 ? NULL : find_living_box(s, e->source);
+
+	if (e->source != 0 && source == NULL)
+		return unfit(why, e, "it replaces a message in a mailbox that is not there");
+	for (size_t i = 0; i < e->count; i++) {
+		const struct entry_copy *k = &e->copies[i];
+		const struct mail m = { .uid = k->uid, .body = k->body, .internaldate = k->internaldate, .flags = k->flags,
+			                .keywords = k->keywords };
+
+		if (!make_mail(s, e, e->mailbox, &m, why))
+			return false;
+	}
+	return source == NULL || remove_mail(s, e, source, e->replaced, why);
+}
+
 static bool add_flags(struct salvage *s, const struct entry *e, struct box *b, struct fault *why)
 {
 	for (size_t i = 0; i < e->count; i++) {
@@ -422,6 +440,8 @@ bool salvage_add(struct salvage *s, const struct entry *e, struct fault *why)
 		return add_append(s, e, why);
 	case ENTRY_COPY:
 		return add_copy(s, e, why);
+	case ENTRY_PLACE:
+		return add_place(s, e, why);
 	case ENTRY_SUBSCRIBE:
 		add_subscribe(s, e);
 		return true;

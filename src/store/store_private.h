@@ -128,6 +128,8 @@ enum kv_result index_body(struct kv_txn *t, lsn_t body, struct index_body *b_r);
 bool index_decode_body(struct bytes value, struct index_body *b_r);
 enum kv_result index_put_body(struct kv_txn *t, lsn_t body, const struct index_body *b);
 /* One reference more or less; the last takes the record away and adds the body's size to *freed. */
+/* One that nothing refers to. */
+enum kv_result index_drop_body(struct kv_txn *t, lsn_t body, uint64_t *freed);
 enum kv_result index_ref_body(struct kv_txn *t, lsn_t body, int by, uint64_t *freed);
 enum kv_result index_meta(struct kv_txn *t, const char *key, uint64_t *v_r); /* 0 where not set */
 enum kv_result index_put_meta(struct kv_txn *t, const char *key, uint64_t v);
@@ -225,6 +227,14 @@ struct copied_attributes {
 enum store_result attributes_gather(struct store *s, mailbox_id_t from, const struct entry *e, struct arena *a,
                                     struct copied_attributes *c_r);
 enum store_result attributes_give(struct store *s, const struct entry *e, const struct copied_attributes *c);
+enum store_result op_place(struct store *s, const struct intent_place *in, struct arena *a, struct intent_answer *out);
+/* Octets of journal that it needs at most. */
+uint64_t place_cost(const struct intent_place *in);
+/* ops_message.c: the bits of KEYWORDS in M, whose own must outlive a change of the index (keep_keywords()); unknown ones become the
+ * mailbox's by an entry of their own, if CREATE. OK, LIMIT, BAD, FAILED. */
+enum store_result keyword_mask(struct store *s, struct mailbox *m, const struct bytes *keywords, size_t count, bool create,
+                               uint64_t *mask_r);
+void keep_keywords(struct mailbox *m, struct arena *a);
 /* STORE_NO_MAILBOX, STORE_FAILED, or OK. */
 enum store_result find_mailbox(struct store *s, struct bytes name, struct mailbox *m_r);
 enum store_result result_of_kv(enum kv_result r);

@@ -67,6 +67,9 @@ uint64_t intent_cost(const struct intent *in)
 	case INTENT_DIGEST:
 		cost += 4096;
 		break;
+	case INTENT_PLACE:
+		cost += place_cost(&in->place);
+		break;
 	case INTENT_RECLAIM:
 		cost += in->reclaim.most * 12;
 		break;
@@ -213,6 +216,8 @@ static enum store_result do_intent(struct store *s, struct intent *in, struct ar
 		return op_subscribe(s, &in->subscribe, in->op == INTENT_SUBSCRIBE, out);
 	case INTENT_SET_QUOTA:
 		return op_set_quota(s, &in->set_quota, out);
+	case INTENT_PLACE:
+		return op_place(s, &in->place, a, out);
 	case INTENT_SALVAGE:
 		return op_salvage(s, &in->salvage, a, out);
 	}

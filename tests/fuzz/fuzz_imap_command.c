@@ -10,7 +10,7 @@
 #include "imap_lex.h"
 #include "imap_writer.h"
 
-static const struct imap_frame_limits frame_limits = { .line = 300, .literal = 100, .command = 250, .message = 600 };
+static const struct imap_frame_limits frame_limits = { .line = 300, .literal = 100, .command = 250, .message = 600, .messages = 900 };
 static const struct imap_command_limits limits = { .list = 12, .depth = 5 };
 
 /* What a writer makes of S is read as S. */
@@ -105,6 +105,22 @@ static void check_item(const struct fetch_item *item)
 	buffer_fini(&line);
 }
 
+static void check_message(const struct append_message *m)
+{
+	struct buffer text = { 0 };
+	int64_t again;
+
+	fuzz_touch(m->octets);
+	check_list(m->keywords, m->keyword_count);
+	if (!m->has_date)
+		return;
+	imap_datetime_write(&text, m->internaldate);
+	FUZZ_CHECK(imap_datetime_parse(bytes_sub(buffer_bytes(&text), 1, text.n - 2), &again));
+	/* Beyond the years 1 to 9999 it is written as 1970. */
+	FUZZ_CHECK(again == m->internaldate || again == 0);
+	buffer_fini(&text);
+}
+
 static void check_command(const struct imap_command *c)
 {
 	FUZZ_CHECK(c->tag.n > 0 && c->tag.n <= 64 && c->row != NULL && c->row->verb == c->verb);
@@ -123,7 +139,6 @@ static void check_command(const struct imap_command *c)
 	check_list(c->keywords, c->keyword_count);
 	check_list(c->patterns, c->pattern_count);
 	check_list(c->words, c->word_count);
-	fuzz_touch(c->message);
 	check_set(&c->set);
 	FUZZ_CHECK(c->criterion_count <= SORT_CRITERIA_MAX);
 	FUZZ_CHECK((c->partial_from < 0) == (c->partial_to < 0));
@@ -139,22 +154,17 @@ static void check_command(const struct imap_command *c)
 	FUZZ_CHECK(c->item_count <= limits.list);
 	for (size_t i = 0; i < c->item_count; i++)
 		check_item(&c->items[i]);
-	if (c->has_date) {
-		struct buffer text = { 0 };
-		int64_t again;
-
-		imap_datetime_write(&text, c->internaldate);
-		FUZZ_CHECK(imap_datetime_parse(bytes_sub(buffer_bytes(&text), 1, text.n - 2), &again));
-		/* Beyond the years 1 to 9999 it is written as 1970. */
-		FUZZ_CHECK(again == c->internaldate || again == 0);
-		buffer_fini(&text);
-	}
+	FUZZ_CHECK((c->message_count > 0) == (c->verb == IMAP_APPEND || c->verb == IMAP_REPLACE) && c->message_count <= limits.list);
+	for (size_t i = 0; i < c->message_count; i++)
+		check_message(&c->messages[i]);
+	if (c->verb == IMAP_REPLACE)
+		FUZZ_CHECK(c->message_count == 1 && c->set.count == 1 && !c->set.is_saved);
 }
 
 /* As a proxy passes it on it is the same command, and one that a server need not ask to go on with. */
 static void check_passed_on(struct bytes command, const struct imap_command *is)
 {
-	static const struct imap_frame_limits wide = { 8192, 8192, 8192, 8192 };
+	static const struct imap_frame_limits wide = { 8192, 8192, 8192, 8192, 8192 };
 	struct buffer passed = { 0 };
 	struct imap_framer f = { 0 };
 	struct arena a = { 0 };
@@ -168,7 +178,9 @@ static void check_passed_on(struct bytes command, const struct imap_command *is)
 	if (is != NULL) {
 		FUZZ_CHECK(imap_command_parse(buffer_bytes(&passed), &limits, &a, &c, &why) == IMAP_PARSE_OK);
 		FUZZ_CHECK(c.verb == is->verb && bytes_equal(c.tag, is->tag) && bytes_equal(c.mailbox, is->mailbox) &&
-		           bytes_equal(c.message, is->message) && bytes_equal(c.password, is->password));
+		           c.message_count == is->message_count && bytes_equal(c.password, is->password));
+		for (size_t i = 0; i < c.message_count; i++)
+			FUZZ_CHECK(bytes_equal(c.messages[i].octets, is->messages[i].octets));
 	}
 	arena_fini(&a);
 	buffer_fini(&passed);
@@ -237,7 +249,7 @@ static void frame(struct bytes all, size_t chunk, bool do_parse, struct cuts *cu
 			continue;
 		case FRAME_COMMAND:
 			FUZZ_CHECK(n > 0 && n <= in.n && in.p[n - 1] == '\n');
-			FUZZ_CHECK(n <= frame_limits.line + frame_limits.command + frame_limits.message);
+			FUZZ_CHECK(n <= frame_limits.line + frame_limits.command + frame_limits.messages);
 			if (do_parse)
 				parse(bytes_sub(in, 0, n), true);
 			if (cuts->count < sizeof(cuts->at) / sizeof(cuts->at[0]))

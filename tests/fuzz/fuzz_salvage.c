@@ -83,7 +83,7 @@ static void add(struct salvage *s, const uint8_t *p, lsn_t lsn)
 	struct bytes names[2] = { name, name };
 	struct entry_attribute t[2] = { { { p[3] & 1 ? uid : 0, name, name, bytes_make(p + 4, 1) }, p[3] & 2 }, { { 0, BYTES_NONE, name, name }, true } };
 	struct entry e = { .type = (enum entry_type)(p[0] % (ENTRY_TYPE_LAST + 1)), .lsn = lsn, .epoch = 2, .mailbox = mailbox, .name = name, .user = name,
-		           .acl = name, .is_on = p[3] & 1, .source = p[3] & 1 ? p[4] % MAILBOXES : 0, .count = p[7] % 2 + 1u, .deliveries = d,
+		           .acl = name, .is_on = p[3] & 1, .source = p[3] & 1 ? p[4] % MAILBOXES : 0, .replaced = uid, .count = p[7] % 2 + 1u, .deliveries = d,
 		           .flags = f, .uids = uids, .copies = c, .mailboxes = mailboxes, .attributes = t, .names = names, .body = bytes_make(p, 8),
 		           .limits = { .is_limited = { (p[3] & 2) != 0 }, .limit = { (p[3] & 2) != 0 ? p[4] : 0 } } };
 	struct fault why;

@@ -104,6 +104,27 @@ static inline enum store_result append(struct store *s, const char *name, const 
 	return out.result;
 }
 
+/* COUNT messages to NAME at once; REPLACED (0: none) of SOURCE goes. */
+static inline struct intent_answer place(struct store *s, const char *name, size_t count, const char *body, mailbox_id_t source,
+                                         uint32_t replaced)
+{
+	struct arena a = { 0 };
+	struct bytes keyword = BYTES_LIT("k2");
+	struct place_message *m = arena_array(&a, count, sizeof(*m));
+	struct intent in = { .op = INTENT_PLACE, .place = { bytes_of(name), m, count, replaced == 0 ? 0 : source, replaced } };
+	struct intent_answer out;
+
+	for (size_t i = 0; i < count; i++)
+		m[i] = (struct place_message){ bytes_from(bytes_of(body), i), BYTES_LIT("structure"), i == 0 ? IMAP_FLAG_DRAFT : 0, &keyword, i % 2,
+			                       2000 + (int64_t)i };
+	out = run(s, in, &a);
+	if (out.new_uid_count > 0)
+		out.message_count = out.new_uids[0].first; /* for who asks once the arena is gone */
+	out.uids = out.new_uids = NULL;
+	arena_fini(&a);
+	return out;
+}
+
 static inline void copy_entries(struct store *from, struct store *to)
 {
 	struct buffer raw = { 0 };
@@ -211,7 +232,7 @@ static inline void some_life(struct store *s, unsigned seed)
 		v = store_view_open(s, &why);
 		id = store_view_mailbox(v, bytes_of(name), &m, &why) == STORE_OK ? m.id : 0;
 		store_view_close(&v);
-		switch (id == 0 ? 0 : rand() % 8) {
+		switch (id == 0 ? 0 : rand() % 9) {
 		case 0:
 			(void)run(s, create(name), &a);
 			break;
@@ -220,6 +241,9 @@ static inline void some_life(struct store *s, unsigned seed)
 		case 3:
 			body[rand() % 19000] = 'y';
 			(void)append(s, name, body + rand() % 19000, "", NULL);
+			break;
+		case 8:
+			(void)place(s, name, 1 + (size_t)rand() % 4, body + rand() % 19000, id, rand() % 2 ? 0 : r.first);
 			break;
 		case 4:
 			(void)run(s, (struct intent){ .op = INTENT_STORE, .store = { id, &r, 1, (enum intent_store_how)(rand() % 3),

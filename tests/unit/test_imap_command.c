@@ -48,6 +48,19 @@ static void commands_are_taken_or_refused_as_the_table_says(void **state)
 		{ "a APPEND x {2}\r\nhi", IMAP_PARSE_OK, IMAP_APPEND },
 		{ "a APPEND x (\\Seen k1) \"17-Jul-1996 02:44:25 -0700\" {2+}\r\nhi", IMAP_PARSE_OK, IMAP_APPEND },
 		{ "a Localappend {5+}\r\nINBOX \"\" (\\Seen) {2+}\r\nhi", IMAP_PARSE_OK, IMAP_APPEND },
+		{ "a APPEND x {2}\r\nhi (\\Seen k1) {2+}\r\nhi \"17-Jul-1996 02:44:25 -0700\" ~{2+}\r\nhi UTF8 (~{2+}\r\nhi)", IMAP_PARSE_OK, IMAP_APPEND },
+		{ "a APPEND x {2}\r\nhi ", IMAP_PARSE_BAD, IMAP_APPEND },
+		{ "a APPEND x {2}\r\nhi (\\Seen)", IMAP_PARSE_BAD, IMAP_APPEND },
+		{ "a APPEND x {2}\r\nhi{2}\r\nhi", IMAP_PARSE_BAD, IMAP_APPEND },
+		{ "a REPLACE 4 x (\\Seen) {2}\r\nhi", IMAP_PARSE_OK, IMAP_REPLACE },
+		{ "a UID REPLACE * x {2}\r\nhi", IMAP_PARSE_OK, IMAP_REPLACE },
+		{ "a REPLACE 4:5 x {2}\r\nhi", IMAP_PARSE_BAD, IMAP_REPLACE },
+		{ "a REPLACE 4,5 x {2}\r\nhi", IMAP_PARSE_BAD, IMAP_REPLACE },
+		{ "a REPLACE $ x {2}\r\nhi", IMAP_PARSE_BAD, IMAP_REPLACE },
+		{ "a REPLACE 0 x {2}\r\nhi", IMAP_PARSE_BAD, IMAP_REPLACE },
+		{ "a REPLACE 4 x {2}\r\nhi {2}\r\nhi", IMAP_PARSE_BAD, IMAP_REPLACE },
+		{ "a REPLACE x {2}\r\nhi", IMAP_PARSE_BAD, IMAP_REPLACE },
+		{ "a REPLACE 4 x", IMAP_PARSE_BAD, IMAP_REPLACE },
 		{ "a APPEND x (\\Recent) {2}\r\nhi", IMAP_PARSE_BAD, IMAP_APPEND },
 		{ "a APPEND x \"tomorrow\" {2}\r\nhi", IMAP_PARSE_BAD, IMAP_APPEND },
 		{ "a STORE 1:* +FLAGS.SILENT (\\Deleted)", IMAP_PARSE_OK, IMAP_STORE },
@@ -188,7 +201,7 @@ static void sets_resolve_sort_and_merge(void **state)
 /* Feed IN octet by octet; returns the transcript of what the framer said. */
 static void frames(struct bytes in, struct buffer *out)
 {
-	const struct imap_frame_limits l = { 100, 20, 200, 50 };
+	const struct imap_frame_limits l = { 100, 20, 200, 50, 80 };
 	struct imap_framer f = { 0 };
 	size_t start = 0, end = 0;
 
@@ -235,6 +248,14 @@ static void framer_finds_commands_octet_by_octet(void **state)
 		{ "a APPEND x {60}\r\nb NOOP\r\n", "R:a C8 " },
 		{ "a APPEND x {60+}\r\n012345678901234567890123456789012345678901234567890123456789\r\nb NOOP\r\n", "R:a C8 " },
 		{ "a LOGIN {21+}\r\n012345678901234567890 {2+}\r\nab\r\nb NOOP\r\n", "R:a C8 " },
+		/* Messages count by themselves, together; a mailbox's name is none, and may be no longer than other literals. */
+		{ "a APPEND x {50+}\r\n01234567890123456789012345678901234567890123456789 {30+}\r\n012345678901234567890123456789\r\nb NOOP\r\n", "C108 C8 " },
+		{ "a APPEND x {50+}\r\n01234567890123456789012345678901234567890123456789 {31}\r\nb NOOP\r\n", "R:a C8 " },
+		{ "a APPEND x {50+}\r\n01234567890123456789012345678901234567890123456789 {31+}\r\n0123456789012345678901234567890 {1+}\r\nx\r\nb NOOP\r\n", "R:a C8 " },
+		{ "a APPEND {21}\r\nb NOOP\r\n", "R:a C8 " },
+		{ "a UID REPLACE 4 {21}\r\nb NOOP\r\n", "R:a C8 " },
+		{ "a UID REPLACE 4 {1+}\r\nx {21+}\r\n012345678901234567890\r\n", "C54 " },
+		{ "a REPLACE 4 \"a b\" {21+}\r\n012345678901234567890\r\n", "C48 " },
 		{ "a LOGIN {9999999999999+}\r\n", "F " },
 		{ "a x {5\r\n", "C8 " },
 		{ "a 00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\r\nb N\r\n",

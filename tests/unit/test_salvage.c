@@ -397,6 +397,15 @@ static void begin(struct store *s)
 	checkpoint(s);
 }
 
+/* Two messages together, and one that goes for them. */
+static void place(struct store *s, epoch_t epoch)
+{
+	const struct place_message m[] = { { .body = BYTES_LIT("together"), .structure = BYTES_LIT("structure"), .internaldate = 1000 },
+		                           { .body = BYTES_LIT("together"), .structure = BYTES_LIT("structure"), .internaldate = 1000 } };
+
+	assert_int_equal(run(s, epoch, (struct intent){ .op = INTENT_PLACE, .place = { BYTES_LIT("user.fred.new"), m, 2, 1, 3 } }), STORE_OK);
+}
+
 /* What one alone does after it. Some of it in other segments. */
 static void go_on_alone(struct store *s)
 {
@@ -408,6 +417,7 @@ static void go_on_alone(struct store *s)
 	assert_int_equal(run(s, 1, create("user.fred.new")), STORE_OK);
 	append(s, 1, "user.fred.new", "alone 2", "");
 	append(s, 1, "user.fred.old", "alone 3", "op-3");
+	place(s, 1);
 	for (int i = 0; i < 6; i++)
 		append(s, 1, "user.fred.new", big, "");
 	assert_int_equal(run(s, 1, (struct intent){ .op = INTENT_EXPUNGE, .expunge = { 1, &uids[3], 1, false, false } }), STORE_OK);
@@ -480,22 +490,22 @@ static void suffix_of_an_old_master_comes_back_at_the_new_one(void **state)
 	assert_int_equal(store_last_lsn(m), common);
 	free(a);
 	merge_items(m, f, 2, false, outcomes);
-	/* MAILBOX; MESSAGE, FLAGS, FLAGS (changed there, too), 8 MESSAGEs, SUBSCRIBE; EXPUNGE */
-	assert_string_equal(outcomes, "MMMKMMMMMMMMMK");
+	/* MAILBOX; MESSAGE, FLAGS, FLAGS (changed there, too), 10 MESSAGEs, SUBSCRIBE; EXPUNGEs */
+	assert_string_equal(outcomes, "MMMKMMMMMMMMMMMKK");
 	last = store_last_lsn(f);
 	merge_items(m, f, 2, false, outcomes);
-	assert_string_equal(outcomes, "MMMKMMMMMMMMMK");
+	assert_string_equal(outcomes, "MMMKMMMMMMMMMMMKK");
 	assert_int_equal(store_last_lsn(f), last); /* a second time nothing is done */
 	a = dump(f);
 	assert_int_equal(count_of(a, "size=7 "), 4 + 3); /* "of both", "alone 1" once, "alone 2", "alone 3" */
 	assert_int_equal(count_of(a, "size=39999 "), 6);
-	assert_int_equal(count_of(a, "internaldate=1000 "), 4 + 3 + 6);
+	assert_int_equal(count_of(a, "internaldate=1000 "), 4 + 3 + 6 + 2);
 	assert_non_null(strstr(a, "mailbox user.fred.old "));
 	assert_non_null(strstr(a, "subscription fred%00user.fred.new"));
 	assert_int_equal(count_of(a, " flags=0a "), 1); /* \Seen and now \Flagged */
 	free(a);
 	merge_items(m, f, 2, true, outcomes);
-	assert_string_equal(outcomes, "MMMMMMMMMMMMMM");
+	assert_string_equal(outcomes, "MMMMMMMMMMMMMMMMM");
 	copy_entries(f, m);
 	a = dump(m);
 	b = dump(f);
@@ -692,7 +702,7 @@ static void killed_at_any_step_it_is_whole_in_the_journal_or_saved(void **state)
 		assert_int_equal(count, 1);
 		f = salvage_file_open(store_salvage_dir(s), names[0], &why);
 		assert_non_null(f);
-		assert_int_equal(salvage_file_count(f), 14);
+		assert_int_equal(salvage_file_count(f), 17);
 		salvage_file_close(&f);
 		free(names);
 		store_close(&s);

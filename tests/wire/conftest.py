@@ -8,7 +8,7 @@ from roost import Murder
 def backend():
     m = Murder(users=["fred", "bob", "ann", "cleo"], limits={"duplicatesuppression": "yes", "imap_max_line": "4K", "imap_max_literal": "8K",
                                                               "imap_max_command": "16K", "imap_max_list": "100",
-                                                              "imap_max_depth": "10", "maxmessagesize": "1M"}).start()
+                                                              "imap_max_depth": "10", "maxmessagesize": "1M", "imap_max_append": "3M"}).start()
     for u in ("fred", "bob", "ann", "cleo"):
         m.create_user(u)
     yield m
@@ -19,7 +19,7 @@ def backend():
 def fronted():
     """Two servers of one member each and a frontend before them, with the limits of `backend`."""
     limits = {"imap_max_line": "4K", "imap_max_literal": "8K", "imap_max_command": "16K", "imap_max_list": "100",
-              "imap_max_depth": "10", "maxmessagesize": "1M"}
+              "imap_max_depth": "10", "maxmessagesize": "1M", "imap_max_append": "3M"}
     m = Murder(users=["fred", "bob", "ann"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]}, limits=limits).start()
     m.add_frontend(limits)
     for u in ("fred", "bob", "ann"):

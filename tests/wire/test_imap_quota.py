@@ -176,6 +176,30 @@ def test_what_does_not_fit_changes_nothing(at):
     assert quota_of(fred) == "INBOX (STORAGE 1 2 MESSAGE 2 3 MAILBOX 2 2)"
 
 
+def literal(octets):
+    return b"{%d+}\r\nSubject: x\r\n\r\n" % octets + b"x" * (octets - 14)
+
+
+def test_several_together_fit_or_none_and_a_replacement_counts_as_what_it_is_more(at):
+    admin, fred = at("admin"), at()
+    ok(fred.cmd("CREATE Free"))
+    ok(admin.cmd("SETQUOTA user/fred/Free ()"))
+    ok(admin.cmd("SETQUOTA user/fred (STORAGE 2 MESSAGE 2)"))
+    many = [literal(20)] * 3
+    assert no(fred.cmd(b"APPEND INBOX " + b" ".join(many))[1]).startswith("NO [OVERQUOTA]")
+    assert no(fred.cmd(b"APPEND INBOX " + literal(1000) + b" " + literal(1049))[1]).startswith("NO [OVERQUOTA]")
+    ok(fred.cmd(b"APPEND INBOX " + literal(1000) + b" " + literal(1048)))
+    ok(fred.cmd("SELECT INBOX"))
+    ok(fred.cmd(b"REPLACE 1 INBOX " + literal(1000)))
+    assert no(fred.cmd(b"UID REPLACE 3 INBOX " + literal(1001))[1]).startswith("NO [OVERQUOTA]")
+    ok(fred.cmd(b"UID REPLACE 3 Free " + literal(5000)))
+    assert quota_of(fred) == "INBOX (STORAGE 1 2 MESSAGE 1 2)"
+    ok(fred.cmd("SELECT Free"))
+    assert no(fred.cmd(b"REPLACE 1 INBOX " + literal(1001))[1]).startswith("NO [OVERQUOTA]")
+    ok(fred.cmd(b"REPLACE 1 INBOX " + literal(1000)))
+    assert quota_of(fred) == "INBOX (STORAGE 2 2 MESSAGE 2 2)"
+
+
 def test_messages_are_limited_for_themselves(at):
     admin, fred = at("admin"), at()
     ok(admin.cmd("SETQUOTA user/fred (MESSAGE 2)"))

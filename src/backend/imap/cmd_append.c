@@ -1,10 +1,69 @@
-/* APPEND (RFC 3501 section 6.3.11, RFC 4315): the message is copied and its structure made here, on the session's loop. */
+/* APPEND (RFC 3501 section 6.3.11, RFC 4315), of several messages (RFC 3502), and REPLACE (RFC 8508).
+ *
+ * The messages are copied, then their structures are made here, on the session's loop, some octets in a turn. One that is appended is an
+ * entry with its delivery; several, or what takes another's place, take effect together (intent_place). */
 #include <string.h>
 
 #include "answer.h"
+#include "box.h"
 #include "clock.h"
 #include "dispatch.h"
 #include "imap_flags.h"
+
+#define APPEND_TURN (1u << 20) /* octets whose structure is made in one turn of the loop */
+
+struct appending {
+	struct submission *sub;
+	struct place_message *messages; /* in the submission's arena, as all they point to; the bodies in its buffer */
+	size_t count, at;
+	uint32_t replaced; /* UID; 0: none */
+};
+
+static void free_unsent(void *arg)
+{
+	struct appending *ap = arg;
+
+	if (ap->sub != NULL)
+		submission_free(ap->sub);
+}
+
+static void write_append_uid(struct buffer *to, const struct intent_answer *a)
+{
+	const struct uid_range *r = &a->new_uids[0];
+
+	buffer_addf(to, "APPENDUID %u %u", a->uidvalidity, r->first);
+	if (r->last > r->first)
+		buffer_addf(to, ":%u", r->last);
+}
+
+static void placed(struct client *c, struct submission *sub)
+{
+	struct session *s = (struct session *)c;
+	struct command *cmd = s->cmd;
+	const struct intent_answer *a = &sub->request.answer;
+	struct buffer line = { 0 };
+
+	if (a->result == STORE_NO_MAILBOX && a->no_target) {
+		session_resume(s, answer_no(cmd, "TRYCREATE", "no such mailbox"));
+	} else if (a->result == STORE_CONFLICT) {
+		session_resume(s, answer_no(cmd, NULL, "the message to be replaced is gone"));
+	} else if (a->result != STORE_OK) {
+		session_resume(s, answer_result(s, cmd, sub));
+	} else if (cmd->c.verb == IMAP_REPLACE) {
+		/* Before the EXPUNGE (RFC 8508 section 4.3). */
+		buffer_add_str(&line, "* OK [");
+		write_append_uid(&line, a);
+		buffer_add_str(&line, "] the replacement is kept\r\n");
+		session_write(s, buffer_bytes(&line));
+		buffer_fini(&line);
+		cmd->tells_modseq = true;
+		session_resume(s, answer_ok(cmd, "replaced"));
+	} else {
+		(void)answer_ok(cmd, "kept");
+		write_append_uid(answer_code(cmd), a);
+		session_resume(s, CMD_DONE);
+	}
+}
 
 static void appended(struct client *c, struct submission *sub)
 {
@@ -25,9 +84,9 @@ static void appended(struct client *c, struct submission *sub)
 }
 
 /* Flags that RIGHTS do not allow are left out (RFC 4314 section 4). */
-static void set_flags(struct append_target *t, const struct command *cmd, acl_rights_t rights, struct arena *a)
+static void set_flags(struct place_message *to, const struct append_message *m, acl_rights_t rights, struct arena *a)
 {
-	uint32_t flags = cmd->c.flags;
+	uint32_t flags = m->flags;
 
 	if ((rights & ACL_SEEN) == 0)
 		flags &= ~(uint32_t)IMAP_FLAG_SEEN;
@@ -35,61 +94,167 @@ static void set_flags(struct append_target *t, const struct command *cmd, acl_ri
 		flags &= ~(uint32_t)IMAP_FLAG_DELETED;
 	if ((rights & ACL_WRITE) == 0)
 		flags &= IMAP_FLAG_SEEN | IMAP_FLAG_DELETED;
-	t->flags = flags;
-	if ((rights & ACL_WRITE) != 0 && cmd->c.keyword_count > 0) {
-		struct bytes *keywords = arena_array(a, cmd->c.keyword_count, sizeof(*keywords));
+	to->flags = flags;
+	if ((rights & ACL_WRITE) != 0 && m->keyword_count > 0) {
+		struct bytes *keywords = arena_array(a, m->keyword_count, sizeof(*keywords));
 
-		for (size_t i = 0; i < cmd->c.keyword_count; i++)
-			keywords[i] = arena_copy(a, cmd->c.keywords[i]);
-		t->keywords = keywords;
-		t->keyword_count = cmd->c.keyword_count;
+		for (size_t i = 0; i < m->keyword_count; i++)
+			keywords[i] = arena_copy(a, m->keywords[i]);
+		to->keywords = keywords;
+		to->keyword_count = m->keyword_count;
+	}
+}
+
+static enum cmd_step submit(struct session *s, struct appending *ap)
+{
+	struct submission *sub = ap->sub;
+	struct place_message *m = &ap->messages[0];
+	struct append_target *t;
+
+	ap->sub = NULL;
+	if (ap->count > 1 || ap->replaced != 0) {
+		sub->intent.place.messages = ap->messages;
+		sub->intent.place.count = ap->count;
+		client_submit(&s->client, sub, placed);
+		return CMD_WANT_COMMIT;
+	}
+	t = arena_zalloc(&sub->arena, sizeof(*t));
+	*t = (struct append_target){ .mailbox = sub->intent.place.target, .internaldate = m->internaldate, .flags = m->flags,
+		                     .keywords = m->keywords, .keyword_count = m->keyword_count };
+	sub->intent = (struct intent){ .op = INTENT_APPEND, .append = { .targets = t, .target_count = 1, .body = m->body,
+		                                                        .structure = m->structure } };
+	client_submit(&s->client, sub, appended);
+	return CMD_WANT_COMMIT;
+}
+
+/* Make the structures that are missing, then hand all in. */
+static enum cmd_step go_on(struct session *s, struct command *cmd)
+{
+	struct appending *ap = cmd->state;
+	size_t done = 0;
+
+	cmd->resume = go_on;
+	if (s->state == SESSION_ENDING)
+		return CMD_DONE;
+	for (; ap->at < ap->count && done < APPEND_TURN; ap->at++) {
+		struct place_message *m = &ap->messages[ap->at];
+		struct buffer structure = { 0 };
+
+		mime_blob_write(&structure, m->body, &s->client.backend->mime_limits);
+		m->structure = arena_copy(&ap->sub->arena, buffer_bytes(&structure));
+		buffer_fini(&structure);
+		done += m->body.n;
+	}
+	return ap->at < ap->count ? CMD_WANT_TURN : submit(s, ap);
+}
+
+/* Whether the message can be kept. False: the tagged answer is set. */
+static bool check_octets(struct command *cmd, const struct append_message *m)
+{
+	if (m->octets.n == 0) {
+		(void)answer_no(cmd, "CANNOT", "a message of no octets");
+		return false;
+	}
+	if (bytes_find(m->octets, '\0') == m->octets.n)
+		return true;
+	if (m->is_binary)
+		(void)answer_no(cmd, "UNKNOWN-CTE", "NUL octets are not kept: encode the part");
+	else
+		(void)answer_no(cmd, "CANNOT", "the message holds NUL octets");
+	return false;
+}
+
+/* The message that REPLACE takes out. False: the tagged answer is set. */
+static bool find_replaced(struct session *s, struct command *cmd, uint32_t *uid_r)
+{
+	uint32_t *index;
+	size_t count;
+
+	if (!box_resolve(s->box, &cmd->c.set, cmd->c.is_uid, &cmd->arena, &index, &count)) {
+		(void)answer_bad(cmd, "no message of that number");
+		return false;
+	}
+	if (s->box->is_readonly) {
+		(void)answer_no(cmd, "READ-ONLY", "the mailbox was opened read-only");
+		return false;
+	}
+	if ((s->box->rights & (ACL_DELETE | ACL_EXPUNGE)) != (ACL_DELETE | ACL_EXPUNGE)) {
+		(void)answer_no(cmd, "NOPERM", "you may not take messages from here");
+		return false;
+	}
+	if (count == 0) {
+		(void)answer_no(cmd, NULL, "there is no such message to replace");
+		return false;
+	}
+	*uid_r = s->box->uids[index[0]];
+	return true;
+}
+
+/* The mailbox that the messages go to. False: the tagged answer is set. */
+static bool find_target(struct session *s, struct command *cmd, struct bytes *internal_r, struct mailbox *m_r, acl_rights_t *rights_r)
+{
+	struct store_view *v;
+	bool is_found;
+
+	if (!session_name(s, cmd, cmd->c.mailbox, internal_r) || (v = session_view(s, cmd)) == NULL)
+		return false;
+	is_found = session_mailbox(s, cmd, v, *internal_r, true, m_r, rights_r);
+	store_view_close(&v);
+	if (is_found && (*rights_r & ACL_INSERT) == 0)
+		(void)answer_no(cmd, "NOPERM", "you may not add to it");
+	return is_found && (*rights_r & ACL_INSERT) != 0;
+}
+
+/* Copy the messages out of the connection's input, all into one buffer. */
+static void copy_messages(struct command *cmd, struct appending *ap, acl_rights_t rights, size_t total)
+{
+	struct submission *sub = ap->sub;
+	int64_t now = clock_wall_s();
+
+	(void)buffer_reserve(&sub->body, total);
+	ap->messages = arena_array(&sub->arena, ap->count, sizeof(*ap->messages));
+	for (size_t i = 0; i < ap->count; i++) {
+		const struct append_message *from = &cmd->c.messages[i];
+		struct place_message *to = &ap->messages[i];
+		size_t start = sub->body.n;
+
+		*to = (struct place_message){ .internaldate = from->has_date ? from->internaldate : now };
+		buffer_add(&sub->body, from->octets);
+		to->body = bytes_from(buffer_bytes(&sub->body), start);
+		set_flags(to, from, rights, &sub->arena);
 	}
 }
 
 enum cmd_step cmd_append(struct session *s, struct command *cmd)
 {
 	struct backend *b = s->client.backend;
+	struct appending *ap = arena_zalloc(&cmd->arena, sizeof(*ap));
 	struct bytes internal;
-	struct store_view *v;
 	struct mailbox m;
 	acl_rights_t rights;
-	struct submission *sub;
-	struct append_target *t;
-	struct buffer structure = { 0 };
-	bool is_found;
+	size_t total = 0;
 
-	if (!session_name(s, cmd, cmd->c.mailbox, &internal) || (v = session_view(s, cmd)) == NULL)
+	cmd->state = ap;
+	if ((cmd->c.verb == IMAP_REPLACE && !find_replaced(s, cmd, &ap->replaced)) ||
+	    !find_target(s, cmd, &internal, &m, &rights))
 		return CMD_DONE;
-	is_found = session_mailbox(s, cmd, v, internal, true, &m, &rights);
-	store_view_close(&v);
-	if (!is_found)
-		return CMD_DONE;
-	if ((rights & ACL_INSERT) == 0)
-		return answer_no(cmd, "NOPERM", "you may not add to it");
-	if (cmd->c.message.n == 0)
-		return answer_no(cmd, "CANNOT", "a message of no octets");
-	if (bytes_find(cmd->c.message, '\0') < cmd->c.message.n)
-		return cmd->c.is_binary ? answer_no(cmd, "UNKNOWN-CTE", "NUL octets are not kept: encode the part") :
-		                          answer_no(cmd, "CANNOT", "the message holds NUL octets");
-	sub = submission_new(&s->client);
-	if (!inflight_set(&b->inflight, &sub->share, cmd->c.message.n)) {
-		submission_free(sub);
+	ap->count = cmd->c.message_count;
+	for (size_t i = 0; i < ap->count; i++) {
+		if (!check_octets(cmd, &cmd->c.messages[i]))
+			return CMD_DONE;
+		total += cmd->c.messages[i].octets.n;
+	}
+	ap->sub = submission_new(&s->client);
+	arena_on_free(&cmd->arena, free_unsent, ap);
+	if (!inflight_set(&b->inflight, &ap->sub->share, total)) {
 		atomic_fetch_add(&b->counters.limits_hit, 1);
 		return answer_no(cmd, "LIMIT", "too many messages at once, try later");
 	}
-	buffer_add(&sub->body, cmd->c.message);
-	sub->intent.op = INTENT_APPEND;
-	sub->intent.append.body = buffer_bytes(&sub->body);
-	mime_blob_write(&structure, sub->intent.append.body, &b->mime_limits);
-	sub->intent.append.structure = arena_copy(&sub->arena, buffer_bytes(&structure));
-	buffer_fini(&structure);
-	t = arena_zalloc(&sub->arena, sizeof(*t));
-	t->mailbox = arena_copy(&sub->arena, internal);
-	t->internaldate = cmd->c.has_date ? cmd->c.internaldate : clock_wall_s();
-	set_flags(t, cmd, rights, &sub->arena);
-	sub->intent.append.targets = t;
-	sub->intent.append.target_count = 1;
+	copy_messages(cmd, ap, rights, total);
+	ap->sub->intent.op = INTENT_PLACE;
+	ap->sub->intent.place.target = arena_copy(&ap->sub->arena, internal);
+	ap->sub->intent.place.replaced = ap->replaced;
+	ap->sub->intent.place.source = ap->replaced != 0 ? s->box->id : 0;
 	recent_note(&b->recent, m.id, m.uidnext);
-	client_submit(&s->client, sub, appended);
-	return CMD_WANT_COMMIT;
+	return go_on(s, cmd);
 }

@@ -33,6 +33,7 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_NAMESPACE] = cmd_namespace,
 	[IMAP_NOOP] = cmd_noop,
 	[IMAP_RENAME] = cmd_rename,
+	[IMAP_REPLACE] = cmd_append,
 	[IMAP_SEARCH] = cmd_search,
 	[IMAP_SELECT] = cmd_select,
 	[IMAP_SETACL] = cmd_setacl,

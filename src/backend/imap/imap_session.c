@@ -418,18 +418,11 @@ static enum cmd_step dispatch(struct session *s, struct command *cmd)
 	return dispatch_handler(cmd->c.verb)(s, cmd);
 }
 
-static bool is_append(struct bytes text)
-{
-	struct bytes rest = bytes_from(text, bytes_find(text, ' ') + 1);
-
-	return bytes_starts_nocase(rest, BYTES_LIT("APPEND ")) || bytes_starts_nocase(rest, BYTES_LIT("LOCALAPPEND "));
-}
-
 /* The first N octets of the input are a command. */
 static void take_command(struct session *s, size_t n)
 {
 	struct bytes text = bytes_sub(conn_input(s->client.conn), 0, n);
-	bool in_place = is_append(text);
+	bool in_place = imap_framer_has_messages(text);
 	struct command *cmd = must_calloc(1, sizeof(*cmd));
 	struct fault why = { 0 };
 	enum imap_parse parsed;
@@ -489,6 +482,7 @@ static bool make_room(struct session *s, size_t need)
 	(void)fault_set(&why, FAULT_LIMIT, "too many messages at once, try later");
 	n = bytes_find(in, ' ');
 	refuse(s, n > 0 && n < 64 ? bytes_sub(in, 0, n) : BYTES_LIT("*"), "NO [LIMIT]", &why);
+	(void)inflight_set(&s->client.backend->inflight, &s->share, 0);
 	/* What is missing is the rest of a literal, and the end of its line. */
 	s->framer = (struct imap_framer){ .skip = need >= 2 && need - 2 > in.n ? need - 2 - in.n : 0, .is_skipping = true };
 	conn_consume(s->client.conn, in.n);
@@ -507,7 +501,7 @@ static bool take_frame(struct session *s)
 
 	if (s->state == SESSION_NOT_AUTHED) {
 		limits.line = limits.line < 16384 ? limits.line : 16384;
-		limits.literal = limits.message = limits.literal < 4096 ? limits.literal : 4096;
+		limits.literal = limits.message = limits.messages = limits.literal < 4096 ? limits.literal : 4096;
 		limits.command = limits.command < 32768 ? limits.command : 32768;
 	}
 	found = imap_framer_next(&s->framer, in, &limits, &n, &tag, &why);
@@ -529,6 +523,9 @@ static bool take_frame(struct session *s)
 	case FRAME_TOO_BIG:
 		refuse(s, tag, found == FRAME_TOO_BIG ? "NO [TOOBIG]" : "BAD", &why);
 		conn_consume(s->client.conn, n);
+		/* What had come of it before is not waited for any more. */
+		conn_want(s->client.conn, 0);
+		(void)inflight_set(&s->client.backend->inflight, &s->share, 0);
 		if (s->bad >= IMAP_BAD_MAX)
 			session_bye(s, "too many bad commands");
 		return true;

@@ -18,6 +18,7 @@ struct delivery {
 	struct arena arena;
 	struct intent intent;
 	struct append_target target;
+	struct place_message messages[3];
 	struct uid_range uids;
 	struct rename_pair pair;
 	struct attribute_change change;
@@ -79,6 +80,26 @@ static struct intent_attribute attribute_intent(struct delivery *d)
 	return in;
 }
 
+/* Several messages together, and perhaps one that goes for them. */
+static struct intent place_intent(struct delivery *d, uint32_t replaced)
+{
+	size_t count = 1 + (size_t)chance(3);
+
+	for (size_t i = 0; i < count; i++) {
+		size_t n = 16 + (size_t)chance(chance(8) == 0 ? 6000 : 300);
+		uint8_t *body = arena_alloc(&d->arena, n);
+
+		memset(body, (int)('a' + chance(26)), n);
+		d->messages[i] = (struct place_message){ .body = bytes_make(body, n), .internaldate = 2000, .flags = (uint32_t)chance(16) };
+	}
+	return (struct intent){ .op = INTENT_PLACE,
+		                .place = { .target = chance(4) == 0 ? BYTES_LIT(OTHER) : BYTES_LIT(MAILBOX),
+		                           .messages = d->messages,
+		                           .count = count,
+		                           .source = replaced != 0 ? w.mailbox : 0,
+		                           .replaced = replaced } };
+}
+
 static struct intent intent_of(struct delivery *d)
 {
 	const struct bytes acl = BYTES_LIT("fred\tlrs\t"), other = BYTES_LIT(OTHER), third = BYTES_LIT(OTHER "2");
@@ -96,6 +117,8 @@ static struct intent intent_of(struct delivery *d)
 		return (struct intent){ .op = INTENT_EXPUNGE, .expunge = { w.mailbox, &d->uids, 1, false, false } };
 	case WRITE_COPY:
 		return (struct intent){ .op = chance(2) == 0 ? INTENT_COPY : INTENT_MOVE, .copy = { w.mailbox, &d->uids, 1, other } };
+	case WRITE_PLACE:
+		return place_intent(d, chance(2) == 0 ? uid : 0);
 	case WRITE_OTHER_CREATE:
 		return (struct intent){ .op = INTENT_CREATE, .create = { .name = other, .acl = acl, .partition = BYTES_LIT("default") } };
 	case WRITE_OTHER_DELETE:

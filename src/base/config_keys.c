@@ -101,6 +101,10 @@ const struct config_key config_keys[] = {
 	{ "specialuse_trash", CONFIG_STRING, "Trash", 0, 0, NULL, "The same for \\Trash" },
 	{ "specialuse_archive", CONFIG_STRING, "Archive", 0, 0, NULL, "The same for \\Archive" },
 
+	/* metadata */
+	{ "metadata_server", CONFIG_STRING, NULL, 0, 0, NULL, "Server that keeps the metadata entries of the murder as a whole; without it the one whose name comes first. The same everywhere" },
+	{ "metadata_admin", CONFIG_STRING, NULL, 0, 0, NULL, "How to reach the administrators, a URI such as mailto:..., shown as the entry /shared/admin; the same on all backends" },
+
 	/* running */
 	{ "autocreate_quota", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "Limit of STORAGE, in units of 1024 octets, that a user's INBOX and what is below it begin with; 0: none" },
 	{ "autocreate_quota_messages", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "The same for MESSAGE, in messages" },
@@ -130,6 +134,9 @@ const struct config_key config_keys[] = {
 	{ "imap_max_command", CONFIG_NUMBER, "256K", 4096, 1u << 26, NULL, "Largest command with its literals, but for messages, octets" },
 	{ "imap_max_list", CONFIG_NUMBER, "10000", 16, 1u << 24, NULL, "Most members of one list or ranges of one sequence set" },
 	{ "imap_max_depth", CONFIG_NUMBER, "50", 4, 1000, NULL, "Deepest nesting of parentheses and search keys" },
+	{ "metadata_max_value", CONFIG_NUMBER, "32K", 1024, 1u << 20, NULL, "Largest value of a metadata entry, octets; a literal is bounded by imap_max_literal, too" },
+	{ "metadata_max_entries", CONFIG_NUMBER, "1000", 10, 100000, NULL, "Most metadata entries of one mailbox, or of the server: shared ones, and private ones of each user" },
+	{ "metadata_max_name", CONFIG_NUMBER, "255", 32, 400, NULL, "Longest name of a metadata entry, octets" },
 	{ "imap_max_keywords", CONFIG_NUMBER, "64", 1, 64, NULL, "Most different keywords in one mailbox" },
 	{ "imap_message_limit", CONFIG_NUMBER, "0", 0, UINT32_MAX, NULL, "Most messages that one command works on, told to clients as MESSAGELIMIT; 0: no limit" },
 	{ "imap_progress_ms", CONFIG_NUMBER, "1000", 1, MS_MAX, NULL, "Milliseconds after which a client is told how far its command is" },

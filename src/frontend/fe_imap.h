@@ -126,6 +126,8 @@ void imap_link_unselect(struct imap_link *l);
 void fe_imap_forward_by_mailbox(struct fe_imap *s, struct bytes mailbox);
 void fe_imap_forward_to_inbox(struct fe_imap *s);
 void fe_imap_forward_selected(struct fe_imap *s);
+/* To the server that keeps the entries of the murder as a whole, or that of the mailbox. */
+void fe_imap_forward_metadata(struct fe_imap *s);
 void fe_imap_forward_create(struct fe_imap *s);
 void fe_imap_forward_quota(struct fe_imap *s);
 void fe_imap_forward_copy(struct fe_imap *s);

@@ -28,6 +28,8 @@ static bool is_repeatable(enum imap_verb verb)
 	case IMAP_GETQUOTA:
 	case IMAP_GETQUOTAROOT:
 	case IMAP_SETQUOTA:
+	case IMAP_GETMETADATA:
+	case IMAP_SETMETADATA:
 	case IMAP_MYRIGHTS:
 	case IMAP_LISTRIGHTS:
 	case IMAP_LSUB:
@@ -217,6 +219,23 @@ void fe_imap_forward_to_inbox(struct fe_imap *s)
 		fail(s, "[CANNOT] a user without INBOX has no subscriptions");
 	}
 	buffer_fini(&inbox);
+}
+
+void fe_imap_forward_metadata(struct fe_imap *s)
+{
+	const char *home = config_string(fe_imap_frontend(s)->config, "metadata_server");
+	char server[PLACES_SERVER_MAX];
+
+	if (s->cmd.mailbox.n > 0) {
+		fe_imap_forward_by_mailbox(s, s->cmd.mailbox);
+		return;
+	}
+	if (home != NULL)
+		fe_imap_forward_to(s, home);
+	else if (places_first_server(places_of(s), server))
+		fe_imap_forward_to(s, server);
+	else
+		fail(s, "[UNAVAILABLE] no server is known");
 }
 
 /* CREATE with a partition or server behind it: the server is ours to choose, the backend gets the name alone. */

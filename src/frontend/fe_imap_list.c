@@ -1,9 +1,10 @@
 /* fe_imap_list.c - LIST from the frontend's own mailbox list (RFC 3501 section 6.3.8, RFC 5258, 6154, 8440). Which rows there are
  * is lister.h's.
  *
- * What only backends know is asked for: the subscriptions, where they matter, of the server with the user's INBOX, before the rows;
- * STATUS (RFC 5819) of each row's server behind them, many mailboxes at a time. A server that cannot be asked for the one makes the command
- * fail, for the other leaves its mailboxes without STATUS, as the RFC allows.
+ * What only backends know is asked for, in phases: the subscriptions, where they matter, of the server with the user's INBOX; what his mailboxes
+ * are for, of each server that has some; after the rows STATUS (RFC 5819) and METADATA (RFC 9590) of each row's server, many mailboxes at a time.
+ * A server that cannot be asked for the first makes the command fail; for the second its mailboxes are for what their names say; for the last
+ * they are told without, as the RFCs allow.
  *
  * BUGS: a pattern that may match other users' or shared mailboxes walks the whole list. */
 #include <stdio.h>
@@ -16,7 +17,8 @@
 #include "imap_writer.h"
 #include "lister.h"
 
-#define STATUS_AT_ONCE 50 /* commands on their way to one server */
+#define STATUS_AT_ONCE 50 /* mailboxes that are asked about at one server */
+#define USES_PATIENCE_MS 2000
 
 acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, struct bytes acl)
 {
@@ -25,18 +27,27 @@ acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, stru
 	return acl_effective(acl, bytes_of(s->user), names_is_owner(&s->names, internal, bytes_of(s->user)));
 }
 
-/* A mailbox whose STATUS is to be asked for. */
+/* A mailbox whose STATUS or METADATA is to be asked for. */
 struct status_want {
 	struct bytes name; /* external, in the command's arena */
 	const char *server;
 	bool was_asked;
 };
 
+/* A server with mailboxes of the user's own. */
+struct use_server {
+	struct use_server *next;
+	const char *name;
+};
+
 struct list_job {
 	struct list_source source;
 	struct lister lister;
+	struct special_uses uses;
 	struct buffer out;
-	bool is_asking_status;
+	enum { ASK_SUBSCRIPTIONS, ASK_USES, ASK_STATUS } phase;
+	struct use_server *servers; /* still to be asked; in the command's arena */
+	bool is_use_unknown;        /* one could not be asked */
 	struct status_want *wants; /* owned */
 	size_t want_count, want_cap;
 	size_t awaited; /* answers */
@@ -50,6 +61,7 @@ void fe_list_free(struct fe_imap *s)
 		return;
 	s->list = NULL;
 	lister_fini(&j->lister);
+	special_uses_fini(&j->uses);
 	buffer_fini(&j->out);
 	free(j->wants);
 	free(j);
@@ -121,7 +133,7 @@ static void row(void *arg, struct bytes row, struct bytes external, struct bytes
 	struct place place;
 
 	buffer_add(&j->out, row);
-	if (internal.n > 0 && (options & (LIST_RETURN_MYRIGHTS | LIST_RETURN_STATUS)) != 0 &&
+	if (internal.n > 0 && (options & (LIST_RETURN_MYRIGHTS | LIST_RETURN_STATUS | LIST_RETURN_METADATA)) != 0 &&
 	    places_find(places_of(s), internal, &a, &place) == PLACES_FOUND) {
 		acl_rights_t rights = fe_imap_rights(s, internal, place.acl);
 
@@ -132,7 +144,8 @@ static void row(void *arg, struct bytes row, struct bytes external, struct bytes
 			acl_rights_write(&j->out, rights, true);
 			buffer_add_str(&j->out, "\r\n");
 		}
-		if ((options & LIST_RETURN_STATUS) != 0 && (rights & ACL_READ) != 0)
+		/* Who may see which is the server's to say. */
+		if ((options & LIST_RETURN_METADATA) != 0 || ((options & LIST_RETURN_STATUS) != 0 && (rights & ACL_READ) != 0))
 			want_status(s, external, place.server);
 	}
 	arena_fini(&a);
@@ -182,7 +195,7 @@ static void answer_rows(struct fe_imap *s)
 	buffer_fini(&own);
 	conn_write(s->conn, buffer_bytes(&j->out));
 	buffer_clear(&j->out);
-	j->is_asking_status = true;
+	j->phase = ASK_STATUS;
 	ask_status(s);
 }
 
@@ -220,24 +233,53 @@ static void add_status_items(struct buffer *out, unsigned items)
 	buffer_add_str(out, ")\r\n");
 }
 
+static void add_metadata_entries(struct buffer *out, const struct metadata_args *m)
+{
+	const char *before = " (";
+
+	for (size_t i = 0; i < m->count; i++) {
+		buffer_add_str(out, before);
+		imap_write_astring(out, m->entries[i].name, true);
+		before = " ";
+	}
+	buffer_add_str(out, ")\r\n");
+}
+
+static void ask_about(struct fe_imap *s, struct bytes mailbox, struct buffer *out)
+{
+	struct list_job *j = s->list;
+
+	if ((s->cmd.list_options & LIST_RETURN_STATUS) != 0) {
+		buffer_add_str(out, FE_TAG " STATUS ");
+		imap_write_astring(out, mailbox, true);
+		add_status_items(out, s->cmd.status_items);
+		j->awaited++;
+	}
+	if ((s->cmd.list_options & LIST_RETURN_METADATA) != 0) {
+		buffer_add_str(out, FE_TAG " GETMETADATA ");
+		imap_write_astring(out, mailbox, true);
+		add_metadata_entries(out, s->cmd.metadata);
+		j->awaited++;
+	}
+}
+
 static void link_ready(struct fe_imap *s, struct imap_link *l)
 {
 	struct list_job *j = s->list;
 	struct buffer out = { 0 };
 
 	imap_link_enable(l);
-	if (!j->is_asking_status)
+	if (j->phase == ASK_SUBSCRIPTIONS)
 		buffer_add_str(&out, FE_TAG " LSUB \"\" *\r\n");
-	for (size_t i = 0; j->is_asking_status && i < j->want_count && j->awaited < STATUS_AT_ONCE; i++) {
+	else if (j->phase == ASK_USES)
+		buffer_add_str(&out, FE_TAG " LIST (SPECIAL-USE) \"\" *\r\n");
+	for (size_t i = 0; j->phase == ASK_STATUS && i < j->want_count && j->awaited < STATUS_AT_ONCE; i++) {
 		struct status_want *w = &j->wants[i];
 
 		if (w->was_asked || strcmp(w->server, l->server) != 0)
 			continue;
 		w->was_asked = true;
-		j->awaited++;
-		buffer_add_str(&out, FE_TAG " STATUS ");
-		imap_write_astring(&out, w->name, true);
-		add_status_items(&out, s->cmd.status_items);
+		ask_about(s, w->name, &out);
 	}
 	s->is_sent = true;
 	conn_write(l->conn, buffer_bytes(&out));
@@ -263,10 +305,102 @@ static bool take_lsub(struct fe_imap *s, struct bytes response)
 	return true;
 }
 
+/* "* LIST (attributes) "/" name" of a mailbox with a special use. False: it is something else. */
+static bool take_use(struct fe_imap *s, struct bytes response)
+{
+	struct cursor c = cursor_of(bytes_trim(response));
+	struct buffer internal = { 0 };
+	struct bytes attributes, sep, name;
+	struct fault why;
+	unsigned uses = 0;
+
+	if (!cursor_take_nocase(&c, BYTES_LIT("* LIST (")))
+		return false;
+	attributes = bytes_sub(cursor_rest(&c), 0, bytes_find(cursor_rest(&c), ')'));
+	c.p += attributes.n;
+	if (!cursor_take(&c, ')') || !cursor_take(&c, ' ') || !imap_take_nstring(&c, &s->arena, &sep, &why) || !cursor_take(&c, ' ') ||
+	    !imap_take_astring(&c, &s->arena, &name, &why))
+		return true;
+	while (attributes.n > 0) {
+		struct bytes word = bytes_sub(attributes, 0, bytes_find(attributes, ' '));
+		unsigned use;
+
+		attributes = bytes_from(attributes, word.n + 1);
+		if (special_use_parse(word, &use))
+			uses |= use;
+	}
+	if (uses != 0 && names_to_internal(&s->names, name, &internal, &why))
+		special_uses_add(&s->list->uses, buffer_bytes(&internal), uses);
+	buffer_fini(&internal);
+	return true;
+}
+
+static bool note_server(void *arg, struct bytes name, struct bytes location, struct bytes acl)
+{
+	struct fe_imap *s = arg;
+	struct bytes server = bytes_sub(location, 0, bytes_find(location, '!'));
+	struct use_server *u = s->list->servers;
+
+	(void)acl;
+	if (!names_is_owner(&s->names, name, bytes_of(s->user)))
+		return true;
+	while (u != NULL && !bytes_equal_str(server, u->name))
+		u = u->next;
+	if (u != NULL)
+		return true;
+	u = arena_alloc(&s->arena, sizeof(*u));
+	*u = (struct use_server){ s->list->servers, arena_str(&s->arena, server) };
+	s->list->servers = u;
+	return true;
+}
+
+/* Ask the next server; at the end go on with the rows. */
+static void ask_uses(struct fe_imap *s)
+{
+	struct list_job *j = s->list;
+	struct use_server *u = j->servers;
+	char address[PLACES_ADDRESS_MAX];
+	uint64_t epoch;
+
+	j->phase = ASK_USES;
+	if (u == NULL) {
+		/* They have said what is used by its name, too. */
+		j->uses.is_whole = !j->is_use_unknown;
+		s->deadline_ms = loop_now_ms(s->base.shard->loop) + FRONTEND_PATIENCE_MS;
+		answer_rows(s);
+		return;
+	}
+	j->servers = u->next;
+	s->is_sent = false;
+	s->deadline_ms = loop_now_ms(s->base.shard->loop) + USES_PATIENCE_MS;
+	if (places_master(places_of(s), u->name, PLACES_IMAP, address, &epoch)) {
+		fe_imap_forward_to(s, u->name);
+	} else {
+		j->is_use_unknown = true;
+		ask_uses(s);
+	}
+}
+
+static void begin_uses(struct fe_imap *s)
+{
+	struct buffer inbox = { 0 };
+
+	names_inbox(&s->names, bytes_of(s->user), &inbox);
+	if (!s->is_admin)
+		places_each(places_of(s), buffer_bytes(&inbox), note_server, s);
+	buffer_fini(&inbox);
+	ask_uses(s);
+}
+
 static void fail_list(struct fe_imap *s, const char *text)
 {
 	fe_imap_tagged(s, "NO", text);
 	fe_imap_op_done(s);
+}
+
+static bool is_of_status(struct bytes response)
+{
+	return bytes_starts_nocase(response, BYTES_LIT("* STATUS ")) || bytes_starts_nocase(response, BYTES_LIT("* METADATA "));
 }
 
 static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes response, bool is_tagged)
@@ -274,17 +408,21 @@ static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes r
 	struct list_job *j = s->list;
 	struct imap_response r;
 
-	if (is_tagged && j->is_asking_status) {
+	if (is_tagged && j->phase == ASK_USES) {
+		j->is_use_unknown = j->is_use_unknown || !imap_response_parse(response, &r) || !bytes_equal_nocase_str(r.word, "OK");
+		ask_uses(s);
+	} else if (is_tagged && j->phase == ASK_STATUS) {
 		if (--j->awaited == 0)
 			ask_status(s);
 	} else if (is_tagged) {
 		if (imap_response_parse(response, &r) && bytes_equal_nocase_str(r.word, "OK"))
-			answer_rows(s);
+			begin_uses(s);
 		else
 			fail_list(s, "[UNAVAILABLE] the subscriptions cannot be read now");
-	} else if (j->is_asking_status ? bytes_starts_nocase(response, BYTES_LIT("* STATUS ")) : take_lsub(s, response)) {
-		if (j->is_asking_status)
-			conn_write(s->conn, response);
+	} else if (is_of_status(response) && j->phase == ASK_STATUS) {
+		conn_write(s->conn, response);
+	} else if (j->phase == ASK_USES ? take_use(s, response) : j->phase == ASK_SUBSCRIPTIONS && take_lsub(s, response)) {
+		return;
 	} else if (l == s->selected) {
 		/* What the selected mailbox has to say of itself is the client's. */
 		conn_write(s->conn, response);
@@ -296,11 +434,16 @@ static void lost(struct fe_imap *s, const char *why)
 	struct list_job *j = s->list;
 
 	(void)why;
-	if (!j->is_asking_status) {
+	if (j->phase == ASK_USES) {
+		j->is_use_unknown = true;
+		ask_uses(s);
+		return;
+	}
+	if (j->phase == ASK_SUBSCRIPTIONS) {
 		fail_list(s, "[UNAVAILABLE] the subscriptions cannot be read now");
 		return;
 	}
-	/* Its mailboxes have no STATUS now. */
+	/* Its mailboxes have none of it now. */
 	j->awaited = 0;
 	for (size_t i = 0; i < j->want_count; i++)
 		j->wants[i].was_asked = j->wants[i].was_asked || strcmp(j->wants[i].server, s->op_server) == 0;
@@ -321,7 +464,7 @@ void fe_list_begin(struct fe_imap *s)
 		return;
 	}
 	j = s->list = must_calloc(1, sizeof(*j));
-	j->source = (struct list_source){ s, exists, has_children, row };
+	j->source = (struct list_source){ s, exists, has_children, row, &j->uses };
 	lister_init(&j->lister, &s->names, &s->cmd, &j->source);
 	s->own = &list_op;
 	names_inbox(&s->names, bytes_of(s->user), &inbox);
@@ -329,6 +472,6 @@ void fe_list_begin(struct fe_imap *s)
 	    places_find(places_of(s), buffer_bytes(&inbox), &s->arena, &place) == PLACES_FOUND)
 		fe_imap_forward_to(s, place.server);
 	else
-		answer_rows(s); /* a user without INBOX has no subscriptions */
+		begin_uses(s); /* a user without INBOX has no subscriptions */
 	buffer_fini(&inbox);
 }

@@ -391,6 +391,10 @@ static bool dispatch(struct fe_imap *s)
 	case IMAP_UNSUBSCRIBE:
 		fe_imap_forward_to_inbox(s);
 		return false;
+	case IMAP_GETMETADATA:
+	case IMAP_SETMETADATA:
+		fe_imap_forward_metadata(s);
+		return false;
 	case IMAP_CREATE:
 		fe_imap_forward_create(s);
 		return false;

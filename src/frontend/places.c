@@ -500,6 +500,24 @@ bool places_master(struct places *p, const char *server, enum places_service ser
 	return w != NULL && address_r[0] != '\0';
 }
 
+bool places_first_server(struct places *p, char server_r[PLACES_SERVER_MAX])
+{
+	struct map_iter it = { 0 };
+	struct bytes name;
+	void *value;
+	bool found = false;
+
+	(void)pthread_mutex_lock(&p->lock);
+	while (map_next(&p->servers, &it, &name, &value)) {
+		if (found && bytes_compare(name, bytes_of(server_r)) >= 0)
+			continue;
+		found = true;
+		copy_text(server_r, PLACES_SERVER_MAX, name);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return found;
+}
+
 bool places_any_server(struct places *p, struct bytes key, char server_r[PLACES_SERVER_MAX])
 {
 	struct map_iter it = { 0 };

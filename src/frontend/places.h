@@ -69,6 +69,8 @@ void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void
 enum places_service { PLACES_IMAP, PLACES_LMTP, PLACES_POP3, PLACES_SERVICES };
 bool places_master(struct places *p, const char *server, enum places_service service, char address_r[PLACES_ADDRESS_MAX],
                    uint64_t *epoch_r);
+/* The server whose name comes first; false: none is known. */
+bool places_first_server(struct places *p, char server_r[PLACES_SERVER_MAX]);
 /* A server for something new, the same for the same KEY as long as the servers are; false: none is known. */
 bool places_any_server(struct places *p, struct bytes key, char server_r[PLACES_SERVER_MAX]);
 

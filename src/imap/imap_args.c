@@ -158,6 +158,7 @@ static bool parse_list_options(struct imap_parser *p, bool is_return)
 		{ "CHILDREN", 0, LIST_RETURN_CHILDREN },
 		{ "MYRIGHTS", 0, LIST_RETURN_MYRIGHTS },
 		{ "STATUS", 0, LIST_RETURN_STATUS },
+		{ "METADATA", 0, LIST_RETURN_METADATA },
 	};
 	struct bytes word;
 
@@ -179,6 +180,8 @@ static bool parse_list_options(struct imap_parser *p, bool is_return)
 			return fault_set(p->why, FAULT_CLIENT, "no such option here: %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
 		p->cmd->list_options |= bit;
 		if (bit == LIST_RETURN_STATUS && (!space(p) || !take_status_items(p)))
+			return false;
+		if (bit == LIST_RETURN_METADATA && (!space(p) || !imap_take_metadata_entries(p)))
 			return false;
 	} while (cursor_take(&p->c, ' '));
 	if (!is_return && (p->cmd->list_options & LIST_SELECT_RECURSIVE) != 0 &&
@@ -442,6 +445,8 @@ bool imap_parse_args(struct imap_parser *p)
 		return parse_enable(p);
 	case IMAP_FETCH:
 		return set(p) && space(p) && imap_parse_fetch(p);
+	case IMAP_GETMETADATA:
+		return imap_parse_getmetadata(p);
 	case IMAP_ID:
 		return parse_id(p);
 	case IMAP_LIST:
@@ -449,6 +454,8 @@ bool imap_parse_args(struct imap_parser *p)
 		return parse_list(p);
 	case IMAP_SEARCH:
 		return space(p) && imap_parse_search(p);
+	case IMAP_SETMETADATA:
+		return imap_parse_setmetadata(p);
 	case IMAP_SORT:
 		return space(p) && imap_parse_sort(p);
 	case IMAP_THREAD:

@@ -28,6 +28,7 @@ enum imap_verb {
 	IMAP_GETACL,
 	IMAP_GETQUOTA, /* RFC 9208 */
 	IMAP_GETQUOTAROOT,
+	IMAP_GETMETADATA,
 	IMAP_ID,
 	IMAP_IDLE,
 	IMAP_LIST,
@@ -44,6 +45,7 @@ enum imap_verb {
 	IMAP_SEARCH,
 	IMAP_SELECT,
 	IMAP_SETACL,
+	IMAP_SETMETADATA,
 	IMAP_SETQUOTA,
 	IMAP_SORT,
 	IMAP_STARTTLS,
@@ -213,6 +215,20 @@ struct qresync_args {
 	struct seqset match_seq, match_uid; /* as many ranges' members in both, ascending */
 };
 
+/* GETMETADATA, SETMETADATA (RFC 5464), LIST RETURN (METADATA ...) (RFC 9590). */
+enum metadata_depth { METADATA_DEPTH_0, METADATA_DEPTH_1, METADATA_DEPTH_INFINITY };
+#define METADATA_ENTRIES_MAX 1000 /* named in one command */
+struct metadata_args {
+	bool has_maxsize;
+	uint64_t maxsize;
+	enum metadata_depth depth;
+	struct metadata_entry {
+		struct bytes name;  /* in lower case; well formed: RFC 5464 section 3.2 */
+		struct bytes value; /* SETMETADATA; p is NULL: NIL */
+	} *entries;
+	size_t count; /* 1.. */
+};
+
 enum store_how { STORE_HOW_REPLACE, STORE_HOW_ADD, STORE_HOW_TAKE };
 
 /* One message of APPEND or REPLACE. */
@@ -252,6 +268,7 @@ enum list_option {
 	LIST_SELECT_RECURSIVE = 1 << 7,
 	LIST_RETURN_STATUS = 1 << 8,   /* with status_items (RFC 5819) */
 	LIST_RETURN_MYRIGHTS = 1 << 9, /* RFC 8440 */
+	LIST_RETURN_METADATA = 1 << 10, /* with metadata (RFC 9590) */
 };
 
 /* SETQUOTA: a resource as it was written, and its limit. */
@@ -269,7 +286,7 @@ struct imap_command {
 	bool is_uid;
 
 	struct bytes mailbox; /* APPEND REPLACE CREATE DELETE EXAMINE SELECT STATUS SUBSCRIBE UNSUBSCRIBE, RENAME's old name, all of ACL,
-	                         GETQUOTAROOT; GETQUOTA, SETQUOTA: the root;
+	                         of METADATA, GETQUOTAROOT; GETQUOTA, SETQUOTA: the root;
 	                         LIST, LSUB: the reference. As the client wrote it: names.h takes it apart */
 	struct bytes target;  /* COPY, MOVE; RENAME's new name */
 	struct bytes partition; /* CREATE: Cyrus's second argument, "partition", "server" or "server!partition" */
@@ -311,6 +328,7 @@ struct imap_command {
 
 	unsigned status_items;
 	unsigned list_options;
+	struct metadata_args *metadata; /* GETMETADATA, SETMETADATA, LIST with LIST_RETURN_METADATA; else NULL */
 	struct bytes *patterns; /* LIST, LSUB: at least one */
 	size_t pattern_count;
 

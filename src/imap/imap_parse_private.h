@@ -31,6 +31,10 @@ bool imap_parse_thread(struct imap_parser *p);
 /* "1:500" or "-1:-100" (RFC 9394): to cmd->partial_from and partial_to. */
 bool imap_take_partial(struct imap_parser *p);
 bool imap_parse_setquota(struct imap_parser *p);
+bool imap_parse_getmetadata(struct imap_parser *p);
+bool imap_parse_setmetadata(struct imap_parser *p);
+/* The entries of LIST RETURN (METADATA ...): to cmd->metadata. */
+bool imap_take_metadata_entries(struct imap_parser *p);
 bool imap_parse_args(struct imap_parser *p);
 /* "(\Seen keyword)", or without parentheses where BARE is allowed: bits to cmd->flags, keywords to cmd->keywords. */
 bool imap_parse_flags(struct imap_parser *p, bool may_be_bare);

@@ -62,6 +62,17 @@ void imap_write_mailbox(struct buffer *to, struct bytes name, bool is_utf8)
 	buffer_add_u8(to, '"');
 }
 
+void imap_write_nstring8(struct buffer *to, struct bytes s)
+{
+	if (s.n > 0 && bytes_find(s, '\0') < s.n) {
+		buffer_add_u8(to, '~');
+		imap_write_literal_head(to, s.n, false);
+		buffer_add(to, s);
+	} else {
+		imap_write_nstring(to, s);
+	}
+}
+
 void imap_write_nstring(struct buffer *to, struct bytes s)
 {
 	if (s.p == NULL)

@@ -11,6 +11,8 @@ void imap_write_astring(struct buffer *to, struct bytes s, bool non_sync);
 void imap_write_mailbox(struct buffer *to, struct bytes name, bool is_utf8);
 /* Quoted or literal. */
 void imap_write_string(struct buffer *to, struct bytes s, bool non_sync);
+/* NIL where S.p is NULL, else a string; one with NUL in it as a literal8 (RFC 3516). */
+void imap_write_nstring8(struct buffer *to, struct bytes s);
 /* NIL where S.p is NULL, else a string. */
 void imap_write_nstring(struct buffer *to, struct bytes s);
 /* A literal's announcement "{n}" and CRLF; the octets follow as the caller likes. */

@@ -99,7 +99,12 @@ static void add_attribute(struct buffer *line, const char **blank, const char *a
 	*blank = " ";
 }
 
-static void write_row(struct lister *l, struct bytes external, struct bytes internal, unsigned kind, const char *use)
+static unsigned use_of(const struct lister *l, struct bytes internal)
+{
+	return special_use_of(l->source->uses, l->names, internal);
+}
+
+static void write_row(struct lister *l, struct bytes external, struct bytes internal, unsigned kind, unsigned uses)
 {
 	bool is_recursive = (l->cmd->list_options & LIST_SELECT_RECURSIVE) != 0;
 	bool by_subscription = (l->cmd->list_options & LIST_SELECT_SUBSCRIBED) != 0;
@@ -116,8 +121,10 @@ static void write_row(struct lister *l, struct bytes external, struct bytes inte
 		add_attribute(&l->line, &blank, "\\HasNoChildren");
 	if (map_get(&l->subscribed, external) != NULL)
 		add_attribute(&l->line, &blank, "\\Subscribed");
-	if (use != NULL)
-		add_attribute(&l->line, &blank, use);
+	if (uses != 0) {
+		add_attribute(&l->line, &blank, "");
+		special_use_write(&l->line, uses);
+	}
 	buffer_addf(&l->line, ") \"%c\" ", l->names->sep);
 	imap_write_mailbox(&l->line, external, l->names->is_utf8);
 	if (has_below)
@@ -149,10 +156,10 @@ static void tell_parents(struct lister *l, struct bytes external, bool with_mail
 			exists = names_to_internal(l->names, parent, &internal, &why) &&
 			         l->source->exists(l->source->arg, buffer_bytes(&internal));
 			if (!exists)
-				write_row(l, parent, BYTES_NONE, kind | ROW_NONEXISTENT | ROW_HAS_CHILDREN, NULL);
+				write_row(l, parent, BYTES_NONE, kind | ROW_NONEXISTENT | ROW_HAS_CHILDREN, 0);
 			else if (with_mailboxes)
 				write_row(l, parent, buffer_bytes(&internal), kind | ROW_HAS_CHILDREN,
-				          names_special_use(l->names, buffer_bytes(&internal)));
+				          use_of(l, buffer_bytes(&internal)));
 			buffer_fini(&internal);
 		}
 	}
@@ -178,22 +185,22 @@ static void flush_held(struct lister *l, struct bytes next)
 	               (names_is_below(next, internal) ||
 	                (bytes_starts(next, internal) && l->source->has_children(l->source->arg, internal)));
 	write_row(l, buffer_bytes(&l->held), internal, has_children ? ROW_HAS_CHILDREN : ROW_NO_CHILDREN,
-	          names_special_use(l->names, internal));
+	          use_of(l, internal));
 }
 
 void lister_name(struct lister *l, struct bytes internal)
 {
 	bool by_use = (l->cmd->list_options & LIST_SELECT_SPECIAL_USE) != 0;
-	const char *use = by_use ? names_special_use(l->names, internal) : NULL;
+	unsigned uses = by_use ? use_of(l, internal) : 0;
 	struct buffer external = { 0 };
 
 	flush_held(l, internal);
 	names_to_external(l->names, internal, &external);
 	if (!by_use)
 		tell_parents(l, buffer_bytes(&external), false, 0);
-	else if (use != NULL && (l->cmd->list_options & LIST_SELECT_RECURSIVE) != 0)
+	else if (uses != 0 && (l->cmd->list_options & LIST_SELECT_RECURSIVE) != 0)
 		tell_parents(l, buffer_bytes(&external), true, ROW_USE_BELOW);
-	if ((!by_use || use != NULL) && matches(l, buffer_bytes(&external))) {
+	if ((!by_use || uses != 0) && matches(l, buffer_bytes(&external))) {
 		buffer_clear(&l->held);
 		buffer_add(&l->held, buffer_bytes(&external));
 		buffer_clear(&l->held_internal);
@@ -239,20 +246,20 @@ static void tell_subscription(struct lister *l, struct bytes external)
 {
 	struct buffer internal = { 0 };
 	struct fault why;
-	const char *use = NULL;
+	unsigned uses = 0;
 	bool exists = names_to_internal(l->names, external, &internal, &why) &&
 	              l->source->exists(l->source->arg, buffer_bytes(&internal));
 	unsigned kind = exists ? 0 : ROW_NONEXISTENT;
 
 	if (exists)
-		use = names_special_use(l->names, buffer_bytes(&internal));
+		uses = use_of(l, buffer_bytes(&internal));
 	if ((l->cmd->list_options & LIST_RETURN_CHILDREN) != 0)
 		kind |= can_have_children(l, buffer_bytes(&internal)) &&
 		                        l->source->has_children(l->source->arg, buffer_bytes(&internal)) ?
 		                ROW_HAS_CHILDREN :
 		                ROW_NO_CHILDREN;
-	if (matches(l, external) && (use != NULL || (l->cmd->list_options & LIST_SELECT_SPECIAL_USE) == 0))
-		write_row(l, external, buffer_bytes(&internal), kind, use);
+	if (matches(l, external) && (uses != 0 || (l->cmd->list_options & LIST_SELECT_SPECIAL_USE) == 0))
+		write_row(l, external, buffer_bytes(&internal), kind, uses);
 	buffer_fini(&internal);
 }
 

@@ -14,6 +14,7 @@
 #include "imap_command.h"
 #include "map.h"
 #include "names.h"
+#include "special_use.h"
 
 /* Where the names come from; lent for the lister's life. */
 struct list_source {
@@ -23,6 +24,7 @@ struct list_source {
 	bool (*has_children)(void *arg, struct bytes internal);
 	/* A row: ROW is its response, with line end; INTERNAL is empty where there is no such mailbox. Lent during the call. */
 	void (*row)(void *arg, struct bytes row, struct bytes external, struct bytes internal);
+	const struct special_uses *uses; /* the user's */
 };
 
 struct lister {

@@ -47,14 +47,14 @@ struct intent_epoch {
 struct attribute_change {
 	struct bytes user, name, value; /* as in struct attribute */
 	bool is_set;                    /* else it is removed, if it is there */
+	/* Internal name of a mailbox; empty: none. A word of the value (words are separated by blanks, case does not count) that the same
+	 * attribute of another mailbox of that name, or below it, has already refuses the intent. */
+	struct bytes words_unique_below;
 };
 struct attribute_changes {
 	const struct attribute_change *at;
 	size_t count;
 	size_t most; /* attributes that are shared, and that are one user's, of the server, of a mailbox and of a message; 0: ATTRIBUTES_MOST */
-	/* Internal name of a mailbox; empty: none. A word of a value (words are separated by blanks, case does not count) that the same
-	 * attribute of another mailbox of that name, or below it, has already refuses the intent. */
-	struct bytes words_unique_below;
 };
 #define ATTRIBUTES_MOST 100000
 
@@ -84,7 +84,7 @@ struct intent_rename {
 };
 
 /* RENAME of INBOX (RFC 3501 section 6.3.5): make TO and move all messages of FROM there; FROM stays, empty. Answers the
- * new mailbox, its uidvalidity. OK, NO_MAILBOX, EXISTS, BAD, OVER_QUOTA. */
+ * new mailbox, its uidvalidity. FROM's own attributes are copied (RFC 5464 section 4.1). OK, NO_MAILBOX, EXISTS, BAD, OVER_QUOTA, LIMIT. */
 struct intent_rename_inbox {
 	struct bytes from, to;
 	struct bytes acl, partition; /* of the new mailbox */

@@ -6,6 +6,8 @@
 
 /* A longer entry would hold the writer and the followers for too long. */
 #define ROWS_OCTETS_MAX (16u << 20)
+/* Of an INBOX that is renamed, with those of its messages: intent_cost() reserves more. */
+#define RENAMED_OCTETS_MAX (4u << 20)
 
 static enum store_result check_change(const struct attribute_change *c)
 {
@@ -53,9 +55,10 @@ static bool has_word(struct store *s, struct bytes value, mailbox_id_t except, c
 	       have_a_word_in_common(has, c->value);
 }
 
-static enum store_result check_words(struct store *s, mailbox_id_t except, struct bytes root, const struct attribute_change *c,
-                                     struct arena *a, struct intent_answer *out)
+static enum store_result check_words(struct store *s, mailbox_id_t except, const struct attribute_change *c, struct arena *a,
+                                     struct intent_answer *out)
 {
+	struct bytes root = c->words_unique_below;
 	struct buffer below = { 0 };
 	struct bytes key, value;
 	struct kv_cursor *k;
@@ -89,8 +92,8 @@ enum store_result attributes_check(struct store *s, mailbox_id_t mailbox, const 
 
 		out->at = i;
 		result = check_change(c);
-		if (result == STORE_OK && in->words_unique_below.n > 0 && c->is_set && c->value.n > 0)
-			result = check_words(s, mailbox, in->words_unique_below, c, a, out);
+		if (result == STORE_OK && c->words_unique_below.n > 0 && c->is_set && c->value.n > 0)
+			result = check_words(s, mailbox, c, a, out);
 	}
 	return result;
 }
@@ -277,7 +280,7 @@ static void add_copied(struct copied_attributes *c, struct arena *a, const struc
 	c->at[c->count++].is_set = true;
 }
 
-enum store_result attributes_gather(struct store *s, mailbox_id_t from, const struct entry *e, struct arena *a,
+enum store_result attributes_gather(struct store *s, mailbox_id_t from, const struct entry *e, uint64_t most, struct arena *a,
                                     struct copied_attributes *c_r)
 {
 	uint8_t start[KV_KEY_MAX];
@@ -288,7 +291,7 @@ enum store_result attributes_gather(struct store *s, mailbox_id_t from, const st
 
 	/* Both are in the order of the sources' UIDs. */
 	*c_r = (struct copied_attributes){ 0 };
-	for (size_t i = 0; has && octets <= COPIED_ATTRIBUTES(e->count) && i < e->count && key_read_u64(key, 0) == from; has = kv_next(k, &key, &value)) {
+	for (size_t i = 0; has && octets <= most && i < e->count && key_read_u64(key, 0) == from; has = kv_next(k, &key, &value)) {
 		struct attribute of;
 
 		while (i < e->count && e->copies[i].source < key_read_u32(key, 8))
@@ -302,7 +305,7 @@ enum store_result attributes_gather(struct store *s, mailbox_id_t from, const st
 	kv_cursor_end(&k);
 	if (kv_has_failed(s->txn))
 		return STORE_FAILED;
-	return octets > COPIED_ATTRIBUTES(e->count) ? STORE_LIMIT : STORE_OK;
+	return octets > most ? STORE_LIMIT : STORE_OK;
 }
 
 enum store_result attributes_give(struct store *s, const struct entry *e, const struct copied_attributes *c)
@@ -322,4 +325,26 @@ enum store_result attributes_give(struct store *s, const struct entry *e, const 
 	}
 	/* The copies are made, but not whole: only a turn that is dropped undoes that. */
 	return result == STORE_OK ? STORE_OK : STORE_FAILED;
+}
+
+enum store_result attributes_gather_own(struct store *s, mailbox_id_t from, struct arena *a, struct copied_attributes *c_r)
+{
+	uint8_t start[KEY_MAX];
+	struct bytes key, value, prefix = bytes_make(start, key_u64(start, from));
+	struct kv_cursor *k = kv_seek(s->txn, T_ATTRIBUTE, prefix, &key, &value);
+	uint64_t octets = 0;
+	bool has = k != NULL;
+
+	*c_r = (struct copied_attributes){ 0 };
+	for (; has && octets <= RENAMED_OCTETS_MAX && bytes_starts(key, prefix); has = kv_next(k, &key, &value)) {
+		struct attribute of;
+
+		octets += 17 + key.n + value.n;
+		if (key_read_u32(key, 8) == 0 && index_decode_attribute(key, value, &of))
+			add_copied(c_r, a, &of);
+	}
+	kv_cursor_end(&k);
+	if (kv_has_failed(s->txn))
+		return STORE_FAILED;
+	return octets > RENAMED_OCTETS_MAX ? STORE_LIMIT : STORE_OK;
 }

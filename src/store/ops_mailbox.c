@@ -155,16 +155,24 @@ enum store_result op_rename_inbox(struct store *s, const struct intent_rename_in
 	const struct uid_range all = { 1, UINT32_MAX };
 	enum store_result result = find_mailbox(s, in->from, &m);
 	struct intent_copy copy = { .uids = &all, .uid_count = 1, .target = in->to };
+	struct copied_attributes own;
+	struct entry made = { 0 };
 
 	if (result != STORE_OK)
 		return result;
 	copy.mailbox = m.id;
 	result = check_quota_of_move(s, in->from, in->to, m.bytes, m.exists, true);
 	if (result == STORE_OK)
-		result = op_create(s, &create, a, out);
+		result = attributes_gather_own(s, m.id, a, &own);
 	if (result != STORE_OK)
 		return result;
-	result = op_copy(s, &copy, true, a, &moved);
+	result = op_create(s, &create, a, out);
+	if (result != STORE_OK)
+		return result;
+	result = op_copy(s, &copy, true, UINT64_MAX, a, &moved);
+	made.mailbox = out->mailbox;
+	if (result == STORE_OK)
+		result = attributes_give(s, &made, &own);
 	/* Made, but not filled: only a turn that is dropped undoes that. */
 	return result == STORE_OK ? STORE_OK : STORE_FAILED;
 }

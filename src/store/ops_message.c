@@ -386,7 +386,7 @@ void keep_keywords(struct mailbox *m, struct arena *a)
 		m->keywords[i] = arena_copy(a, m->keywords[i]);
 }
 
-enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, struct arena *a,
+enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, uint64_t attributes_most, struct arena *a,
                           struct intent_answer *out)
 {
 	struct entry e = { .type = ENTRY_COPY, .time = clock_wall_s() };
@@ -448,7 +448,7 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 	out->new_uids = made.at;
 	out->new_uid_count = made.count;
 	out->message_count = p.count;
-	result = attributes_gather(s, from.id, &e, a, &attributes);
+	result = attributes_gather(s, from.id, &e, attributes_most == 0 ? COPIED_ATTRIBUTES(p.count) : attributes_most, a, &attributes);
 	if (result == STORE_OK)
 		result = turn_entry(s, &e);
 	return result == STORE_OK ? attributes_give(s, &e, &attributes) : result;

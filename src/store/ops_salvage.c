@@ -374,7 +374,7 @@ static enum store_result set_attribute(struct store *s, const struct intent_salv
 {
 	const struct salvage_item *item = in->item;
 	const struct attribute of = { .uid = uid, .user = item->user, .name = item->from };
-	const struct attribute_change change = { item->user, item->from, item->body, item->is_on };
+	const struct attribute_change change = { .user = item->user, .name = item->from, .value = item->body, .is_set = item->is_on };
 	const struct uid_range uids = { uid, uid };
 	struct intent_attribute want = { .name = name, .changes = { .at = &change, .count = 1 } };
 	struct intent_answer set = { 0 };

@@ -193,7 +193,8 @@ enum store_result op_store(struct store *s, const struct intent_store *in, struc
 enum store_result op_expunge(struct store *s, const struct intent_expunge *in, struct arena *a, struct intent_answer *out);
 enum store_result op_reclaim(struct store *s, const struct intent_reclaim *in, struct arena *a, struct intent_answer *out);
 enum store_result op_undelete(struct store *s, const struct intent_undelete *in, struct arena *a, struct intent_answer *out);
-enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, struct arena *a,
+/* ATTRIBUTES_MOST: octets of attributes that may be copied; 0: COPIED_ATTRIBUTES. */
+enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, uint64_t attributes_most, struct arena *a,
                           struct intent_answer *out);
 enum store_result op_attribute(struct store *s, const struct intent_attribute *in, struct arena *a, struct intent_answer *out);
 enum store_result op_subscribe(struct store *s, const struct intent_subscribe *in, bool is_on, struct intent_answer *out);
@@ -219,13 +220,16 @@ void uid_list_add(struct uid_list *l, uint32_t uid);
 /* ops_attribute.c: whether the changes can be made to MAILBOX (0: one that is not there yet), but for their number. */
 enum store_result attributes_check(struct store *s, mailbox_id_t mailbox, const struct attribute_changes *in, struct arena *a,
                                    struct intent_answer *out);
-/* What the messages that the COPY entry E copies from mailbox FROM have: read before it is applied, and given to the copies after. */
+/* What the messages that the COPY entry E copies from mailbox FROM have, LIMIT where that is more than MOST octets: read before it is applied,
+ * and given to the copies after. */
 struct copied_attributes {
 	struct entry_attribute *at; /* in the arena; the copies' */
 	size_t count, cap;
 };
-enum store_result attributes_gather(struct store *s, mailbox_id_t from, const struct entry *e, struct arena *a,
+enum store_result attributes_gather(struct store *s, mailbox_id_t from, const struct entry *e, uint64_t most, struct arena *a,
                                     struct copied_attributes *c_r);
+/* What FROM itself has. LIMIT: with those of its messages it is more than a RENAME of INBOX may carry. */
+enum store_result attributes_gather_own(struct store *s, mailbox_id_t from, struct arena *a, struct copied_attributes *c_r);
 enum store_result attributes_give(struct store *s, const struct entry *e, const struct copied_attributes *c);
 enum store_result op_place(struct store *s, const struct intent_place *in, struct arena *a, struct intent_answer *out);
 /* Octets of journal that it needs at most. */

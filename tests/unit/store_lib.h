@@ -164,7 +164,7 @@ static inline void copy_entries(struct store *from, struct store *to)
 static inline struct intent_answer set_attribute(struct store *s, const char *mailbox, const char *user, const char *name,
                                                  const char *value, struct arena *a)
 {
-	const struct attribute_change c = { bytes_of(user), bytes_of(name), bytes_of(value), value != NULL };
+	const struct attribute_change c = { .user = bytes_of(user), .name = bytes_of(name), .value = bytes_of(value), .is_set = value != NULL };
 
 	return run(s, (struct intent){ .op = INTENT_ATTRIBUTE,
 	                               .attribute = { .name = bytes_of(mailbox), .changes = { .at = &c, .count = 1, .most = 10 } } }, a);
@@ -174,7 +174,7 @@ static inline struct intent_answer set_attribute(struct store *s, const char *ma
 static inline struct intent_answer annotate(struct store *s, mailbox_id_t id, struct uid_range uids, const char *user,
                                             const char *name, const char *value, struct arena *a)
 {
-	const struct attribute_change c = { bytes_of(user), bytes_of(name), bytes_of(value), value != NULL };
+	const struct attribute_change c = { .user = bytes_of(user), .name = bytes_of(name), .value = bytes_of(value), .is_set = value != NULL };
 
 	return run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .mailbox = id, .uids = &uids, .uid_count = 1,
 	                                                                      .changes = { .at = &c, .count = 1, .most = 10 } } }, a);

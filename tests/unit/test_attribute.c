@@ -100,8 +100,8 @@ static void the_last_change_of_one_attribute_counts(void **state)
 	struct store *s = must_open("last");
 	struct arena a = { 0 };
 	const struct bytes n = BYTES_LIT("/n"), none = BYTES_NONE;
-	const struct attribute_change twice[] = { { none, n, BYTES_LIT("1"), true }, { none, n, none, false } };
-	const struct attribute_change again[] = { { none, n, none, false }, { none, n, BYTES_LIT("2"), true } };
+	const struct attribute_change twice[] = { { none, n, BYTES_LIT("1"), true, none }, { none, n, none, false, none } };
+	const struct attribute_change again[] = { { none, n, none, false, none }, { none, n, BYTES_LIT("2"), true, none } };
 
 	(void)state;
 	(void)make(s, "user.fred", 0);
@@ -136,8 +136,8 @@ static void limits_refuse_the_whole_intent(void **state)
 	assert_int_equal(set_attribute(s, "user.fred", "", "/big", big, &a).result, STORE_OK);
 	/* Nine more would be eleven; one is removed by the same intent: ten. */
 	for (size_t i = 0; i < 9; i++)
-		c[i] = (struct attribute_change){ BYTES_NONE, bytes_of(arena_printf(&a, "/%zu", i)), BYTES_LIT("x"), true };
-	c[9] = (struct attribute_change){ BYTES_NONE, BYTES_LIT("/big"), BYTES_NONE, false };
+		c[i] = (struct attribute_change){ BYTES_NONE, bytes_of(arena_printf(&a, "/%zu", i)), BYTES_LIT("x"), true, BYTES_NONE };
+	c[9] = (struct attribute_change){ BYTES_NONE, BYTES_LIT("/big"), BYTES_NONE, false, BYTES_NONE };
 	out = run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .name = BYTES_LIT("user.fred"), .changes = { .at = c, .count = 9, .most = 10 } } }, &a);
 	assert_int_equal(out.result, STORE_LIMIT);
 	assert_int_equal(out.at, 8);
@@ -155,9 +155,9 @@ static void limits_refuse_the_whole_intent(void **state)
 
 static struct intent use(const char *mailbox, const char *value, struct attribute_change *c)
 {
-	*c = (struct attribute_change){ BYTES_LIT("fred"), BYTES_LIT("/use"), bytes_of(value), true };
+	*c = (struct attribute_change){ BYTES_LIT("fred"), BYTES_LIT("/use"), bytes_of(value), true, BYTES_LIT("user.fred") };
 	return (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .name = bytes_of(mailbox),
-	                        .changes = { .at = c, .count = 1, .words_unique_below = BYTES_LIT("user.fred") } } };
+	                        .changes = { .at = c, .count = 1 } } };
 }
 
 static void a_word_is_one_mailboxs_below_one_root(void **state)
@@ -183,8 +183,8 @@ static void a_word_is_one_mailboxs_below_one_root(void **state)
 	assert_int_equal(run(s, use("user.fred.a", "\\Junk", &c), &a).result, STORE_OK);
 	assert_int_equal(run(s, use("user.fred", "\\Junk", &c), &a).result, STORE_CONFLICT);
 	/* Made with it, or not at all. */
-	c = (struct attribute_change){ BYTES_LIT("fred"), BYTES_LIT("/use"), BYTES_LIT("\\Junk"), true };
-	made.create.attributes = (struct attribute_changes){ .at = &c, .count = 1, .words_unique_below = BYTES_LIT("user.fred") };
+	c = (struct attribute_change){ BYTES_LIT("fred"), BYTES_LIT("/use"), BYTES_LIT("\\Junk"), true, BYTES_LIT("user.fred") };
+	made.create.attributes = (struct attribute_changes){ .at = &c, .count = 1 };
 	assert_int_equal(run(s, made, &a).result, STORE_CONFLICT);
 	assert_string_equal(value_of(s, "user.fred.c", 0, "fred", "/use"), VALUE_NONE);
 	c.value = BYTES_LIT("\\Drafts");
@@ -261,7 +261,7 @@ static void conditional_changes_leave_newer_messages_alone(void **state)
 	struct store *s = must_open("conditional");
 	struct arena a = { 0 };
 	mailbox_id_t id = make(s, "user.fred", 3);
-	const struct attribute_change c = { BYTES_NONE, BYTES_LIT("/y"), BYTES_LIT("v"), true };
+	const struct attribute_change c = { BYTES_NONE, BYTES_LIT("/y"), BYTES_LIT("v"), true, BYTES_NONE };
 	const struct uid_range all = { 1, 3 };
 	struct intent_answer out;
 

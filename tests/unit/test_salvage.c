@@ -521,7 +521,7 @@ static void suffix_of_an_old_master_comes_back_at_the_new_one(void **state)
 static void set(struct store *s, epoch_t epoch, const char *mailbox, mailbox_id_t id, const struct uid_range *uid, const char *user,
                 const char *name, const char *value)
 {
-	const struct attribute_change c = { bytes_of(user), bytes_of(name), bytes_of(value), true };
+	const struct attribute_change c = { .user = bytes_of(user), .name = bytes_of(name), .value = bytes_of(value), .is_set = true };
 
 	assert_int_equal(run(s, epoch, (struct intent){ .op = INTENT_ATTRIBUTE,
 	                               .attribute = { .name = bytes_of(mailbox), .mailbox = id, .uids = uid, .uid_count = uid != NULL,

@@ -1,8 +1,9 @@
-/* CREATE (RFC 3501 section 6.3.3). Levels above need not be there and are not made. The right to create comes from the
+/* CREATE (RFC 3501 section 6.3.3; RFC 6154 section 3). Levels above need not be there and are not made. The right to create comes from the
  * nearest mailbox above; a user's INBOX and shared roots are made by administrators. */
 #include "answer.h"
 #include "dispatch.h"
 #include "mailbox_op.h"
+#include "metadata.h"
 
 /* RFC 8474 section 4.1; where the mailbox is gone again already the answer does without. */
 static void add_mailbox_id(struct session *s)
@@ -30,6 +31,8 @@ static void ended(struct client *c, struct mailbox_op *op)
 		(void)answer_ok(s->cmd, "made");
 		add_mailbox_id(s);
 		session_resume(s, CMD_DONE);
+	} else if (op->result == STORE_CONFLICT && !op->is_refused && !op->is_unreachable) {
+		session_resume(s, answer_no(s->cmd, "USEATTR", "another mailbox has that special use"));
 	} else {
 		session_resume(s, mailbox_op_answer(s, s->cmd, op));
 	}
@@ -88,20 +91,28 @@ enum cmd_step cmd_create(struct session *s, struct command *cmd)
 	struct store_view *v;
 	struct bytes internal;
 	struct buffer acl = { 0 };
+	struct attribute_change use;
+	struct attribute_changes uses = { .at = &use };
 	struct mailbox_op *op;
 	bool may;
 
-	if (cmd->c.special_use.n > 0)
-		return answer_no(cmd, "USEATTR", "the special uses are fixed by name");
 	if (!is_here(s->client.backend, cmd->c.partition))
 		return answer_no(cmd, "CANNOT", "that server or partition is not here");
 	if (!session_name(s, cmd, cmd->c.mailbox, &internal) || (v = session_view(s, cmd)) == NULL)
 		return CMD_DONE;
 	may = create_check(s, cmd, v, internal, &acl);
 	store_view_close(&v);
+	if (may && cmd->c.special_use.n > 0) {
+		use = (struct attribute_change){ .name = BYTES_LIT(METADATA_SPECIAL_USE), .value = cmd->c.special_use, .is_set = true,
+			                         .user = metadata_user(s, &cmd->arena, internal, BYTES_LIT(METADATA_SPECIAL_USE)) };
+		uses.count = 1;
+		may = metadata_use_change(s, &cmd->arena, internal, &use);
+		if (!may)
+			(void)answer_no(cmd, "USEATTR", "no such special use, or not of this mailbox");
+	}
 	if (may) {
 		op = mailbox_op_new(&s->client, ended);
-		mailbox_op_create(op, internal, buffer_bytes(&acl));
+		mailbox_op_create(op, internal, buffer_bytes(&acl), &uses);
 		mailbox_op_start(op);
 	}
 	buffer_fini(&acl);

@@ -1,12 +1,25 @@
-/* LIST (RFC 3501 section 6.3.8; RFC 5258, 6154, 5819, 8440): what is on this backend; a frontend answers for the whole murder.
- * Which rows there are is lister.h's.
+/* LIST (RFC 3501 section 6.3.8; RFC 5258, 6154, 5819, 8440, 9590): what is on this backend; a frontend answers for the whole murder.
+ * Which rows there are is lister.h's. METADATA stands behind all rows, since there may be much of it: it is told as the client takes it.
  *
  * BUGS: goes through all names of the backend that the user may see, in one turn of the loop. */
 #include "answer.h"
 #include "dispatch.h"
 #include "imap_writer.h"
 #include "lister.h"
+#include "metadata.h"
 #include "status.h"
+
+/* Mailboxes whose METADATA is to be told; in the command's arena. */
+struct metadata_want {
+	struct metadata_want *next;
+	struct bytes internal, external;
+};
+
+struct metadata_wants {
+	struct metadata_want *first, *last;
+	bool is_begun; /* ROWS are the first's */
+	struct metadata_rows rows;
+};
 
 struct listing {
 	struct session *s;
@@ -14,6 +27,7 @@ struct listing {
 	struct store_view *v;
 	struct lister lister;
 	struct buffer out;
+	struct metadata_wants *wants; /* NULL: none are asked for */
 };
 
 /* Whether the user may look up the mailbox ID, INTERNAL. */
@@ -55,6 +69,19 @@ static bool has_children(void *arg, struct bytes internal)
 	return has;
 }
 
+static void want_metadata(struct listing *l, struct bytes external, struct bytes internal)
+{
+	struct metadata_want *w = arena_zalloc(&l->cmd->arena, sizeof(*w));
+
+	w->internal = arena_copy(&l->cmd->arena, internal);
+	w->external = arena_copy(&l->cmd->arena, external);
+	if (l->wants->last != NULL)
+		l->wants->last->next = w;
+	else
+		l->wants->first = w;
+	l->wants->last = w;
+}
+
 /* What goes with a row: rights and status. */
 static void add_more(struct listing *l, struct bytes external, struct bytes internal)
 {
@@ -63,7 +90,7 @@ static void add_more(struct listing *l, struct bytes external, struct bytes inte
 	struct fault why;
 	acl_rights_t rights;
 
-	if (internal.n == 0 || (options & (LIST_RETURN_MYRIGHTS | LIST_RETURN_STATUS)) == 0 ||
+	if (internal.n == 0 || (options & (LIST_RETURN_MYRIGHTS | LIST_RETURN_STATUS | LIST_RETURN_METADATA)) == 0 ||
 	    store_view_mailbox(l->v, internal, &m, &why) != STORE_OK)
 		return;
 	rights = session_rights(l->s, internal, m.acl);
@@ -76,6 +103,8 @@ static void add_more(struct listing *l, struct bytes external, struct bytes inte
 	}
 	if ((options & LIST_RETURN_STATUS) != 0 && (rights & ACL_READ) != 0)
 		status_write(l->s, l->v, &m, external, l->cmd->c.status_items, &l->out);
+	if (l->wants != NULL && metadata_may(rights))
+		want_metadata(l, external, internal);
 }
 
 static void row(void *arg, struct bytes row, struct bytes external, struct bytes internal)
@@ -120,7 +149,9 @@ static void list_all(struct listing *l)
 	}
 	names_inbox(&l->s->names, bytes_of(l->s->identity.user), &inbox);
 	list_prefix(l, buffer_bytes(&inbox), BYTES_NONE);
-	list_prefix(l, BYTES_NONE, buffer_bytes(&inbox));
+	/* Others' mailboxes are of no special use to him. */
+	if ((l->cmd->c.list_options & LIST_SELECT_SPECIAL_USE) == 0)
+		list_prefix(l, BYTES_NONE, buffer_bytes(&inbox));
 	buffer_fini(&inbox);
 }
 
@@ -135,10 +166,72 @@ static void take_subscriptions(struct listing *l)
 	view_subscriptions_end(&it);
 }
 
+/* What the user has set his own mailboxes to be for. */
+static void take_uses(struct session *s, struct store_view *v, struct special_uses *uses)
+{
+	const struct attribute of = { .user = bytes_of(s->identity.user), .name = BYTES_LIT(METADATA_SPECIAL_USE) };
+	struct buffer inbox = { 0 };
+	struct view_names it;
+	struct bytes name, value;
+	struct fault why;
+	mailbox_id_t id;
+	unsigned set;
+
+	names_inbox(&s->names, of.user, &inbox);
+	store_view_names(v, buffer_bytes(&inbox), &it);
+	while (view_names_next(&it, &name, &id)) {
+		if (names_is_below(name, buffer_bytes(&inbox)) && store_view_attribute(v, id, &of, &value, &why) == STORE_OK &&
+		    special_use_parse(value, &set))
+			special_uses_add(uses, name, set);
+	}
+	view_names_end(&it);
+	buffer_fini(&inbox);
+}
+
+/* More of the next mailbox's entries. One that is gone meanwhile has none. */
+static void tell_some(struct session *s, struct command *cmd, struct store_view *v, struct metadata_wants *w, struct buffer *out)
+{
+	const struct metadata_want *want = w->first;
+	struct mailbox m;
+	struct fault why;
+
+	if (!w->is_begun) {
+		w->is_begun = store_view_mailbox(v, want->internal, &m, &why) == STORE_OK;
+		if (w->is_begun)
+			metadata_collect(s, v, &cmd->arena, m.id, want->internal, want->external, cmd->c.metadata, &w->rows);
+	}
+	if (!w->is_begun || metadata_write(s, v, &w->rows, out)) {
+		w->is_begun = false;
+		w->first = want->next;
+	}
+}
+
+static enum cmd_step tell_metadata(struct session *s, struct command *cmd)
+{
+	struct metadata_wants *w = cmd->state;
+	struct buffer out = { 0 };
+	struct store_view *v;
+
+	if (session_is_full(s))
+		return CMD_WANT_OUTPUT;
+	v = session_view(s, cmd);
+	if (v == NULL)
+		return CMD_DONE;
+	while (w->first != NULL && !session_is_full(s)) {
+		tell_some(s, cmd, v, w, &out);
+		session_write(s, buffer_bytes(&out));
+		buffer_clear(&out);
+	}
+	store_view_close(&v);
+	buffer_fini(&out);
+	return w->first != NULL ? CMD_WANT_OUTPUT : answer_ok(cmd, "done");
+}
+
 enum cmd_step cmd_list(struct session *s, struct command *cmd)
 {
 	struct listing l = { .s = s, .cmd = cmd };
-	const struct list_source source = { &l, exists, has_children, row };
+	struct special_uses uses = { 0 };
+	const struct list_source source = { &l, exists, has_children, row, &uses };
 	struct buffer line = { 0 };
 
 	if (cmd->c.pattern_count == 1 && cmd->c.patterns[0].n == 0) { /* just the separator is asked for */
@@ -150,6 +243,9 @@ enum cmd_step cmd_list(struct session *s, struct command *cmd)
 	l.v = session_view(s, cmd);
 	if (l.v == NULL)
 		return CMD_DONE;
+	if ((cmd->c.list_options & LIST_RETURN_METADATA) != 0)
+		l.wants = arena_zalloc(&cmd->arena, sizeof(*l.wants));
+	take_uses(s, l.v, &uses);
 	lister_init(&l.lister, &s->names, &cmd->c, &source);
 	if (lister_wants_subscriptions(&l.lister))
 		take_subscriptions(&l);
@@ -157,8 +253,13 @@ enum cmd_step cmd_list(struct session *s, struct command *cmd)
 		list_all(&l);
 	lister_finish(&l.lister);
 	lister_fini(&l.lister);
+	special_uses_fini(&uses);
 	store_view_close(&l.v);
 	session_write(s, buffer_bytes(&l.out));
 	buffer_fini(&l.out);
-	return answer_ok(cmd, "done");
+	if (l.wants == NULL || l.wants->first == NULL)
+		return answer_ok(cmd, "done");
+	cmd->state = l.wants;
+	cmd->resume = tell_metadata;
+	return tell_metadata(s, cmd);
 }

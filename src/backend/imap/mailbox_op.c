@@ -65,7 +65,17 @@ static const struct quota_limits *first_limits(struct mailbox_op *op, struct byt
 	return l;
 }
 
-void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes acl)
+static struct attribute_changes copy_changes(struct mailbox_op *op, const struct attribute_changes *from)
+{
+	struct attribute_change *at = arena_array(&op->arena, from->count, sizeof(*at));
+
+	for (size_t i = 0; i < from->count; i++)
+		at[i] = (struct attribute_change){ copy(op, from->at[i].user), copy(op, from->at[i].name), copy(op, from->at[i].value),
+			                           from->at[i].is_set, copy(op, from->at[i].words_unique_below) };
+	return (struct attribute_changes){ at, from->count, from->most };
+}
+
+void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes acl, const struct attribute_changes *attributes)
 {
 	name = copy(op, name);
 	acl = copy(op, acl);
@@ -75,6 +85,8 @@ void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes ac
 	set_intents(op, 1, INTENT_CREATE)->create =
 		(struct intent_create){ .name = name, .acl = acl, .partition = bytes_of(op->backend->partition),
 		                        .limits = first_limits(op, name) };
+	if (attributes != NULL)
+		op->intents[0].create.attributes = copy_changes(op, attributes);
 	op->must_activate = true;
 }
 

@@ -14,7 +14,8 @@ typedef void mailbox_op_fn(struct client *c, struct mailbox_op *op);
 
 struct mailbox_op {
 	/* What came of it: */
-	enum store_result result; /* STORE_CONFLICT with is_refused: the directory said NO; with is_unreachable: it is not there */
+	enum store_result result; /* STORE_CONFLICT with is_refused: the directory said NO; with is_unreachable: it is not there; with neither,
+	                             of CREATE: a word of an attribute is another mailbox's */
 	bool is_refused, is_unreachable;
 	bool had_no_effect;       /* with STORE_NOT_MASTER and STORE_FAILED */
 
@@ -40,7 +41,7 @@ struct mailbox_op {
 
 struct mailbox_op *mailbox_op_new(struct client *c, mailbox_op_fn *ended);
 /* One of these; all is copied. */
-void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes acl);
+void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes acl, const struct attribute_changes *attributes);
 /* COUNT mailboxes, in that order. */
 void mailbox_op_delete(struct mailbox_op *op, const struct bytes *names, size_t count);
 /* COUNT mailboxes FROM -> TO with their ACLs. */

@@ -128,7 +128,7 @@ static struct intent intent_of(struct delivery *d)
 		return (struct intent){ .op = INTENT_RENAME, .rename = { &d->pair, 1 } };
 	case WRITE_ATTRIBUTE:
 		d->change = (struct attribute_change){ chance(2) == 0 ? BYTES_NONE : BYTES_LIT("fred"), BYTES_LIT("a"),
-			                               chance(2) == 0 ? BYTES_LIT("1") : BYTES_LIT("2"), chance(4) != 0 };
+			                               chance(2) == 0 ? BYTES_LIT("1") : BYTES_LIT("2"), chance(4) != 0, BYTES_NONE };
 		if (!d->change.is_set)
 			d->change.value = BYTES_NONE;
 		return (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = attribute_intent(d) };

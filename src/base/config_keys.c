@@ -144,6 +144,7 @@ const struct config_key config_keys[] = {
 	{ "imap_max_contexts", CONFIG_NUMBER, "20", 1, 1000, NULL, "Most search results that are kept up to date for one session (RETURN (UPDATE))" },
 	{ "imap_idle_timeout_s", CONFIG_NUMBER, "1800", 1, 1u << 20, NULL, "Seconds after which a silent authenticated client is logged out" },
 	{ "imap_login_timeout_s", CONFIG_NUMBER, "60", 1, 1u << 20, NULL, "Seconds a client may take to authenticate" },
+	{ "imap_stall_timeout_s", CONFIG_NUMBER, "60", 1, 1u << 20, NULL, "Seconds in which 64 KiB more of a message that an IMAP client has announced, or its rest, must arrive" },
 	{ "lmtp_max_recipients", CONFIG_NUMBER, "1000", 1, 1u << 20, NULL, "Most recipients of one delivery" },
 	{ "lmtp_timeout_s", CONFIG_NUMBER, "300", 1, 1u << 20, NULL, "Seconds after which a silent LMTP client is disconnected" },
 	{ "pop3_max_line", CONFIG_NUMBER, "4K", 255, 1u << 20, NULL, "Longest line of a POP3 client, octets" },

@@ -11,6 +11,7 @@
 
 #include "acl.h"
 #include "arena.h"
+#include "arrival.h"
 #include "buffer.h"
 #include "capabilities.h"
 #include "fe_imap_login.h"
@@ -65,6 +66,8 @@ struct fe_imap {
 	struct imap_framer framer;
 	struct imap_frame_limits limits;
 	size_t held; /* octets of a large command counted against max_inflight */
+	struct arrival *arrival; /* of a large command that comes; NULL: none does */
+	uint64_t login_deadline_ms;
 	struct arena arena; /* of the command at hand */
 	unsigned failures;
 
@@ -111,6 +114,10 @@ void fe_imap_bye(struct fe_imap *s, const char *text);
 struct frontend *fe_imap_frontend(const struct fe_imap *s);
 /* Have TO's octets sent instead of the command at hand, which stays valid until it is done; TO is emptied. */
 void fe_imap_replace_raw(struct fe_imap *s, struct buffer *to);
+
+/* fe_imap_enable.c */
+/* ENABLE. False: it goes on with the selected mailbox's server. */
+bool fe_imap_enable(struct fe_imap *s);
 
 /* fe_imap_link.c */
 /* The session's connection to SERVER's present master, dialled if need be. NULL: it has no master now. */

@@ -129,6 +129,15 @@ void fe_imap_op_done(struct fe_imap *s)
 
 /* Login. */
 
+/* However much the client says meanwhile. */
+static void await_login(struct fe_imap *s)
+{
+	uint64_t ms = config_number(fe_imap_frontend(s)->config, "imap_login_timeout_s") * 1000;
+
+	s->login_deadline_ms = loop_now_ms(s->base.shard->loop) + ms;
+	conn_set_timeout(s->conn, ms);
+}
+
 static void logged_in(struct fe_imap *s, struct bytes tag, struct bytes user)
 {
 	struct frontend *fe = fe_imap_frontend(s);
@@ -248,54 +257,6 @@ static void cmd_namespace(struct fe_imap *s)
 	fe_imap_tagged(s, "OK", "done");
 }
 
-/* What the command means to enable of that which is offered; the rest is passed over (RFC 5161 section 3.1). */
-static unsigned features_of(const struct fe_imap *s)
-{
-	unsigned features = 0;
-
-	for (size_t i = 0; i < s->cmd.word_count; i++)
-		features |= imap_feature_of(s->cmd.words[i]);
-	return features & capabilities_features(fe_imap_frontend(s)->capabilities);
-}
-
-static void enable(struct fe_imap *s, unsigned features)
-{
-	s->features |= features;
-	s->names.is_utf8 = (s->features & (IMAP_F_REV2 | IMAP_F_UTF8)) != 0;
-}
-
-/* The backends are told with the next command that goes there. */
-static void cmd_enable(struct fe_imap *s)
-{
-	struct buffer out = { 0 };
-	unsigned features = features_of(s);
-
-	buffer_add_str(&out, "* ENABLED");
-	imap_write_features(&out, features & ~s->features);
-	buffer_add_str(&out, "\r\n");
-	conn_write(s->conn, buffer_bytes(&out));
-	buffer_fini(&out);
-	enable(s, features);
-	fe_imap_tagged(s, "OK", "done");
-}
-
-/* The selected mailbox's server has to say more than that; it is asked for what is offered, which it has. */
-static void enable_selected(struct fe_imap *s)
-{
-	unsigned features = features_of(s);
-	struct buffer command = { 0 };
-
-	imap_link_enable(s->selected);
-	buffer_add(&command, s->cmd.tag);
-	buffer_add_str(&command, " ENABLE");
-	imap_write_features(&command, features);
-	buffer_add_str(&command, features == 0 ? " X-NONE\r\n" : "\r\n");
-	fe_imap_replace_raw(s, &command);
-	enable(s, features);
-	s->selected->features |= features;
-	fe_imap_forward_selected(s);
-}
-
 /* Nobody is logged in any more: no backend acts for him, nothing of his is left. */
 static void cmd_unauthenticate(struct fe_imap *s)
 {
@@ -306,7 +267,7 @@ static void cmd_unauthenticate(struct fe_imap *s)
 	s->is_admin = false;
 	s->features = 0;
 	s->names = (struct names){ 0 };
-	conn_set_timeout(s->conn, config_number(fe_imap_frontend(s)->config, "imap_login_timeout_s") * 1000);
+	await_login(s);
 	fe_imap_tagged(s, "OK", "nobody is logged in");
 }
 
@@ -347,12 +308,7 @@ static bool dispatch(struct fe_imap *s)
 		fe_imap_tagged(s, "OK", "done");
 		return true;
 	case IMAP_ENABLE:
-		if (s->selected == NULL) {
-			cmd_enable(s);
-			return true;
-		}
-		enable_selected(s);
-		return false;
+		return fe_imap_enable(s);
 	case IMAP_COMPRESS:
 		if (!bytes_equal_nocase_str(c->mechanism, "DEFLATE"))
 			fe_imap_tagged(s, "NO", "[CANNOT] only DEFLATE is offered");
@@ -471,8 +427,8 @@ static void take_command(struct fe_imap *s, struct bytes octets)
 	}
 	conn_consume(s->conn, octets.n);
 	if ((s->cmd.row->states & state_of(s)) == 0) {
-		bad(s, s->cmd.tag, s->user == NULL ? "log in first" : s->cmd.row->states == IMAP_ST_SELECTED ?
-		                   "select a mailbox first" : "not in this state");
+		bad(s, s->cmd.tag, s->user == NULL ? "log in first" : (s->cmd.row->states & IMAP_ST_NOT_AUTHED) != 0 ?
+		                   "logged in already" : "select a mailbox first");
 		fe_imap_op_done(s);
 		return;
 	}
@@ -502,7 +458,7 @@ static bool take_line(struct fe_imap *s)
 
 	if (n == in.n) {
 		if (in.n > 16384)
-			fe_imap_bye(s, "the line is too long");
+			fe_imap_bye(s, "[LIMIT] the line is too long");
 		return false;
 	}
 	buffer_add(&copy, line);
@@ -530,6 +486,11 @@ static bool take_line(struct fe_imap *s)
 	return true;
 }
 
+static void comes_late(void *arg)
+{
+	fe_imap_bye(arg, "[LIMIT] the message comes too slowly");
+}
+
 /* A command of NEED octets comes: let it in, or answer NO [LIMIT] and skip it. False: more input is needed. */
 static bool make_room(struct fe_imap *s, struct bytes in, size_t need)
 {
@@ -537,6 +498,9 @@ static bool make_room(struct fe_imap *s, struct bytes in, size_t need)
 
 	if (need <= SMALL_COMMAND || hold(s, need)) {
 		conn_want(s->conn, need);
+		if (need > SMALL_COMMAND && s->arrival == NULL)
+			s->arrival = arrival_watch(s->conn, config_number(fe_imap_frontend(s)->config, "imap_stall_timeout_s") * 1000,
+			                           comes_late, s);
 		return false;
 	}
 	n = bytes_find(in, ' ');
@@ -554,6 +518,7 @@ static bool take(struct fe_imap *s)
 	struct bytes in = conn_input(s->conn), tag;
 	struct fault why;
 	struct imap_frame_limits limits = s->limits;
+	enum imap_frame found;
 	size_t n;
 
 	if (s->is_authenticating || s->is_idling)
@@ -563,14 +528,18 @@ static bool take(struct fe_imap *s)
 	if (s->user == NULL)
 		limits = (struct imap_frame_limits){ LINE_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN, COMMAND_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN,
 		                                     LITERAL_BEFORE_LOGIN };
-	switch (imap_framer_next(&s->framer, in, &limits, &n, &tag, &why)) {
+	found = imap_framer_next(&s->framer, in, &limits, &n, &tag, &why);
+	if (found != FRAME_MORE) {
+		conn_want(s->conn, 0);
+		arrival_end(&s->arrival);
+	}
+	switch (found) {
 	case FRAME_MORE:
 		return make_room(s, in, n);
 	case FRAME_TOO_BIG:
+		(void)hold(s, 0);
 		answer(s, tag, "NO [TOOBIG]", why.what);
 		conn_consume(s->conn, n);
-		conn_want(s->conn, 0);
-		(void)hold(s, 0);
 		return true;
 	case FRAME_CONTINUE:
 		fe_imap_say(s, "+ go ahead");
@@ -579,16 +548,14 @@ static bool take(struct fe_imap *s)
 		conn_consume(s->conn, n);
 		return true;
 	case FRAME_REFUSED:
+		(void)hold(s, 0);
 		bad(s, tag, why.what);
 		conn_consume(s->conn, n);
-		conn_want(s->conn, 0);
-		(void)hold(s, 0);
 		return true;
 	case FRAME_FATAL:
-		fe_imap_bye(s, why.what);
+		fe_imap_bye(s, "[LIMIT] far over a limit");
 		return false;
 	case FRAME_COMMAND:
-		conn_want(s->conn, 0);
 		take_command(s, bytes_sub(in, 0, n));
 		return true;
 	}
@@ -599,6 +566,10 @@ static void on_input(struct conn *c, void *arg)
 {
 	struct fe_imap *s = arg;
 
+	if (s->user == NULL && loop_now_ms(s->base.shard->loop) > s->login_deadline_ms) {
+		fe_imap_bye(s, "it took too long to log in");
+		return;
+	}
 	while (!s->is_leaving && (conn_input(c).n > 0) && take(s))
 		;
 }
@@ -614,8 +585,10 @@ static void on_drained(struct conn *c, void *arg)
 
 static void on_timeout(struct conn *c, void *arg)
 {
+	const struct fe_imap *s = arg;
+
 	(void)c;
-	fe_imap_bye(arg, "silent for too long");
+	fe_imap_bye(arg, s->user == NULL ? "it took too long to log in" : "silent for too long");
 }
 
 static void greet(struct fe_imap *s)
@@ -637,6 +610,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	(void)why;
 	s->is_dead = true;
 	timer_free(&s->retry);
+	arrival_end(&s->arrival);
 	fe_copy_free(s);
 	fe_list_free(s);
 	LIST_EACH(m, &s->links)
@@ -684,7 +658,7 @@ void fe_imap_called(struct conn *c, void *arg)
 	list_push(&s->base.shard->sessions, &s->base.in_shard);
 	(void)atomic_fetch_add(&fe->imap_sessions, 1);
 	conn_set_events(c, &events, s);
-	conn_set_timeout(c, config_number(cfg, "imap_login_timeout_s") * 1000);
+	await_login(s);
 	if (s->base.shard->is_ending)
 		fe_imap_bye(s, "[UNAVAILABLE] the frontend is stopping");
 	else

@@ -89,7 +89,8 @@ static bool take_modseq(struct imap_parser *p, struct search_key *k)
 		if (!bytes_starts_nocase(entry, BYTES_LIT("/flags/")) ||
 		    !(bytes_equal_nocase_str(kind, "priv") || bytes_equal_nocase_str(kind, "shared") ||
 		      bytes_equal_nocase_str(kind, "all")))
-			return fault_set(p->why, FAULT_CLIENT, "not an entry's name and kind");
+			return fault_set(p->why, FAULT_CLIENT, "not the name and kind of a flag's entry: \"%.*s\" %.*s",
+			                 BYTES_FMT(bytes_sub(entry, 0, 32)), BYTES_FMT(bytes_sub(kind, 0, 32)));
 	}
 	return imap_take_number(&p->c, INT64_MAX, &k->number, p->why);
 }
@@ -229,13 +230,14 @@ static bool take_key(struct search_state *s, struct search_key **key_r)
 
 static bool take_position(struct imap_parser *p, int64_t *n_r)
 {
+	struct cursor start = p->c;
 	bool is_negative = cursor_take(&p->c, '-');
 	uint64_t n;
 
 	if (!imap_take_number(&p->c, UINT32_MAX, &n, p->why))
 		return false;
 	if (n == 0)
-		return fault_set(p->why, FAULT_CLIENT, "positions are counted from 1, or from -1 backwards");
+		return imap_expected(&start, "a position of PARTIAL, counted from 1, or from -1 backwards,", p->why);
 	*n_r = is_negative ? -(int64_t)n : (int64_t)n;
 	return true;
 }
@@ -252,7 +254,7 @@ bool imap_take_partial(struct imap_parser *p)
 	if (!take_position(p, &to))
 		return false;
 	if ((from < 0) != (to < 0))
-		return fault_set(p->why, FAULT_CLIENT, "a range counted from both ends");
+		return fault_set(p->why, FAULT_CLIENT, "PARTIAL %lld:%lld is counted from both ends", (long long)from, (long long)to);
 	cmd->partial_from = (from < 0 ? from > to : from < to) ? from : to;
 	cmd->partial_to = cmd->partial_from == from ? to : from;
 	return true;

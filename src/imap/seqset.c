@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "imap_lex.h"
+
 static bool take_number(struct cursor *in, uint32_t *n_r)
 {
 	const uint8_t *start = in->p;
@@ -14,8 +16,10 @@ static bool take_number(struct cursor *in, uint32_t *n_r)
 	}
 	while (ascii_is_digit((uint8_t)(cursor_peek(in) < 0 ? 0 : cursor_peek(in))) && in->p - start < 11)
 		in->p++;
-	if (!bytes_to_u64(bytes_make(start, (size_t)(in->p - start)), UINT32_MAX - 1, &n) || n == 0)
+	if (!bytes_to_u64(bytes_make(start, (size_t)(in->p - start)), UINT32_MAX - 1, &n) || n == 0) {
+		in->p = start;
 		return false;
+	}
 	*n_r = (uint32_t)n;
 	return true;
 }
@@ -28,10 +32,10 @@ static bool parse(struct cursor *in, struct arena *a, size_t limit, struct seqse
 		struct seq_range r;
 
 		if (!take_number(in, &r.first))
-			return fault_set(why, FAULT_CLIENT, "not a sequence set");
+			return imap_expected(in, "a number or * of a sequence set", why);
 		r.last = r.first;
 		if (cursor_take(in, ':') && !take_number(in, &r.last))
-			return fault_set(why, FAULT_CLIENT, "not a sequence set");
+			return imap_expected(in, "a number or * of a sequence set", why);
 		if (set->count == limit)
 			return fault_set(why, FAULT_LIMIT, "more than %zu ranges in a sequence set", limit);
 		if (set->count == cap) {

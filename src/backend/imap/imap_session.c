@@ -6,7 +6,7 @@
  * What can go wrong: not the master: BYE [UNAVAILABLE] instead of the greeting; the mastership is lost: the same to every
  * session once the command that waits for a commit is answered (to a frontend that command says NO [XNOTMASTER] where it
  * certainly did nothing); a malformed command: BAD, ten in a row: BYE; over a limit: BAD or NO [LIMIT], and what belongs to
- * the command is read and thrown away; silence: BYE after imap_login_timeout_s, imap_idle_timeout_s. */
+ * the command is read and thrown away; silence: BYE after imap_{login,idle,stall}_timeout_s. */
 #include "imap_session.h"
 
 #include <assert.h>
@@ -15,6 +15,7 @@
 
 #include "alloc.h"
 #include "answer.h"
+#include "arrival.h"
 #include "box.h"
 #include "clock.h"
 #include "dispatch.h"
@@ -383,11 +384,6 @@ void session_resume(struct session *s, enum cmd_step step)
 	run(s);
 }
 
-static const char *state_text(const struct session *s)
-{
-	return s->state == SESSION_NOT_AUTHED ? "log in first" : s->state == SESSION_SELECTED ? "not now" : "no mailbox is selected";
-}
-
 static unsigned state_bit(const struct session *s)
 {
 	return s->state == SESSION_NOT_AUTHED ? IMAP_ST_NOT_AUTHED :
@@ -398,7 +394,9 @@ static unsigned state_bit(const struct session *s)
 static enum cmd_step dispatch(struct session *s, struct command *cmd)
 {
 	if ((cmd->c.row->states & state_bit(s)) == 0)
-		return answer_bad(cmd, state_text(s));
+		return answer_bad(cmd, s->state == SESSION_NOT_AUTHED                    ? "log in first" :
+		                       (cmd->c.row->states & IMAP_ST_NOT_AUTHED) != 0 ? "logged in already" :
+		                                                                         "select a mailbox first");
 	if (cmd->c.verb != IMAP_LOGOUT && !backend_may_serve(s->client.backend)) {
 		s->is_leaving = true;
 		s->farewell = FAREWELL_NOT_MASTER;
@@ -468,6 +466,11 @@ static void refuse(struct session *s, struct bytes tag, const char *status, cons
 	s->bad++;
 }
 
+static void comes_late(void *arg)
+{
+	session_bye(arg, "[LIMIT] the message comes too slowly");
+}
+
 /* A command of NEED octets comes: let it in, or answer NO [LIMIT] and skip it. */
 static bool make_room(struct session *s, size_t need)
 {
@@ -477,6 +480,9 @@ static bool make_room(struct session *s, size_t need)
 
 	if (need <= IMAP_MESSAGE_ROOM || inflight_set(&s->client.backend->inflight, &s->share, need)) {
 		conn_want(s->client.conn, need);
+		if (need > IMAP_MESSAGE_ROOM && s->arrival == NULL)
+			s->arrival = arrival_watch(s->client.conn, config_number(s->client.backend->cfg, "imap_stall_timeout_s") * 1000,
+			                           comes_late, s);
 		return true;
 	}
 	(void)fault_set(&why, FAULT_LIMIT, "too many messages at once, try later");
@@ -505,12 +511,15 @@ static bool take_frame(struct session *s)
 		limits.command = limits.command < 32768 ? limits.command : 32768;
 	}
 	found = imap_framer_next(&s->framer, in, &limits, &n, &tag, &why);
+	if (found != FRAME_MORE) {
+		conn_want(s->client.conn, 0);
+		arrival_end(&s->arrival);
+	}
 	switch (found) {
 	case FRAME_MORE:
 		(void)make_room(s, n);
 		return false;
 	case FRAME_COMMAND:
-		conn_want(s->client.conn, 0);
 		take_command(s, n);
 		return true;
 	case FRAME_CONTINUE:
@@ -523,8 +532,6 @@ static bool take_frame(struct session *s)
 	case FRAME_TOO_BIG:
 		refuse(s, tag, found == FRAME_TOO_BIG ? "NO [TOOBIG]" : "BAD", &why);
 		conn_consume(s->client.conn, n);
-		/* What had come of it before is not waited for any more. */
-		conn_want(s->client.conn, 0);
 		(void)inflight_set(&s->client.backend->inflight, &s->share, 0);
 		if (s->bad >= IMAP_BAD_MAX)
 			session_bye(s, "too many bad commands");
@@ -652,6 +659,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	(void)c;
 	if (why != NULL)
 		log_event(LOG_DEBUG, "imap.session.broken", LOG_U64("conn", s->client.id), LOG_FAULT(why));
+	arrival_end(&s->arrival);
 	client_leave(&s->client);
 	(void)inflight_set(&s->client.backend->inflight, &s->share, 0);
 	if (s->cmd != NULL)

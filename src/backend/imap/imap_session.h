@@ -77,6 +77,7 @@ struct session {
 	struct box *box;     /* while SELECTED; owned */
 	struct command *cmd; /* NULL: none; owned */
 	uint64_t deadline_ms; /* until authenticated */
+	struct arrival *arrival; /* of a large command that comes; NULL: none does */
 	unsigned bad;        /* refused commands in a row */
 	unsigned features;   /* enum imap_feature: what the client enabled */
 	bool is_ready;       /* greeted */

@@ -87,6 +87,7 @@ struct backend {
 	struct backend_counters counters;
 	uint64_t max_message;
 	size_t message_limit; /* of one command; 0: none */
+	size_t max_search_mailboxes; /* of one ESEARCH */
 	size_t max_contexts; /* of one session */
 	uint64_t progress_ns; /* after which a client is told how far its command is */
 	struct imap_frame_limits frame_limits;

@@ -44,7 +44,8 @@ struct imap_link {
 };
 
 /* A client's command that is carried out by commands of the frontend's own, tagged FE_TAG, one after the other: COPY and MOVE to
- * another server (fe_imap_copy.c), REPLACE likewise (fe_imap_replace.c), LIST with what only backends know (fe_imap_list.c). */
+ * another server (fe_imap_copy.c), REPLACE likewise (fe_imap_replace.c), LIST with what only backends know (fe_imap_list.c), ESEARCH
+ * over several servers (fe_imap_esearch.c; under the client's tag). */
 #define FE_TAG "FE1"
 struct own_op {
 	/* The connection to s->op_server is ready: send a command. */
@@ -57,6 +58,7 @@ struct own_op {
 
 struct copy_job;
 struct replace_job;
+struct esearch_job;
 struct list_job;
 
 struct fe_imap {
@@ -99,7 +101,9 @@ struct fe_imap {
 	struct buffer final;    /* the tagged line that waits for the list */
 	struct copy_job *copy;
 	struct replace_job *replace; /* in the arena */
+	struct esearch_job *esearch;
 	struct list_job *list;
+	struct bytes own_tag;   /* of the commands of OWN, if it is not FE_TAG; borrowed */
 	uint64_t syncs;         /* places_sync() under way */
 	bool is_dead;
 };
@@ -155,6 +159,13 @@ acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, stru
 
 /* fe_imap_replace.c */
 void fe_replace_begin(struct fe_imap *s, const char *target_server);
+/* "* LSUB (attributes) "/" name", or with NIL for a separator: *external_r is the name, empty where nothing is subscribed to, in the
+ * command's arena. False: it is something else. */
+bool fe_take_lsub(struct fe_imap *s, struct bytes response, struct bytes *external_r);
+
+/* fe_imap_esearch.c */
+void fe_esearch_begin(struct fe_imap *s);
+void fe_esearch_free(struct fe_imap *s);
 
 /* fe_imap_copy.c */
 void fe_copy_begin(struct fe_imap *s, const char *target_server);

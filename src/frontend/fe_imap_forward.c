@@ -447,10 +447,10 @@ void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes s
 		if (is_first)
 			buffer_clear(&l->collect);
 		/* How far a command of ours is says nothing of the client's. */
-		if (is_first && is_parsed && r.is_untagged && bytes_starts_nocase(r.code, BYTES_LIT("INPROGRESS ")))
+		if (is_first && is_parsed && r.is_untagged && s->own_tag.n == 0 && bytes_starts_nocase(r.code, BYTES_LIT("INPROGRESS ")))
 			return;
 		if (is_first)
-			l->is_last_segment = is_parsed && bytes_equal_str(r.tag, FE_TAG);
+			l->is_last_segment = is_parsed && (s->own_tag.n > 0 ? bytes_equal(r.tag, s->own_tag) : bytes_equal_str(r.tag, FE_TAG));
 		buffer_add(&l->collect, segment);
 		if (!has_literal)
 			s->own->response(s, l, buffer_bytes(&l->collect), l->is_last_segment);

@@ -286,13 +286,13 @@ static void link_ready(struct fe_imap *s, struct imap_link *l)
 	buffer_fini(&out);
 }
 
-/* "* LSUB (attributes) "/" name", or with NIL for a separator. False: it is something else. */
-static bool take_lsub(struct fe_imap *s, struct bytes response)
+bool fe_take_lsub(struct fe_imap *s, struct bytes response, struct bytes *external_r)
 {
 	struct cursor c = cursor_of(bytes_trim(response));
 	struct bytes attributes, sep, name;
 	struct fault why;
 
+	*external_r = BYTES_NONE;
 	if (!cursor_take_nocase(&c, BYTES_LIT("* LSUB (")))
 		return false;
 	attributes = bytes_sub(cursor_rest(&c), 0, bytes_find(cursor_rest(&c), ')'));
@@ -301,6 +301,17 @@ static bool take_lsub(struct fe_imap *s, struct bytes response)
 	    !imap_take_astring(&c, &s->arena, &name, &why))
 		return true;
 	if (bytes_search(attributes, BYTES_LIT("\\Noselect")) == attributes.n)
+		*external_r = name;
+	return true;
+}
+
+static bool take_lsub(struct fe_imap *s, struct bytes response)
+{
+	struct bytes name;
+
+	if (!fe_take_lsub(s, response, &name))
+		return false;
+	if (name.n > 0)
 		lister_subscription_external(&s->list->lister, name);
 	return true;
 }

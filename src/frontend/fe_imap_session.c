@@ -117,7 +117,9 @@ void fe_imap_op_done(struct fe_imap *s)
 	(void)hold(s, 0);
 	timer_free(&s->retry);
 	fe_copy_free(s);
+	fe_esearch_free(s);
 	fe_list_free(s);
+	s->own_tag = BYTES_NONE;
 	buffer_fini(&s->raw);
 	buffer_fini(&s->final);
 	arena_fini(&s->arena);
@@ -323,6 +325,9 @@ static bool dispatch(struct fe_imap *s)
 	case IMAP_NAMESPACE:
 		cmd_namespace(s);
 		return true;
+	case IMAP_ESEARCH:
+		fe_esearch_begin(s);
+		return false;
 	case IMAP_LIST:
 		fe_list_begin(s);
 		return false;
@@ -612,6 +617,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	timer_free(&s->retry);
 	arrival_end(&s->arrival);
 	fe_copy_free(s);
+	fe_esearch_free(s);
 	fe_list_free(s);
 	LIST_EACH(m, &s->links)
 		imap_link_drop(LIST_OBJECT(m, struct imap_link, in_session));

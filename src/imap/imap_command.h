@@ -22,6 +22,7 @@ enum imap_verb {
 	IMAP_DELETE,
 	IMAP_DELETEACL,
 	IMAP_ENABLE,
+	IMAP_ESEARCH,
 	IMAP_EXAMINE,
 	IMAP_EXPUNGE,
 	IMAP_FETCH,
@@ -182,6 +183,23 @@ enum search_return {
 	SEARCH_RETURN_CONTEXT = 1 << 7, /* a hint, which is not needed */
 };
 
+/* Which mailboxes (RFC 5465 section 6, RFC 7377 section 2.2). */
+enum filter_kind {
+	FILTER_SELECTED,
+	FILTER_SELECTED_DELAYED,
+	FILTER_INBOXES,
+	FILTER_PERSONAL,
+	FILTER_SUBSCRIBED,
+	FILTER_SUBTREE,     /* NAMES and all below */
+	FILTER_SUBTREE_ONE, /* NAMES and what is next below */
+	FILTER_MAILBOXES,   /* NAMES */
+};
+struct mailbox_filter {
+	enum filter_kind kind;
+	struct bytes *names; /* as the client wrote them, until mailbox_filter_resolve() */
+	size_t name_count;
+};
+
 /* What SORT sorts by (RFC 5256, 5957). */
 enum sort_by {
 	SORT_ARRIVAL,
@@ -303,6 +321,9 @@ struct imap_command {
 	unsigned return_options;   /* enum search_return; "()" is ALL */
 	int64_t partial_from, partial_to; /* positions among the results, the first being 1, or from the end, the last being -1;
 	                                     both of one sign, FROM the nearer to its end; also FETCH's modifier PARTIAL */
+	struct mailbox_filter *filters; /* ESEARCH IN (...); none: the selected mailbox */
+	size_t filter_count;
+	struct bytes rest;         /* ESEARCH: all behind that */
 	bool has_partial;          /* FETCH */
 	struct fetch_item *update_items;
 	size_t update_item_count;

@@ -8,6 +8,7 @@
 
 #include "acl.h"
 #include "list_pattern.h"
+#include "mailbox_filter.h"
 #include "names.h"
 
 static void names_go_both_ways_as_the_table_says(void **state)
@@ -192,11 +193,63 @@ static void utf8_and_modified_utf7_are_each_others_inverse(void **state)
 	}
 }
 
+static void sets_of_mailboxes_have_what_the_client_sees_in_them(void **state)
+{
+	static const struct {
+		const char *config;
+		enum filter_kind kind;
+		const char *name, *internal;
+		bool has;
+	} rows[] = {
+		{ "", FILTER_PERSONAL, NULL, "user.fred", true },
+		{ "", FILTER_PERSONAL, NULL, "user.fred.a.b", true },
+		{ "", FILTER_INBOXES, NULL, "user.freddy", false },
+		{ "", FILTER_PERSONAL, NULL, "news", false },
+		{ "", FILTER_MAILBOXES, "Work", "user.fred.Work", true },
+		{ "", FILTER_MAILBOXES, "Work", "user.fred.Work.a", false },
+		{ "", FILTER_MAILBOXES, "W*", "user.fred.Work", false },
+		{ "", FILTER_SUBTREE, "Work", "user.fred.Work", true },
+		{ "", FILTER_SUBTREE, "Work", "user.fred.Work.a.b", true },
+		{ "", FILTER_SUBTREE, "Work", "user.fred.Workshop", false },
+		{ "", FILTER_SUBTREE_ONE, "Work", "user.fred.Work", true },
+		{ "", FILTER_SUBTREE_ONE, "Work", "user.fred.Work.a", true },
+		{ "", FILTER_SUBTREE_ONE, "Work", "user.fred.Work.a.b", false },
+		{ "", FILTER_SUBTREE, "INBOX", "user.fred", true },
+		{ "", FILTER_SUBTREE, "INBOX", "user.fred.Work", false },
+		{ "", FILTER_SUBTREE, "INBOX", "user.fred.INBOX.x", true },
+		{ "altnamespace: no", FILTER_SUBTREE, "INBOX", "user.fred.Work", true },
+		{ "", FILTER_SUBTREE, "Shared Folders/news", "news.x", true },
+		{ "", FILTER_SUBTREE, "Other Users/bob", "user.bob.x", true },
+		{ "", FILTER_SUBTREE, "a//b", "user.fred", false },
+		{ "", FILTER_SELECTED, NULL, "user.fred", false },
+		{ "", FILTER_SUBSCRIBED, NULL, "user.fred", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fault why;
+		struct config *c = config_parse(bytes_of(rows[i].config), "test", &why);
+		struct names n;
+		struct arena a = { 0 };
+		struct bytes name = rows[i].name == NULL ? BYTES_NONE : bytes_of(rows[i].name);
+		struct mailbox_filter f = { rows[i].kind, &name, rows[i].name != NULL };
+
+		assert_non_null(c);
+		n = names_of(c, BYTES_LIT("fred"), false);
+		mailbox_filter_resolve(&f, &n, &a);
+		if (mailbox_filter_has(&f, &n, bytes_of(rows[i].internal)) != rows[i].has)
+			fail_msg("row %zu: %s", i, rows[i].internal);
+		arena_fini(&a);
+		config_free(&c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_go_both_ways_as_the_table_says),
 		cmocka_unit_test(a_domain_that_begins_like_a_user_is_not_his),
+		cmocka_unit_test(sets_of_mailboxes_have_what_the_client_sees_in_them),
 		cmocka_unit_test(patterns_match_as_the_table_says),
 		cmocka_unit_test(utf8_and_modified_utf7_are_each_others_inverse),
 		cmocka_unit_test(rights_come_from_entries_negatives_and_ownership),

@@ -13,9 +13,9 @@ LIMIT = 5
 
 @pytest.fixture(scope="module")
 def murder():
-    limits = {"imap_message_limit": LIMIT, "imap_progress_ms": 1}
+    limits = {"imap_message_limit": LIMIT, "imap_progress_ms": 1, "imap_max_search_mailboxes": 3}
     m = Murder(users=["fred"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]}, limits=limits).start()
-    m.add_frontend({"imap_progress_ms": 1})
+    m.add_frontend({"imap_progress_ms": 1, "imap_max_search_mailboxes": 3})
     m.create_user("fred")
     yield m
     m.stop()
@@ -210,6 +210,19 @@ def test_between_servers(murder):
     ok(a.cmd("DELETE elsewhere"))
     a.close()
     c.close()
+
+
+def test_search_in_several_mailboxes(c):
+    """RFC 7377 section 2.4: limits up front. The messages of all count together."""
+    assert c.cmd("ESEARCH IN (mailboxes Box) ALL")[1].startswith(f"NO [MESSAGELIMIT {LIMIT}] ")
+    limited(c.cmd("ESEARCH IN (selected) ALL")[1], 14)
+    assert c.cmd("ESEARCH IN (mailboxes INBOX) ALL")[1].startswith("OK")
+    for i in range(3):
+        c.cmd(f"CREATE More/{i}")
+    assert c.cmd("ESEARCH IN (subtree More) ALL")[1].startswith("OK")
+    assert c.cmd("ESEARCH IN (subtree More mailboxes INBOX) ALL")[1].startswith("NO [LIMIT] ")
+    for i in range(3):
+        ok(c.cmd(f"DELETE More/{i}"))
 
 
 def test_progress_of_a_search(murder):

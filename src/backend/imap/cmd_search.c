@@ -10,25 +10,6 @@ struct searching {
 	struct search_answer answer;
 };
 
-/* RFC 5182 section 2.1: with MIN or MAX alone only these are kept. */
-static void save(struct session *s, const struct command *cmd, const struct search *sr)
-{
-	unsigned options = cmd->c.return_options;
-	uint32_t ends[2];
-	size_t n = 0;
-
-	if ((options & (SEARCH_RETURN_ALL | SEARCH_RETURN_COUNT | SEARCH_RETURN_PARTIAL)) != 0 ||
-	    (options & (SEARCH_RETURN_MIN | SEARCH_RETURN_MAX)) == 0) {
-		box_save(s->box, sr->found, sr->count);
-		return;
-	}
-	if (sr->count > 0 && (options & SEARCH_RETURN_MIN) != 0)
-		ends[n++] = sr->found[0];
-	if (sr->count > 0 && (options & SEARCH_RETURN_MAX) != 0 && (n == 0 || sr->count > 1))
-		ends[n++] = sr->found[sr->count - 1];
-	box_save(s->box, ends, n);
-}
-
 static enum cmd_step tell(struct session *s, struct command *cmd)
 {
 	struct searching *st = cmd->state;
@@ -52,7 +33,7 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 		return CMD_DONE;
 	}
 	if ((cmd->c.return_options & SEARCH_RETURN_SAVE) != 0)
-		save(s, cmd, &st->search);
+		search_answer_save(s, cmd, &st->search);
 	context_add(s, cmd, st->search.found, st->search.count);
 	if (cmd->c.has_return && cmd->c.return_options == SEARCH_RETURN_SAVE)
 		return answer_ok(cmd, "saved");

@@ -15,6 +15,7 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_DELETE] = cmd_delete,
 	[IMAP_DELETEACL] = cmd_deleteacl,
 	[IMAP_ENABLE] = cmd_enable,
+	[IMAP_ESEARCH] = cmd_esearch,
 	[IMAP_EXAMINE] = cmd_select,
 	[IMAP_EXPUNGE] = cmd_expunge,
 	[IMAP_FETCH] = cmd_fetch,

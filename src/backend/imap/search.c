@@ -291,6 +291,8 @@ void search_tell_progress(struct session *s, struct command *cmd, const struct s
 {
 	uint64_t range = sr->range;
 
+	if (cmd->c.verb == IMAP_ESEARCH) /* which counts mailboxes */
+		return;
 	inprogress_tell(s, cmd, part * range + (total == 0 ? 0 : done * range / total), (sr->parts == 0 ? 1 : sr->parts) * range);
 }
 

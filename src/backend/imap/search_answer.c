@@ -45,13 +45,18 @@ static void partial_range(const struct command *cmd, size_t count, size_t *from_
 	*to_r = last < first ? *from_r : last < n ? (size_t)last + 1 : count;
 }
 
-static void begin_esearch(struct command *cmd, struct search_answer *a)
+static void begin_esearch(struct command *cmd, struct search_answer *a, bool is_utf8)
 {
 	const struct search *sr = a->search;
 	unsigned options = cmd->c.return_options;
 
 	buffer_add_str(&a->line, "* ESEARCH (TAG ");
 	imap_write_string(&a->line, cmd->c.tag, false);
+	if (a->mailbox.n > 0) { /* RFC 7377 section 2.1 */
+		buffer_add_str(&a->line, " MAILBOX ");
+		imap_write_mailbox(&a->line, a->mailbox, is_utf8);
+		buffer_addf(&a->line, " UIDVALIDITY %u", sr->box->uidvalidity);
+	}
 	buffer_add_str(&a->line, cmd->c.is_uid ? ") UID" : ")");
 	if (sr->count > 0 && (options & SEARCH_RETURN_MIN) != 0)
 		buffer_addf(&a->line, " MIN %u", number_of(a, cmd, a->found[0]));
@@ -113,6 +118,25 @@ enum cmd_step search_answer_tell(struct session *s, struct command *cmd, struct 
 	return answer_ok(cmd, "done");
 }
 
+/* RFC 5182 section 2.1: with MIN or MAX alone only these are kept. */
+void search_answer_save(struct session *s, const struct command *cmd, const struct search *sr)
+{
+	unsigned options = cmd->c.return_options;
+	uint32_t ends[2];
+	size_t n = 0;
+
+	if ((options & (SEARCH_RETURN_ALL | SEARCH_RETURN_COUNT | SEARCH_RETURN_PARTIAL)) != 0 ||
+	    (options & (SEARCH_RETURN_MIN | SEARCH_RETURN_MAX)) == 0) {
+		box_save(s->box, sr->found, sr->count);
+		return;
+	}
+	if (sr->count > 0 && (options & SEARCH_RETURN_MIN) != 0)
+		ends[n++] = sr->found[0];
+	if (sr->count > 0 && (options & SEARCH_RETURN_MAX) != 0 && (n == 0 || sr->count > 1))
+		ends[n++] = sr->found[sr->count - 1];
+	box_save(s->box, ends, n);
+}
+
 static void free_line(void *arg)
 {
 	buffer_fini(arg);
@@ -121,10 +145,16 @@ static void free_line(void *arg)
 void search_answer_begin(struct session *s, struct command *cmd, struct search_answer *a, const struct search *search,
                          const uint32_t *found, const char *word)
 {
-	*a = (struct search_answer){ .search = search, .found = found, .end = search->count };
-	arena_on_free(&cmd->arena, free_line, &a->line);
+	if (!a->has_begun)
+		arena_on_free(&cmd->arena, free_line, &a->line);
+	buffer_clear(&a->line);
+	a->has_begun = true;
+	a->search = search;
+	a->found = found;
+	a->at = 0;
+	a->end = search->count;
 	if (cmd->c.has_return) {
-		begin_esearch(cmd, a);
+		begin_esearch(cmd, a, s->names.is_utf8);
 	} else {
 		buffer_add_str(&a->line, "* ");
 		buffer_add_str(&a->line, word);

@@ -5,11 +5,13 @@
 
 #include "search.h"
 
-struct search_answer {
+struct search_answer { /* zeroed at first; may be begun again when all was told */
+	struct bytes mailbox;  /* ESEARCH: what is told of it beside the tag, as the client knows it; set before, else empty; lent */
 	const struct search *search;
 	const uint32_t *found; /* search->found, or the same in another order; lent */
 	size_t at, end;        /* of FOUND still to be told */
 	struct buffer line;    /* freed with the command */
+	bool has_begun;
 };
 
 /* Begin to tell FOUND, all of SEARCH, with "* " and WORD unless RETURN was said; then RESUME, which calls search_answer_tell(). */
@@ -17,5 +19,8 @@ void search_answer_begin(struct session *s, struct command *cmd, struct search_a
                          const uint32_t *found, const char *word);
 /* CMD_WANT_OUTPUT, or the answer is set. */
 enum cmd_step search_answer_tell(struct session *s, struct command *cmd, struct search_answer *a);
+
+/* Keep what SAVE keeps of what SEARCH found in the selected mailbox, as "$" (RFC 5182). */
+void search_answer_save(struct session *s, const struct command *cmd, const struct search *sr);
 
 #endif

@@ -162,6 +162,14 @@ static const char *mechanism_of(const struct login *l)
 	return l->is_bare ? "password" : sasl_server_mechanism(l->sasl);
 }
 
+/* Who the client is, or says it is. */
+static struct bytes said_name(const struct login *l)
+{
+	struct bytes name = sasl_server_authcid(l->sasl);
+
+	return name.n > 0 ? name : sasl_server_authzid(l->sasl);
+}
+
 /* Count it and log it. The log line is one that is read by programs: docs/operations.md. */
 static void note_failure(struct login *l, enum login_reason reason, const struct fault *why)
 {
@@ -173,7 +181,7 @@ static void note_failure(struct login *l, enum login_reason reason, const struct
 	l->is_spent = l->failures >= s->max_failures;
 	atomic_fetch_add(&s->refused[reason], 1);
 	log_event(LOG_INFO, "login.attempt.refused", LOG_STR("protocol", l->class->protocol), LOG_U64("conn", conn_id(l->conn)),
-	          LOG_BYTES("address", gate_host_of(conn_peer(l->conn))), LOG_BYTES("user", sasl_server_authcid(l->sasl)),
+	          LOG_BYTES("address", gate_host_of(conn_peer(l->conn))), LOG_BYTES("user", said_name(l)),
 	          LOG_STR("mechanism", mechanism_of(l)), LOG_STR("reason", reasons[reason]), LOG_U64("failures", l->failures),
 	          LOG_U64("of_address", there), LOG_FAULT(why));
 }
@@ -201,7 +209,7 @@ static enum login_result unavailable(struct login *l, const struct fault *why)
 {
 	atomic_fetch_add(&l->service->unavailable, 1);
 	log_event(LOG_WARNING, "login.check.unavailable", LOG_STR("protocol", l->class->protocol), LOG_U64("conn", conn_id(l->conn)),
-	          LOG_BYTES("user", sasl_server_authcid(l->sasl)), LOG_STR("mechanism", mechanism_of(l)), LOG_FAULT(why));
+	          LOG_BYTES("user", said_name(l)), LOG_STR("mechanism", mechanism_of(l)), LOG_FAULT(why));
 	end_attempt(l);
 	return LOGIN_UNAVAILABLE;
 }

@@ -295,7 +295,7 @@ static bool was_just_asked(struct oauth *o)
 {
 	uint64_t asked = atomic_load(&o->asked_ms);
 
-	return asked != 0 && clock_mono_ms() - asked < KEYS_REST_MS;
+	return asked != 0 && clock_mono_ms() - asked < (o->refresh_ms < KEYS_REST_MS ? o->refresh_ms : KEYS_REST_MS);
 }
 
 /* Ask for the keys, unless somebody just did. False with WHY: there are none, as the issuer cannot be asked. */

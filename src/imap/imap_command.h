@@ -249,6 +249,14 @@ struct metadata_args {
 
 enum store_how { STORE_HOW_REPLACE, STORE_HOW_ADD, STORE_HOW_TAKE };
 
+/* One part of a message that is put together (RFC 4469). */
+struct cat_part {
+	bool is_url;
+	bool is_binary;     /* a text that came as literal8 */
+	struct bytes octets; /* the text, or the URL */
+	struct bytes raw;    /* the part as it stands in the command */
+};
+
 /* One message of APPEND or REPLACE. */
 struct append_message {
 	uint32_t flags;
@@ -258,6 +266,8 @@ struct append_message {
 	int64_t internaldate;
 	bool is_binary; /* it came as literal8: may hold NUL */
 	struct bytes octets;
+	struct cat_part *parts; /* CATENATE: instead of OCTETS; at least one */
+	size_t part_count;
 };
 
 enum status_item {

@@ -125,3 +125,33 @@ bool imap_date_parse(struct bytes text, int64_t *days_r)
 	c = cursor_of(text);
 	return take_date(&c, days_r) && cursor_at_end(&c);
 }
+
+bool imap_rfc3339_parse(struct bytes text, int64_t *seconds_r)
+{
+	struct cursor c = cursor_of(text);
+	int year, month, day, hour, minute, second, zone_hour = 0, zone_minute = 0, fraction;
+	int64_t days;
+	bool is_east = true;
+
+	if (!take_int(&c, 4, 4, &year) || !cursor_take(&c, '-') || !take_int(&c, 2, 2, &month) || !cursor_take(&c, '-') ||
+	    !take_int(&c, 2, 2, &day) || !cursor_take_nocase(&c, BYTES_LIT("T")) || !take_int(&c, 2, 2, &hour) || !cursor_take(&c, ':') ||
+	    !take_int(&c, 2, 2, &minute) || !cursor_take(&c, ':') || !take_int(&c, 2, 2, &second))
+		return false;
+	if (cursor_take(&c, '.') && !take_int(&c, 1, 9, &fraction))
+		return false;
+	if (!cursor_take_nocase(&c, BYTES_LIT("Z"))) {
+		is_east = cursor_take(&c, '+');
+		if ((!is_east && !cursor_take(&c, '-')) || !take_int(&c, 2, 2, &zone_hour) || !cursor_take(&c, ':') ||
+		    !take_int(&c, 2, 2, &zone_minute))
+			return false;
+	}
+	if (!cursor_at_end(&c) || year < 1 || month < 1 || month > 12 || hour > 23 || minute > 59 || second > 60 || zone_hour > 23 ||
+	    zone_minute > 59)
+		return false;
+	days = imap_days(year, month, day);
+	if (day < 1 || days >= imap_days(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1))
+		return false;
+	zone_minute = (zone_hour * 60 + zone_minute) * 60;
+	*seconds_r = days * 86400 + hour * 3600 + minute * 60 + second - (is_east ? zone_minute : -zone_minute);
+	return true;
+}

@@ -1,4 +1,5 @@
-/* imap_parse_append.c - the messages of APPEND (RFC 3501 section 6.3.11; several: RFC 3502) and REPLACE (RFC 8508). */
+/* imap_parse_append.c - the messages of APPEND (RFC 3501 section 6.3.11; several: RFC 3502; put together: RFC 4469) and REPLACE
+ * (RFC 8508). */
 #include <string.h>
 
 #include "imap_date.h"
@@ -55,10 +56,57 @@ static bool take_date(struct imap_parser *p, struct append_message *m)
 	return imap_take_space(&p->c, p->why);
 }
 
+static bool take_part(struct imap_parser *p, struct cat_part *part)
+{
+	const uint8_t *start = p->c.p;
+
+	*part = (struct cat_part){ .is_url = cursor_take_nocase(&p->c, BYTES_LIT("URL ")) };
+	if (part->is_url) {
+		if (!imap_take_astring(&p->c, p->a, &part->octets, p->why))
+			return false;
+	} else {
+		if (!cursor_take_nocase(&p->c, BYTES_LIT("TEXT ")))
+			return imap_expected(&p->c, "TEXT or URL", p->why);
+		part->is_binary = cursor_take(&p->c, '~');
+		if (cursor_peek(&p->c) != '{')
+			return imap_expected(&p->c, "the text as a literal", p->why);
+		if (!imap_take_string(&p->c, p->a, &part->octets, p->why))
+			return false;
+	}
+	part->raw = bytes_make(start, (size_t)(p->c.p - start));
+	return true;
+}
+
+/* Behind "CATENATE (". */
+static bool take_parts(struct imap_parser *p, struct append_message *m)
+{
+	size_t cap = 0;
+
+	do {
+		if (m->part_count == p->limits->list)
+			return fault_set(p->why, FAULT_LIMIT, "more than %zu parts", p->limits->list);
+		if (m->part_count == cap) {
+			struct cat_part *more;
+
+			cap = cap == 0 ? 4 : cap * 2;
+			more = arena_array(p->a, cap, sizeof(*more));
+			if (m->part_count > 0)
+				memcpy(more, m->parts, m->part_count * sizeof(*more));
+			m->parts = more;
+		}
+		if (!take_part(p, &m->parts[m->part_count]))
+			return false;
+		m->part_count++;
+	} while (cursor_take(&p->c, ' '));
+	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of CATENATE", p->why);
+}
+
 static bool take_octets(struct imap_parser *p, struct append_message *m)
 {
 	bool is_utf8 = cursor_take_nocase(&p->c, BYTES_LIT("UTF8 (")); /* RFC 6855 section 4 */
 
+	if (!is_utf8 && cursor_take_nocase(&p->c, BYTES_LIT("CATENATE (")))
+		return take_parts(p, m);
 	m->is_binary = cursor_take(&p->c, '~'); /* literal8 (RFC 3516) */
 	if (cursor_peek(&p->c) != '{' || (is_utf8 && !m->is_binary))
 		return imap_expected(&p->c, "the message as a literal", p->why);

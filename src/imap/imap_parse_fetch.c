@@ -134,6 +134,18 @@ static bool take_section(struct imap_parser *p, struct fetch_item *item)
 	return take_partial(p, item);
 }
 
+bool imap_section_parse(struct bytes text, const struct imap_command_limits *limits, struct arena *a, struct fetch_item *item, struct fault *why)
+{
+	struct imap_parser p = { .a = a, .limits = limits, .why = why };
+	struct fetch_item section = { .type = FETCH_SECTION, .is_peek = true };
+
+	p.c = cursor_of(bytes_of(arena_printf(a, "%.*s]", BYTES_FMT(text))));
+	if (!take_section(&p, &section) || !imap_at_end(&p.c, why))
+		return false;
+	*item = section;
+	return true;
+}
+
 /* Behind "BINARY[", "BINARY.PEEK[" or "BINARY.SIZE[". */
 static bool take_binary(struct imap_parser *p, struct fetch_item *item)
 {

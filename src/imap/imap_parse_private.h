@@ -22,6 +22,8 @@ struct bytes_list {
 bool bytes_list_add(struct imap_parser *p, struct bytes_list *l, struct bytes b);
 
 bool imap_parse_append(struct imap_parser *p);
+/* The section TEXT of a URL, "1.2.MIME", to ITEM. False with WHY. */
+bool imap_section_parse(struct bytes text, const struct imap_command_limits *limits, struct arena *a, struct fetch_item *item, struct fault *why);
 bool imap_parse_fetch(struct imap_parser *p);
 /* "(UID FLAGS)". */
 bool imap_take_fetch_list(struct imap_parser *p, struct fetch_item **items_r, size_t *count_r);

@@ -210,6 +210,7 @@ struct intent_attribute {
 	bool is_conditional;
 	modseq_t unchanged_since;
 	struct attribute_changes changes;
+	bool only_new; /* an attribute that is there already is left as it is */
 };
 
 /* Give the quota root NAME these limits and no others; it is made where it is not there. OK, also where it was so already; NO_MAILBOX:

@@ -172,7 +172,7 @@ static enum store_result add_rows(struct rows *r, uint32_t uid, int64_t added_r[
 		found = index_attribute(r->s->txn, r->e.mailbox, &of, &was);
 		if (found == KV_FAILED)
 			return STORE_FAILED;
-		if (c->is_set ? found == KV_OK && bytes_equal(was, c->value) : found == KV_NOT_FOUND)
+		if (c->is_set ? found == KV_OK && (r->in->only_new || bytes_equal(was, c->value)) : found == KV_NOT_FOUND)
 			continue;
 		if (c->is_set)
 			of.value = c->value;

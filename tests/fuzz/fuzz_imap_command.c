@@ -112,6 +112,11 @@ static void check_message(const struct append_message *m)
 
 	fuzz_touch(m->octets);
 	check_list(m->keywords, m->keyword_count);
+	FUZZ_CHECK(m->part_count <= limits.list && (m->part_count == 0 || m->octets.n == 0));
+	for (size_t i = 0; i < m->part_count; i++) {
+		fuzz_touch(m->parts[i].octets);
+		FUZZ_CHECK(m->parts[i].raw.n > (m->parts[i].is_url ? 4u : 5u));
+	}
 	if (!m->has_date)
 		return;
 	imap_datetime_write(&text, m->internaldate);

@@ -1,4 +1,5 @@
-/* APPEND (RFC 3501 section 6.3.11, RFC 4315), of several messages (RFC 3502), and REPLACE (RFC 8508).
+/* APPEND (RFC 3501 section 6.3.11, RFC 4315), of several messages (RFC 3502) or put together from others (RFC 4469), and REPLACE
+ * (RFC 8508).
  *
  * The messages are copied, then their structures are made here, on the session's loop, some octets in a turn. One that is appended is an
  * entry with its delivery; several, or what takes another's place, take effect together (intent_place). */
@@ -9,6 +10,7 @@
 #include "clock.h"
 #include "dispatch.h"
 #include "imap_flags.h"
+#include "url.h"
 
 #define APPEND_TURN (1u << 20) /* octets whose structure is made in one turn of the loop */
 
@@ -148,16 +150,25 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	return ap->at < ap->count ? CMD_WANT_TURN : submit(s, ap);
 }
 
-/* Whether the message can be kept. False: the tagged answer is set. */
-static bool check_octets(struct command *cmd, const struct append_message *m)
+static bool is_binary(const struct append_message *m)
 {
-	if (m->octets.n == 0) {
+	bool is = m->is_binary;
+
+	for (size_t i = 0; i < m->part_count; i++)
+		is = is || m->parts[i].is_binary;
+	return is;
+}
+
+/* Whether message M, OCTETS when it is put together, can be kept. False: the tagged answer is set. */
+static bool check_octets(struct command *cmd, const struct append_message *m, struct bytes octets)
+{
+	if (octets.n == 0) {
 		(void)answer_no(cmd, "CANNOT", "a message of no octets");
 		return false;
 	}
-	if (bytes_find(m->octets, '\0') == m->octets.n)
+	if (bytes_find(octets, '\0') == octets.n)
 		return true;
-	if (m->is_binary)
+	if (is_binary(m))
 		(void)answer_no(cmd, "UNKNOWN-CTE", "NUL octets are not kept: encode the part");
 	else
 		(void)answer_no(cmd, "CANNOT", "the message holds NUL octets");
@@ -205,13 +216,89 @@ static bool find_target(struct session *s, struct command *cmd, struct bytes *in
 	return is_found && (*rights_r & ACL_INSERT) != 0;
 }
 
-/* Copy the messages out of the connection's input, all into one buffer. */
-static void copy_messages(struct command *cmd, struct appending *ap, acl_rights_t rights, size_t total)
+/* Count N octets more of messages. False: the tagged answer is set. */
+static bool take_room(struct session *s, struct command *cmd, struct appending *ap, size_t n)
+{
+	struct backend *b = s->client.backend;
+
+	if (inflight_set(&b->inflight, &ap->sub->share, ap->sub->share.octets + n))
+		return true;
+	atomic_fetch_add(&b->counters.limits_hit, 1);
+	(void)answer_no(cmd, "LIMIT", "too many messages at once, try later");
+	return false;
+}
+
+static bool too_big(struct session *s, struct command *cmd)
+{
+	atomic_fetch_add(&s->client.backend->counters.limits_hit, 1);
+	(void)answer_no(cmd, "TOOBIG", "the message would be larger than a message may be");
+	return false;
+}
+
+/* Append what the URL TEXT names, at most LIMIT octets (RFC 4469 section 3). False: the tagged answer is set. */
+static bool add_url(struct session *s, struct command *cmd, struct appending *ap, struct bytes text, size_t limit)
+{
+	struct store_view *v = session_view(s, cmd);
+	struct url_reader reader = url_reader_of(s);
+	enum url_result result = URL_BAD;
+	size_t before = ap->sub->body.n;
+	struct imap_url url;
+	struct fault why;
+
+	if (v == NULL)
+		return false;
+	if (imap_url_parse(text, &s->client.backend->command_limits, &cmd->arena, &url, &why) && url_is_here(s->client.backend->cfg, &url) &&
+	    url.access == URL_ACCESS_NONE && (url.user.p == NULL || bytes_equal(url.user, reader.user)))
+		result = url_read(v, &reader, &url, limit, &ap->sub->body, &why);
+	store_view_close(&v);
+	switch (result) {
+	case URL_READ:
+		return take_room(s, cmd, ap, ap->sub->body.n - before);
+	case URL_TOO_BIG:
+		return too_big(s, cmd);
+	case URL_FAILED:
+		(void)answer_fault(s, cmd, &why);
+		return false;
+	case URL_BAD:
+		break;
+	}
+	(void)answer_no(cmd, NULL, "the URL names nothing that you may read");
+	buffer_add_str(answer_code(cmd), "BADURL ");
+	imap_url_write_safe(answer_code(cmd), text);
+	return false;
+}
+
+/* Append message M to the buffer, of which LEFT octets may still be used by all messages. False: the tagged answer is set. */
+static bool add_octets(struct session *s, struct command *cmd, struct appending *ap, const struct append_message *m, size_t left)
+{
+	size_t start = ap->sub->body.n;
+
+	if (left > s->client.backend->max_message)
+		left = (size_t)s->client.backend->max_message;
+	if (m->octets.n > left)
+		return too_big(s, cmd);
+	buffer_add(&ap->sub->body, m->octets);
+	for (size_t i = 0; i < m->part_count; i++) {
+		const struct cat_part *part = &m->parts[i];
+		size_t room = left - (ap->sub->body.n - start);
+
+		if (!part->is_url && part->octets.n > room)
+			return too_big(s, cmd);
+		if (!part->is_url)
+			buffer_add(&ap->sub->body, part->octets);
+		else if (!add_url(s, cmd, ap, part->octets, room))
+			return false;
+	}
+	return check_octets(cmd, m, bytes_from(buffer_bytes(&ap->sub->body), start));
+}
+
+/* Copy the messages out of the connection's input, all into one buffer. False: the tagged answer is set. */
+static bool copy_messages(struct session *s, struct command *cmd, struct appending *ap, acl_rights_t rights)
 {
 	struct submission *sub = ap->sub;
 	int64_t now = clock_wall_s();
+	size_t most = s->client.backend->frame_limits.messages, at = 0;
 
-	(void)buffer_reserve(&sub->body, total);
 	ap->messages = arena_array(&sub->arena, ap->count, sizeof(*ap->messages));
 	for (size_t i = 0; i < ap->count; i++) {
 		const struct append_message *from = &cmd->c.messages[i];
@@ -219,10 +306,32 @@ static void copy_messages(struct command *cmd, struct appending *ap, acl_rights_
 		size_t start = sub->body.n;
 
 		*to = (struct place_message){ .internaldate = from->has_date ? from->internaldate : now };
-		buffer_add(&sub->body, from->octets);
-		to->body = bytes_from(buffer_bytes(&sub->body), start);
+		if (!add_octets(s, cmd, ap, from, most - sub->body.n))
+			return false;
+		to->body.n = sub->body.n - start;
 		set_flags(to, from, rights, &sub->arena);
 	}
+	/* The buffer stays where it is from now on. */
+	for (size_t i = 0; i < ap->count; i++) {
+		ap->messages[i].body.p = sub->body.p + at;
+		at += ap->messages[i].body.n;
+	}
+	return true;
+}
+
+/* Octets of messages that came with the command. */
+static size_t octets_of(const struct command *cmd)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < cmd->c.message_count; i++) {
+		const struct append_message *m = &cmd->c.messages[i];
+
+		total += m->octets.n;
+		for (size_t k = 0; k < m->part_count; k++)
+			total += m->parts[k].is_url ? 0 : m->parts[k].octets.n;
+	}
+	return total;
 }
 
 enum cmd_step cmd_append(struct session *s, struct command *cmd)
@@ -232,25 +341,20 @@ enum cmd_step cmd_append(struct session *s, struct command *cmd)
 	struct bytes internal;
 	struct mailbox m;
 	acl_rights_t rights;
-	size_t total = 0;
+	size_t total = octets_of(cmd);
 
 	cmd->state = ap;
 	if ((cmd->c.verb == IMAP_REPLACE && !find_replaced(s, cmd, &ap->replaced)) ||
 	    !find_target(s, cmd, &internal, &m, &rights))
 		return CMD_DONE;
 	ap->count = cmd->c.message_count;
-	for (size_t i = 0; i < ap->count; i++) {
-		if (!check_octets(cmd, &cmd->c.messages[i]))
-			return CMD_DONE;
-		total += cmd->c.messages[i].octets.n;
-	}
 	ap->sub = submission_new(&s->client);
 	arena_on_free(&cmd->arena, free_unsent, ap);
-	if (!inflight_set(&b->inflight, &ap->sub->share, total)) {
-		atomic_fetch_add(&b->counters.limits_hit, 1);
-		return answer_no(cmd, "LIMIT", "too many messages at once, try later");
-	}
-	copy_messages(cmd, ap, rights, total);
+	if (!take_room(s, cmd, ap, total))
+		return CMD_DONE;
+	(void)buffer_reserve(&ap->sub->body, total);
+	if (!copy_messages(s, cmd, ap, rights))
+		return CMD_DONE;
 	ap->sub->intent.op = INTENT_PLACE;
 	ap->sub->intent.place.target = arena_copy(&ap->sub->arena, internal);
 	ap->sub->intent.place.replaced = ap->replaced;

@@ -2,7 +2,6 @@
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
-#include <string.h>
 
 #include "conn_private.h"
 #include "loop_private.h"
@@ -196,13 +195,15 @@ bool conn_binding(const struct conn *c, enum conn_binding kind, struct buffer *t
 	return ok;
 }
 
-/* Append TEXT as UTF-8, if it is a name at all. */
+/* Append TEXT as UTF-8, if it is a name at all: with no controls in it, NUL above all. */
 static bool add_name(const ASN1_STRING *text, struct buffer *to)
 {
 	unsigned char *utf8 = NULL;
 	int n = ASN1_STRING_to_UTF8(&utf8, text);
-	bool ok = n > 0 && memchr(utf8, '\0', (size_t)n) == NULL;
+	bool ok = n > 0;
 
+	for (int i = 0; i < n; i++)
+		ok = ok && utf8[i] >= ' ' && utf8[i] != 0x7f;
 	if (ok)
 		buffer_add(to, bytes_make(utf8, (size_t)n));
 	OPENSSL_free(utf8);

@@ -28,13 +28,22 @@ def port_of(murder, where):
 class Client:
     """A connection to WHERE, past its greeting. AUTH in the words of its protocol; results are "ok", "no", "busy", "bad", "end"."""
 
-    def __init__(self, murder, where, source=None, context=None, host="127.0.0.1", port=None):
+    def __init__(self, murder, where, source=None, context=None, host="127.0.0.1", port=None, implicit=False):
+        """CONTEXT: STARTTLS, or TLS at once if IMPLICIT; an ssl.SSLContext, or a function that makes something of a socket that has
+        sendall() and makefile()."""
         self.where, self.protocol = where, where.split("-")[-1]
         self.raw = Raw(port or port_of(murder, where), source=source, host=host)
         self.said = []
+        if implicit:
+            self.wrap(context, host)
         self.greet()
-        if context:
+        if context and not implicit:
             self.starttls(context, host)
+
+    def wrap(self, context, host):
+        self.raw.f.close()
+        self.raw.s = context(self.raw.s) if callable(context) else context.wrap_socket(self.raw.s, server_hostname=host)
+        self.raw.f = self.raw.s.makefile("rb")
 
     def greet(self):
         if self.protocol == "mupdate":
@@ -54,9 +63,7 @@ class Client:
         self.raw.send({"imap": "t STARTTLS\r\n", "pop3": "STLS\r\n", "lmtp": "STARTTLS\r\n", "mupdate": "t STARTTLS\r\n"}[self.protocol])
         line = self.line()
         assert line.startswith(("t OK", "+OK", "220")), line
-        self.raw.f.close()
-        self.raw.s = context.wrap_socket(self.raw.s, server_hostname=host)
-        self.raw.f = self.raw.s.makefile("rb")
+        self.wrap(context, host)
         if self.protocol == "mupdate":
             self.greet()
         if self.protocol == "lmtp":
@@ -79,7 +86,7 @@ class Client:
             return words
         if self.protocol == "lmtp":
             return next((x.split()[1:] for x in self.lhlo() if x.startswith("AUTH ")), [])
-        return [w.strip('"') for w in next(x for x in self.said if x.startswith("* AUTH")).split()[2:]]
+        return [w.strip('"') for w in next(x for x in reversed(self.said) if x.startswith("* AUTH")).split()[2:]]
 
     def result(self, line):
         if line == "":

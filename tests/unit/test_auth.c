@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <gsasl.h>
 
+#include "base64.h"
 #include "file.h"
 #include "policy.h"
 #include "sasl.h"
@@ -166,6 +168,108 @@ static void both_mechanisms_tell_right_from_wrong(void **state)
 	users_close(&u);
 }
 
+/* GNU SASL as a client that is bound by tls-exporter to BINDING; the server has "exporter". */
+static enum sasl_result bound_exchange(struct users *u, const char *password, struct bytes binding)
+{
+	const struct sasl_options o = { .users = u, .bindings = { .exporter = BYTES_LIT("exporter") }, .offers_plus = true };
+	struct sasl_server *s = sasl_server_new(&o, BYTES_LIT("SCRAM-SHA-256-PLUS"));
+	struct buffer to_client = { 0 }, text = { 0 };
+	enum sasl_result result = SASL_MORE;
+	Gsasl_session *client;
+	struct fault why;
+	Gsasl *ctx;
+	char *answer;
+	size_t n;
+
+	assert_int_equal(gsasl_init(&ctx), GSASL_OK);
+	assert_int_equal(gsasl_client_start(ctx, "SCRAM-SHA-256-PLUS", &client), GSASL_OK);
+	base64_encode(&text, binding);
+	buffer_add_u8(&text, '\0');
+	(void)gsasl_property_set(client, GSASL_AUTHID, "fred");
+	(void)gsasl_property_set(client, GSASL_PASSWORD, password);
+	(void)gsasl_property_set(client, GSASL_CB_TLS_EXPORTER, (const char *)text.p);
+	for (int i = 0; i < 4 && result == SASL_MORE; i++) {
+		assert_true(gsasl_step(client, (const char *)to_client.p, to_client.n, &answer, &n) <= GSASL_NEEDS_MORE);
+		buffer_clear(&to_client);
+		result = sasl_server_step(s, true, bytes_make(answer, n), &to_client, &why);
+		gsasl_free(answer);
+	}
+	if (result == SASL_OK) { /* and we have proved ourselves */
+		assert_int_equal(gsasl_step(client, (const char *)to_client.p, to_client.n, &answer, &n), GSASL_OK);
+		gsasl_free(answer);
+	}
+	gsasl_finish(client);
+	gsasl_done(ctx);
+	buffer_fini(&to_client);
+	buffer_fini(&text);
+	sasl_server_free(&s);
+	return result;
+}
+
+static void scram_plus_is_bound(void **state)
+{
+	const struct sasl_options without = { 0 };
+	struct fault why;
+	struct users *u = users_open(path, &why);
+
+	(void)state;
+	assert_int_equal(bound_exchange(u, "pencil", BYTES_LIT("exporter")), SASL_OK);
+	assert_int_equal(bound_exchange(u, "pencil", BYTES_LIT("exported")), SASL_FAIL);
+	assert_int_equal(bound_exchange(u, "pencils", BYTES_LIT("exporter")), SASL_FAIL);
+	assert_null(sasl_server_new(&without, BYTES_LIT("SCRAM-SHA-256-PLUS")));
+	assert_null(sasl_server_new(&without, BYTES_LIT("EXTERNAL")));
+	users_close(&u);
+}
+
+static void who_is_not_there_gets_a_salt(void **state)
+{
+	struct users_key a, b, c, again;
+	struct fault why;
+	struct users *u = users_open(path, &why), *other = users_open(path, &why);
+
+	(void)state;
+	assert_false(users_lookup_or_fake(u, BYTES_LIT("nobody"), &a));
+	assert_false(users_lookup_or_fake(u, BYTES_LIT("nobody2"), &b));
+	assert_true(users_lookup_or_fake(u, BYTES_LIT("fred"), &c));
+	assert_false(users_lookup_or_fake(other, BYTES_LIT("nobody"), &again));
+	assert_int_equal(a.iterations, c.iterations);
+	assert_int_equal(a.salt_size, c.salt_size);
+	assert_memory_not_equal(a.salt, b.salt, a.salt_size);
+	assert_memory_equal(a.salt, again.salt, a.salt_size);
+	users_close(&u);
+	users_close(&other);
+}
+
+static void mechanisms_are_offered_by_what_there_is(void **state)
+{
+	static const struct {
+		const char *config;
+		struct auth_means means;
+		const char *want;
+	} rows[] = {
+		{ "", { .may_send_plain = true }, "SCRAM-SHA-256 PLAIN LOGIN" },
+		{ "", { 0 }, "SCRAM-SHA-256" },
+		{ "", { .has_oauth = true }, "SCRAM-SHA-256" },
+		{ "", { .may_send_plain = true, .has_oauth = true, .has_binding = true, .has_certificate = true },
+		  "EXTERNAL SCRAM-SHA-256-PLUS SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN" },
+		{ "sasl_mech_list: plain Oauthbearer\n", { .may_send_plain = true, .has_oauth = true, .has_binding = true }, "OAUTHBEARER PLAIN" },
+		{ "sasl_mech_list: PLAIN\n", { 0 }, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fault why;
+		struct config *c = config_parse(bytes_of(rows[i].config), "test", &why);
+		struct buffer words = { 0 };
+
+		assert_non_null(c);
+		auth_mechanisms(c, &rows[i].means, &words);
+		assert_true(bytes_equal_str(buffer_bytes(&words), rows[i].want));
+		buffer_fini(&words);
+		config_free(&c);
+	}
+}
+
 static void malformed_responses_fail(void **state)
 {
 	static const struct {
@@ -221,6 +325,9 @@ int main(void)
 		cmocka_unit_test(only_the_right_password_is_right),
 		cmocka_unit_test(deleted_and_unknown_users_are_told),
 		cmocka_unit_test(both_mechanisms_tell_right_from_wrong),
+		cmocka_unit_test(scram_plus_is_bound),
+		cmocka_unit_test(who_is_not_there_gets_a_salt),
+		cmocka_unit_test(mechanisms_are_offered_by_what_there_is),
 		cmocka_unit_test(malformed_responses_fail),
 		cmocka_unit_test(proxies_and_admins_may_act_for_others),
 	};

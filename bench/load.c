@@ -1,9 +1,9 @@
 /* load.c - the load generator of bench/: options, connections, the loop, the figures as one line of JSON.
  *
  * usage: load MODE --to HOST:PORT --connections N (--count M | --seconds S) --words FILE [--size B] [--id TEXT]
- *             [--journal FILE] [--idle]
+ *             [--journal FILE] [--idle] [--tls]
  * MODE: lmtp (WORDS: recipients), noop, append, login, idle (WORDS: user:password); idle holds its connections until
- * standard input ends. */
+ * standard input ends. With --tls the port is one of TLS from the first octet; no certificate is checked. */
 #include "load.h"
 
 #include <arpa/inet.h>
@@ -44,6 +44,36 @@ static void *grow(void *p, size_t n)
 	return p;
 }
 
+static void start_tls(struct client *c)
+{
+	c->ssl = SSL_new(c->run->tls);
+	if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1)
+		die("TLS");
+	SSL_set_connect_state(c->ssl);
+	(void)SSL_do_handshake(c->ssl); /* reading goes on with it */
+}
+
+static ssize_t tls_result(const struct client *c, int n)
+{
+	int error = n > 0 ? SSL_ERROR_NONE : SSL_get_error(c->ssl, n);
+
+	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+		errno = EAGAIN;
+	else if (n <= 0)
+		errno = ECONNRESET;
+	return n > 0 ? n : -1;
+}
+
+static ssize_t send_some(struct client *c, const char *data, size_t n)
+{
+	return c->ssl != NULL ? tls_result(c, SSL_write(c->ssl, data, (int)n)) : send(c->fd, data, n, MSG_NOSIGNAL);
+}
+
+static ssize_t receive_some(struct client *c, char *data, size_t n)
+{
+	return c->ssl != NULL ? tls_result(c, SSL_read(c->ssl, data, (int)n)) : recv(c->fd, data, n, 0);
+}
+
 static void watch(struct client *c, int op, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = c };
@@ -55,7 +85,7 @@ static void watch(struct client *c, int op, uint32_t events)
 static void flush(struct client *c)
 {
 	while (c->fd >= 0 && c->out_at < c->out_size) {
-		ssize_t n = send(c->fd, c->out + c->out_at, c->out_size - c->out_at, MSG_NOSIGNAL);
+		ssize_t n = send_some(c, c->out + c->out_at, c->out_size - c->out_at);
 
 		if (n < 0 && errno == EAGAIN) {
 			if (!c->is_waiting_to_write)
@@ -99,6 +129,8 @@ void client_again(struct client *c)
 {
 	struct run *r = c->run;
 
+	SSL_free(c->ssl);
+	c->ssl = NULL;
 	if (c->fd >= 0)
 		(void)close(c->fd);
 	c->fd = -1;
@@ -146,7 +178,7 @@ static void open_client(struct client *c)
 	int on = 1;
 
 	c->again_ns = 0;
-	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (c->run->tls == NULL ? SOCK_NONBLOCK : 0), 0);
 	if (c->fd < 0)
 		die("socket");
 	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -155,19 +187,25 @@ static void open_client(struct client *c)
 		return;
 	}
 	watch(c, EPOLL_CTL_ADD, EPOLLIN);
+	if (c->run->tls != NULL) {
+		if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0)
+			die("fcntl");
+		start_tls(c);
+	}
 	c->run->mode->connected(c);
 }
 
-static void on_readable(struct client *c)
+/* False: nothing is left to be read, or the connection is over. */
+static bool read_lines(struct client *c)
 {
-	ssize_t n = recv(c->fd, c->in + c->in_size, INPUT_SIZE - c->in_size - 1, 0);
+	ssize_t n = receive_some(c, c->in + c->in_size, INPUT_SIZE - c->in_size - 1);
 	char *at = c->in, *end;
 
 	if (n < 0 && errno == EAGAIN)
-		return;
+		return false;
 	if (n <= 0) {
 		client_again(c);
-		return;
+		return false;
 	}
 	/* Without a prompt acknowledgement, a server that leaves Nagle's algorithm on (Cyrus) stalls 40 ms an answer, and its
 	 * figures would be those of a timer. */
@@ -180,16 +218,24 @@ static void on_readable(struct client *c)
 			end[-1] = '\0';
 		if (!c->run->mode->line(c, at)) {
 			client_again(c);
-			return;
+			return false;
 		}
 		if (c->fd < 0)
-			return;
+			return false;
 		at = end + 1;
 	}
 	c->in_size -= (size_t)(at - c->in);
 	memmove(c->in, at, c->in_size);
 	if (c->in_size == INPUT_SIZE - 1)
 		c->in_size = 0; /* a line longer than we care for */
+	return true;
+}
+
+static void on_readable(struct client *c)
+{
+	/* What TLS has made clear already no event tells of. */
+	while (read_lines(c) && c->ssl != NULL)
+		;
 }
 
 static int by_value(const void *a, const void *b)
@@ -354,6 +400,8 @@ int main(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--idle") == 0)
 			r.wants_idle = true;
+		else if (strcmp(argv[i], "--tls") == 0)
+			r.tls = SSL_CTX_new(TLS_client_method());
 		else if (i + 1 < argc)
 			take_option(&r, argv[i], argv[i + 1]), i++;
 	}
@@ -380,5 +428,6 @@ int main(int argc, char **argv)
 	if (r.journal != NULL && fclose(r.journal) != 0)
 		die("journal");
 	free(r.times_us);
+	SSL_CTX_free(r.tls);
 	return r.done > 0 || r.mode == &mode_idle ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 #define ROOST_BENCH_LOAD_H
 
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@ struct run;
 struct client {
 	struct run *run;
 	int fd; /* -1: not connected */
+	SSL *ssl; /* NULL: in clear; owned */
 	int step;
 	size_t number;
 	char in[INPUT_SIZE];
@@ -39,6 +41,7 @@ struct mode {
 struct run {
 	const struct mode *mode;
 	struct sockaddr_in to;
+	SSL_CTX *tls; /* NULL: in clear; owned */
 	int epoll;
 	struct client *clients;
 	size_t connections;

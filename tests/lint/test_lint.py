@@ -28,7 +28,7 @@ IN_SRC_ONLY = {"sscanf", "scanf", "fscanf", "usleep", "rand", "srand"}
 # Put together, so that this file does not hold them itself.
 BANNED_WORDS = ["/" + "work/", "session" + " of", "Co-Authored" + "-By"]
 
-VENDORS = {"lmdb.h": "kv", "uv.h": "net", "zlib.h": "net"}
+VENDORS = {"lmdb.h": "kv", "uv.h": "net", "zlib.h": "net", "sqlite3.h": "fulltext"}
 # By which floors a pure one is known: no socket, no clock, no file.
 PURE = ["mime", "imap", "lmtp", "pop3", "mupdate", "replica"]
 IMPURE_HEADERS = {"sys/socket.h", "netinet/in.h", "time.h", "sys/time.h", "unistd.h", "fcntl.h", "sys/stat.h", "pthread.h",

@@ -1,0 +1,197 @@
+/* fulltext_read.c - asking: the trigrams of a string, all of which a text that holds it must have. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "buffer.h"
+#include "fulltext_private.h"
+
+/* Trigrams asked for; of a longer string some that stand apart. More would not make the hits fewer to speak of. */
+#define GRAMS_MAX 16
+
+struct fulltext_reader {
+	sqlite3 *db;
+	sqlite3_stmt *mailbox, *find;
+	bool is_open;
+};
+
+enum fulltext_result fulltext_reader_open(const char *path, struct fulltext_reader **r_r, struct fault *why)
+{
+	struct fulltext_reader *r = must_calloc(1, sizeof(*r));
+	enum fulltext_result result;
+	int rc;
+
+	*r_r = NULL;
+	r->db = fulltext_connect(path, false, &result, why);
+	if (r->db == NULL) {
+		free(r);
+		return result;
+	}
+	rc = sqlite3_prepare_v3(r->db, "SELECT scope, next FROM mailbox WHERE id = ?1", -1, SQLITE_PREPARE_PERSISTENT, &r->mailbox, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_prepare_v3(r->db,
+		                        "SELECT text.body FROM texts JOIN text ON text.id = texts.rowid"
+		                        " WHERE texts MATCH ?1 AND texts.rowid BETWEEN ?2 AND ?3",
+		                        -1, SQLITE_PREPARE_PERSISTENT, &r->find, NULL);
+	result = fulltext_result_of(r->db, rc, why);
+	if (result != FULLTEXT_OK)
+		fulltext_reader_close(&r);
+	*r_r = r;
+	return result;
+}
+
+void fulltext_reader_close(struct fulltext_reader **r)
+{
+	if (*r == NULL)
+		return;
+	(void)sqlite3_finalize((*r)->mailbox);
+	(void)sqlite3_finalize((*r)->find);
+	(void)sqlite3_close((*r)->db);
+	free(*r);
+	*r = NULL;
+}
+
+void fulltext_read_end(struct fulltext_reader *r)
+{
+	if (r->is_open)
+		(void)sqlite3_exec(r->db, "ROLLBACK", NULL, NULL, NULL);
+	r->is_open = false;
+}
+
+enum fulltext_result fulltext_read_begin(struct fulltext_reader *r, uint64_t mailbox, struct fulltext_mailbox *m_r, struct fault *why)
+{
+	int rc = sqlite3_exec(r->db, "BEGIN", NULL, NULL, NULL);
+	enum fulltext_result result;
+
+	*m_r = (struct fulltext_mailbox){ 0 };
+	r->is_open = rc == SQLITE_OK;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(r->mailbox, 1, (int64_t)mailbox);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(r->mailbox);
+	if (rc == SQLITE_ROW)
+		*m_r = (struct fulltext_mailbox){ (uint32_t)sqlite3_column_int64(r->mailbox, 0), (uint32_t)sqlite3_column_int64(r->mailbox, 1) };
+	result = fulltext_result_of(r->db, rc, why);
+	(void)sqlite3_reset(r->mailbox);
+	if (result != FULLTEXT_OK)
+		fulltext_read_end(r);
+	return result;
+}
+
+/* Octets of the character at P; what is no UTF-8 counts as one. */
+static size_t character(const uint8_t *p, size_t left)
+{
+	size_t n = *p < 0xc0 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
+
+	return n < left ? n : left;
+}
+
+static size_t characters(struct bytes key)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < key.n; i += character(key.p + i, key.n - i))
+		count++;
+	return count;
+}
+
+bool fulltext_may_ask(struct bytes key)
+{
+	return bytes_find(key, '\0') == key.n && characters(key) >= FULLTEXT_KEY_MIN;
+}
+
+static void add_gram(struct buffer *to, struct bytes gram)
+{
+	buffer_add_u8(to, '"');
+	for (size_t i = 0; i < gram.n; i++) {
+		if (gram.p[i] == '"')
+			buffer_add_u8(to, '"');
+		buffer_add_u8(to, gram.p[i]);
+	}
+	buffer_add_u8(to, '"');
+}
+
+/* ("abc" AND "bcd") OR what is in every text that is not whole. */
+static void write_query(struct buffer *to, struct bytes key)
+{
+	size_t grams = characters(key) - 2, every = (grams + GRAMS_MAX - 1) / GRAMS_MAX, at = 0;
+	bool is_first = true;
+
+	buffer_add_u8(to, '(');
+	for (size_t i = 0; i < grams; i++) {
+		size_t n = 0;
+
+		/* The last one as well: of a long string the end is often what tells it from others. */
+		if (i % every == 0 || i == grams - 1) {
+			for (unsigned k = 0; k < 3; k++)
+				n += character(key.p + at + n, key.n - at - n);
+			if (!is_first)
+				buffer_add_str(to, " AND ");
+			add_gram(to, bytes_sub(key, at, n));
+			is_first = false;
+		}
+		at += character(key.p + at, key.n - at);
+	}
+	buffer_add_str(to, ") OR ");
+	add_gram(to, BYTES_LIT(FULLTEXT_UNKNOWN));
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int collect(sqlite3_stmt *s, size_t limit, struct fulltext_hits *hits)
+{
+	size_t cap = 0;
+	int rc;
+
+	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+		if (hits->count == limit) {
+			hits->is_over = true;
+			return SQLITE_DONE;
+		}
+		if (hits->count == cap) {
+			cap = cap == 0 ? 256 : cap * 2;
+			hits->bodies = must_realloc(hits->bodies, cap, sizeof(*hits->bodies));
+		}
+		hits->bodies[hits->count++] = (uint64_t)sqlite3_column_int64(s, 0);
+	}
+	return rc;
+}
+
+enum fulltext_result fulltext_find(struct fulltext_reader *r, uint32_t scope, struct bytes key, size_t limit, struct fulltext_hits *hits_r,
+                                   struct fault *why)
+{
+	struct buffer query = { 0 };
+	enum fulltext_result result;
+	bool is_sorted = true;
+	int rc;
+
+	*hits_r = (struct fulltext_hits){ 0 };
+	write_query(&query, key);
+	rc = sqlite3_bind_text64(r->find, 1, (const char *)query.p, query.n, SQLITE_STATIC, SQLITE_UTF8);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(r->find, 2, FULLTEXT_ROW(scope, 0));
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(r->find, 3, FULLTEXT_ROW(scope, UINT32_MAX));
+	if (rc == SQLITE_OK)
+		rc = collect(r->find, limit, hits_r);
+	result = fulltext_result_of(r->db, rc, why);
+	(void)sqlite3_reset(r->find);
+	(void)sqlite3_clear_bindings(r->find);
+	buffer_fini(&query);
+	if (result != FULLTEXT_OK || hits_r->is_over) {
+		free(hits_r->bodies);
+		*hits_r = (struct fulltext_hits){ .is_over = hits_r->is_over };
+		return result;
+	}
+	/* Mostly they come in order: bodies grow as texts are added. */
+	for (size_t i = 1; is_sorted && i < hits_r->count; i++)
+		is_sorted = hits_r->bodies[i - 1] <= hits_r->bodies[i];
+	if (!is_sorted)
+		qsort(hits_r->bodies, hits_r->count, sizeof(*hits_r->bodies), compare);
+	return FULLTEXT_OK;
+}

@@ -69,6 +69,7 @@ static const struct verb {
 	{ "restore", NULL, NULL, verb_restore, "--from DIR [--lsn N] [--exact] -C FILE", "make an empty member as such a copy has it" },
 	{ "undelete", NULL, NULL, verb_undelete, "MAILBOX [--since TIME] [--uid SET] [--list] -C FILE", "have expunged messages back" },
 	{ "rebuild", NULL, NULL, verb_rebuild, "-C FILE", "make a member's index anew from its journal" },
+	{ "reindex", NULL, NULL, verb_reindex, "-C FILE", "have a member make its search index anew" },
 	{ "resync", NULL, NULL, verb_resync, "-C FILE [--yes]", "have a stopped member take all anew from the master" },
 };
 

@@ -10,6 +10,7 @@
 #include "alloc.h"
 #include "backend_private.h"
 #include "imap_session.h"
+#include "indexer.h"
 #include "json.h"
 #include "listener.h"
 #include "lmtp_session.h"
@@ -33,9 +34,19 @@ static void on_changes(void *arg, const struct store_changes *changes)
 
 	for (size_t i = 0; i < b->loops.count; i++)
 		shard_changed(&b->shards[i], changes);
+	if (b->indexer != NULL)
+		indexer_changed(b->indexer, changes);
 }
 
-static const struct driver_events driver_events = { on_serving, on_changes };
+static void on_replaced(void *arg)
+{
+	struct backend *b = arg;
+
+	if (b->indexer != NULL)
+		indexer_replaced(b->indexer);
+}
+
+static const struct driver_events driver_events = { on_serving, on_changes, on_replaced };
 
 /* admin_source: any thread. */
 
@@ -87,6 +98,10 @@ static void status_json(void *arg, struct buffer *to)
 	json_key_u64(to, "lmtp_accepted", atomic_load(&b->counters.lmtp_accepted));
 	json_key_u64(to, "lmtp_refused", atomic_load(&b->counters.lmtp_refused));
 	json_key_u64(to, "inflight_octets", atomic_load(&b->inflight.now));
+	if (b->indexer != NULL)
+		indexer_status_json(b->indexer, to);
+	else
+		json_key_string(to, "search_index", BYTES_LIT("off"));
 	buffer_add_u8(to, '}');
 }
 
@@ -118,6 +133,8 @@ static void metrics(void *arg, struct buffer *to)
 	metric(to, "roost_over_quota_total", "counter", atomic_load(&b->counters.over_quota));
 	metric(to, "roost_inflight_octets", "gauge", atomic_load(&b->inflight.now));
 	login_service_metrics(b->login_service, to);
+	if (b->indexer != NULL)
+		indexer_metrics(b->indexer, to);
 }
 
 /* Configuration. */
@@ -289,6 +306,8 @@ static bool open_all(struct backend *b, const char *dir, struct fault *why)
 	b->login_service = login_service_open(c, b->users, true, why);
 	if (b->login_service == NULL || !open_store(b, dir, why))
 		return false;
+	if (config_switch(c, "search_index") && (b->indexer = indexer_start(b->store, dir, &b->mime_limits, why)) == NULL)
+		return false;
 	if (!loops_start(&b->loops, (size_t)config_number(c, "loops"), why))
 		return false;
 	b->shards = must_calloc(b->loops.count, sizeof(*b->shards));
@@ -332,6 +351,7 @@ static bool close_all(struct backend *b, struct fault *why)
 	is_well = b->store == NULL || !store_is_failed(b->store);
 	if (!is_well && why != NULL)
 		store_failure(b->store, why);
+	indexer_stop(&b->indexer);
 	store_close(&b->store);
 	tls_free(&b->tls);
 	tls_free(&b->tls_client);

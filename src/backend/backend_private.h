@@ -23,6 +23,7 @@
 
 struct backend;
 struct client;
+struct indexer;
 struct submission;
 
 /* One loop and the clients on it. */
@@ -73,6 +74,7 @@ struct backend {
 	const char *member;
 	const char *partition;
 	struct store *store;
+	struct indexer *indexer; /* NULL: there is no search index */
 	struct driver *_Atomic driver; /* NULL before it started, and once it is being stopped; for client.c and status */
 	pthread_rwlock_t driver_lock;  /* held reading while a request is handed in or sessions are counted, writing to set DRIVER or a listener to NULL */
 	struct users *users;
@@ -145,6 +147,11 @@ void submission_free(struct submission *s);
  * first. Never from within. */
 typedef void client_told_fn(struct client *c, bool is_mended);
 void client_mend(struct client *c, lsn_t lsn, client_told_fn *told);
+
+/* Have FN(ARG) run on a pool thread, then TOLD(client, ARG) called on the client's loop; CLIENT is NULL if it has gone meanwhile. Never
+ * from within. */
+typedef void client_worked_fn(struct client *c, void *arg);
+void client_work(struct client *c, loop_fn *fn, client_worked_fn *told, void *arg);
 
 /* Have class->changed called after commits that touch MAILBOX; 0: no more. */
 void client_watch(struct client *c, mailbox_id_t mailbox);

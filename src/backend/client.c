@@ -209,6 +209,43 @@ void client_mend(struct client *c, lsn_t lsn, client_told_fn *told)
 	(void)pthread_rwlock_unlock(&c->backend->driver_lock);
 }
 
+struct client_working {
+	struct shard *shard;
+	uint64_t client;
+	loop_fn *fn;
+	client_worked_fn *told;
+	void *arg;
+};
+
+/* loop_fn on a pool thread. */
+static void working(void *arg)
+{
+	const struct client_working *w = arg;
+
+	w->fn(w->arg);
+}
+
+/* loop_fn on the client's loop. */
+static void worked(void *arg)
+{
+	struct client_working *w = arg;
+	struct client *c = map_get_u64(&w->shard->clients, w->client);
+
+	if (c != NULL)
+		c->waiting--;
+	w->told(c, w->arg);
+	free(w);
+}
+
+void client_work(struct client *c, loop_fn *fn, client_worked_fn *told, void *arg)
+{
+	struct client_working *w = must_alloc(sizeof(*w));
+
+	*w = (struct client_working){ c->shard, c->id, fn, told, arg };
+	c->waiting++;
+	loop_work(c->shard->loop, working, worked, w);
+}
+
 void shard_init(struct shard *s, struct backend *b, struct loop *loop)
 {
 	s->backend = b;

@@ -21,6 +21,8 @@ struct driver_events {
 	void (*on_serving)(void *arg, bool may_serve);
 	/* A commit changed these mailboxes. CHANGES is lent during the call. */
 	void (*on_changes)(void *arg, const struct store_changes *changes);
+	/* Entries that had been applied may have been taken back, or the partition was replaced by a copy. */
+	void (*on_replaced)(void *arg);
 };
 
 struct driver_options {

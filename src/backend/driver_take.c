@@ -288,6 +288,7 @@ static void placed(void *arg)
 		return;
 	}
 	store_reopen_done(d->o.store);
+	d->o.events->on_replaced(d->o.arg);
 	if (!t->is_ok) {
 		failed(t);
 	} else {

@@ -439,6 +439,7 @@ static void apply_more(void *arg)
 
 void driver_apply(struct driver *d, lsn_t lsn)
 {
+	struct store_changes changes = { 0 };
 	struct fault why;
 	lsn_t before = store_applied_lsn(d->o.store);
 	enum store_result result;
@@ -446,7 +447,9 @@ void driver_apply(struct driver *d, lsn_t lsn)
 	d->apply_to = lsn;
 	if (d->is_applying)
 		return;
-	result = store_apply_committed(d->o.store, lsn, NULL, &why);
+	result = store_apply_committed(d->o.store, lsn, &changes, &why);
+	d->o.events->on_changes(d->o.arg, &changes);
+	store_changes_fini(&changes);
 	if (result != STORE_OK) {
 		log_event(LOG_ERROR, "driver.apply.failed", LOG_FAULT(&why));
 		driver_tell(d, EVENT_LOCAL_FAILED, 0, 0);
@@ -493,6 +496,7 @@ void driver_save(struct driver *d, lsn_t lsn)
 	}
 	d->apply_to = lsn; /* what was committed by the old journal's numbers */
 	result = store_save_after(d->o.store, lsn, &why);
+	d->o.events->on_replaced(d->o.arg);
 	if (result == STORE_OK) {
 		salvage_want_no_more(store_salvage_dir(d->o.store));
 		driver_salvage_look(d);

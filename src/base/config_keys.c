@@ -123,6 +123,7 @@ const struct config_key config_keys[] = {
 	{ "verify_rate", CONFIG_NUMBER, "4M", 0, 1ull << 40, NULL, "Octets a second at which a backend reads its journal through and mends what is damaged; 0: not at all" },
 	{ "verify_interval_s", CONFIG_NUMBER, "86400", 1, 1u << 30, NULL, "Seconds from the beginning of one such pass to the next, if it does not take longer" },
 	{ "expunge_delay", CONFIG_NUMBER, "604800", 0, 1ull << 32, NULL, "Seconds that expunged messages are kept for `roost undelete`; 0: they are gone at once" },
+	{ "search_index", CONFIG_SWITCH, "yes", 0, 0, NULL, "Whether a backend keeps an index of the texts of its messages, for SEARCH" },
 	{ "journal_keep", CONFIG_NUMBER, "2G", 0, 1ull << 50, NULL, "Newest octets of the journal that stay whole, for members that were away" },
 	{ "compact_rate", CONFIG_NUMBER, "16M", 1u << 16, 1ull << 40, NULL, "Octets a second that are written to give back what expunged messages took" },
 	{ "journal_segment_size", CONFIG_NUMBER, "64M", 64u << 10, 1ull << 40, NULL, "Size at which a new journal segment is begun" },

@@ -22,7 +22,7 @@
 #define WRITER_CACHE "-8192"
 #define READER_CACHE "-2048"
 #define HASH_SIZE "8388608"
-#define LOG_PAGES "2048"
+#define LOG_PAGES 4096
 
 enum statement {
 	S_BEGIN,
@@ -69,6 +69,7 @@ struct fulltext {
 	int64_t last;   /* its row */
 	uint8_t *text;  /* a copy without NUL and with what marks it; owned */
 	size_t text_cap;
+	int log_pages;  /* in the log, as of the last commit */
 };
 
 enum fulltext_result fulltext_result_of(sqlite3 *db, int rc, struct fault *why)
@@ -181,7 +182,7 @@ sqlite3 *fulltext_connect(const char *path, bool may_write, enum fulltext_result
 		(void)sqlite3_extended_result_codes(db, 1);
 		(void)sqlite3_busy_timeout(db, BUSY_MS);
 		rc = sqlite3_exec(db, may_write ? "PRAGMA cache_size = " WRITER_CACHE "; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = OFF;"
-		                                  "PRAGMA wal_autocheckpoint = " LOG_PAGES "; PRAGMA temp_store = MEMORY" :
+		                                  "PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY" :
 		                                  "PRAGMA cache_size = " READER_CACHE "; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY",
 		                  NULL, NULL, NULL);
 	}
@@ -271,6 +272,28 @@ static bool load(struct fulltext *f)
 	return !is_failed(f);
 }
 
+/* SQLite's wal_hook: after each commit. */
+static int note_log(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct fulltext *f = arg;
+
+	(void)db;
+	(void)name;
+	f->log_pages = pages;
+	return SQLITE_OK;
+}
+
+enum fulltext_result fulltext_checkpoint(struct fulltext *f, struct fault *why)
+{
+	int rc;
+
+	if (f->log_pages < LOG_PAGES)
+		return FULLTEXT_OK;
+	rc = sqlite3_wal_checkpoint_v2(f->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	/* A reader that is still there keeps part of it: the next time. */
+	return rc == SQLITE_BUSY ? FULLTEXT_OK : fulltext_result_of(f->db, rc, why);
+}
+
 enum fulltext_result fulltext_open(const char *path, struct fulltext **f_r, struct fault *why)
 {
 	struct fulltext *f = must_calloc(1, sizeof(*f));
@@ -286,6 +309,7 @@ enum fulltext_result fulltext_open(const char *path, struct fulltext **f_r, stru
 		fulltext_close(&f);
 		return result;
 	}
+	(void)sqlite3_wal_hook(f->db, note_log, f);
 	*f_r = f;
 	return FULLTEXT_OK;
 }
@@ -383,7 +407,7 @@ bool fulltext_put_mailbox(struct fulltext *f, uint64_t mailbox, const struct ful
 bool fulltext_has(struct fulltext *f, uint32_t scope, uint64_t body, bool *has_r)
 {
 	return !is_failed(f) && number(f, S_HAS, 1, (int64_t)body) && number(f, S_HAS, 2, FULLTEXT_ROW(scope, 0)) &&
-	       number(f, S_HAS, 3, FULLTEXT_ROW(scope, UINT32_MAX)) && step(f, S_HAS, has_r, NULL, NULL);
+	       number(f, S_HAS, 3, FULLTEXT_ROW(scope, FULLTEXT_NUMBER_MAX)) && step(f, S_HAS, has_r, NULL, NULL);
 }
 
 /* The row for the next text of SCOPE. */
@@ -392,14 +416,14 @@ static bool next_row(struct fulltext *f, uint32_t scope, int64_t *row_r)
 	bool has;
 
 	if (f->scope != scope) {
-		if (!number(f, S_LAST, 1, FULLTEXT_ROW(scope, 0)) || !number(f, S_LAST, 2, FULLTEXT_ROW(scope, UINT32_MAX)) ||
+		if (!number(f, S_LAST, 1, FULLTEXT_ROW(scope, 0)) || !number(f, S_LAST, 2, FULLTEXT_ROW(scope, FULLTEXT_NUMBER_MAX)) ||
 		    !step(f, S_LAST, &has, &f->last, NULL))
 			return false;
 		if (!has)
 			f->last = FULLTEXT_ROW(scope, 0);
 		f->scope = scope;
 	}
-	if (f->last == FULLTEXT_ROW(scope, UINT32_MAX))
+	if (f->last == FULLTEXT_ROW(scope, FULLTEXT_NUMBER_MAX))
 		return failed(f, SQLITE_TOOBIG);
 	*row_r = ++f->last;
 	return true;
@@ -426,22 +450,26 @@ static struct bytes copy_text(struct fulltext *f, struct bytes text, bool is_who
 	return bytes_make(f->text, n);
 }
 
-bool fulltext_add(struct fulltext *f, uint32_t scope, uint64_t body, struct bytes text, bool is_whole)
+bool fulltext_add(struct fulltext *f, uint32_t scope, uint64_t body, int64_t *row_r)
+{
+	if (is_failed(f) || !next_row(f, scope, row_r) || !number(f, S_ADD, 1, *row_r) || !number(f, S_ADD, 2, (int64_t)body) ||
+	    !step(f, S_ADD, NULL, NULL, NULL))
+		return false;
+	f->texts++;
+	return true;
+}
+
+bool fulltext_add_text(struct fulltext *f, int64_t row, enum fulltext_kind kind, struct bytes text, bool is_whole)
 {
 	struct bytes copy = copy_text(f, text, is_whole);
-	int64_t row;
 	int rc;
 
-	if (is_failed(f) || !next_row(f, scope, &row) || !number(f, S_ADD, 1, row) || !number(f, S_ADD, 2, (int64_t)body) ||
-	    !step(f, S_ADD, NULL, NULL, NULL) || !number(f, S_ADD_TEXT, 1, row))
+	if (is_failed(f) || !number(f, S_ADD_TEXT, 1, kind == FULLTEXT_BODY ? row | (int64_t)FULLTEXT_BODY_BIT : row))
 		return false;
 	rc = sqlite3_bind_text64(f->s[S_ADD_TEXT], 2, (const char *)copy.p, copy.n, SQLITE_STATIC, SQLITE_UTF8);
 	if (rc != SQLITE_OK)
 		return failed(f, rc);
-	if (!step(f, S_ADD_TEXT, NULL, NULL, NULL))
-		return false;
-	f->texts++;
-	return true;
+	return step(f, S_ADD_TEXT, NULL, NULL, NULL);
 }
 
 bool fulltext_set_fact(struct fulltext *f, enum fulltext_fact fact, uint64_t value)

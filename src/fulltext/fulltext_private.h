@@ -14,8 +14,11 @@
  * more often than it matters. */
 #define FULLTEXT_UNKNOWN "\001\001\001"
 
-/* Texts are numbered within their scope: its number in the upper half of the row's. */
+/* Bodies are numbered within their scope: its number in the upper half of the row's. Of the two texts, that of the header has the row of
+ * the body, the other one has the bit between the two set: so all texts of a scope and kind are one range of rows. */
 #define FULLTEXT_ROW(scope, n) ((int64_t)(scope) << 32 | (int64_t)(n))
+#define FULLTEXT_BODY_BIT 0x80000000u
+#define FULLTEXT_NUMBER_MAX 0x7fffffffu
 #define FULLTEXT_SCOPE_MAX 0x7fffffffu
 
 /* Open a connection through the file layer that checks each page. MAY_WRITE: made where missing. NULL with WHY and *result_r. */

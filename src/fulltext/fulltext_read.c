@@ -30,7 +30,7 @@ enum fulltext_result fulltext_reader_open(const char *path, struct fulltext_read
 	rc = sqlite3_prepare_v3(r->db, "SELECT scope, next FROM mailbox WHERE id = ?1", -1, SQLITE_PREPARE_PERSISTENT, &r->mailbox, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_prepare_v3(r->db,
-		                        "SELECT text.body FROM texts JOIN text ON text.id = texts.rowid"
+		                        "SELECT text.body FROM texts CROSS JOIN text ON text.id = (texts.rowid & ~2147483648)"
 		                        " WHERE texts MATCH ?1 AND texts.rowid BETWEEN ?2 AND ?3",
 		                        -1, SQLITE_PREPARE_PERSISTENT, &r->find, NULL);
 	result = fulltext_result_of(r->db, rc, why);
@@ -162,21 +162,40 @@ static int collect(sqlite3_stmt *s, size_t limit, struct fulltext_hits *hits)
 	return rc;
 }
 
-enum fulltext_result fulltext_find(struct fulltext_reader *r, uint32_t scope, struct bytes key, size_t limit, struct fulltext_hits *hits_r,
-                                   struct fault *why)
+/* Ascending, each once. Mostly they are already: bodies grow as texts are added. */
+static void tidy(struct fulltext_hits *hits)
+{
+	bool is_tidy = true;
+	size_t n = 0;
+
+	for (size_t i = 1; is_tidy && i < hits->count; i++)
+		is_tidy = hits->bodies[i - 1] < hits->bodies[i];
+	if (is_tidy)
+		return;
+	qsort(hits->bodies, hits->count, sizeof(*hits->bodies), compare);
+	for (size_t i = 0; i < hits->count; i++) {
+		if (n == 0 || hits->bodies[n - 1] != hits->bodies[i])
+			hits->bodies[n++] = hits->bodies[i];
+	}
+	hits->count = n;
+}
+
+enum fulltext_result fulltext_find(struct fulltext_reader *r, uint32_t scope, unsigned kinds, struct bytes key, size_t limit,
+                                   struct fulltext_hits *hits_r, struct fault *why)
 {
 	struct buffer query = { 0 };
 	enum fulltext_result result;
-	bool is_sorted = true;
+	int64_t first = FULLTEXT_ROW(scope, (kinds & FULLTEXT_HEADER) != 0 ? 0 : FULLTEXT_BODY_BIT);
+	int64_t last = FULLTEXT_ROW(scope, (kinds & FULLTEXT_BODY) != 0 ? UINT32_MAX : FULLTEXT_NUMBER_MAX);
 	int rc;
 
 	*hits_r = (struct fulltext_hits){ 0 };
 	write_query(&query, key);
 	rc = sqlite3_bind_text64(r->find, 1, (const char *)query.p, query.n, SQLITE_STATIC, SQLITE_UTF8);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(r->find, 2, FULLTEXT_ROW(scope, 0));
+		rc = sqlite3_bind_int64(r->find, 2, first);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(r->find, 3, FULLTEXT_ROW(scope, UINT32_MAX));
+		rc = sqlite3_bind_int64(r->find, 3, last);
 	if (rc == SQLITE_OK)
 		rc = collect(r->find, limit, hits_r);
 	result = fulltext_result_of(r->db, rc, why);
@@ -188,10 +207,6 @@ enum fulltext_result fulltext_find(struct fulltext_reader *r, uint32_t scope, st
 		*hits_r = (struct fulltext_hits){ .is_over = hits_r->is_over };
 		return result;
 	}
-	/* Mostly they come in order: bodies grow as texts are added. */
-	for (size_t i = 1; is_sorted && i < hits_r->count; i++)
-		is_sorted = hits_r->bodies[i - 1] <= hits_r->bodies[i];
-	if (!is_sorted)
-		qsort(hits_r->bodies, hits_r->count, sizeof(*hits_r->bodies), compare);
+	tidy(hits_r);
 	return FULLTEXT_OK;
 }

@@ -169,6 +169,7 @@ struct search_key {
 	uint64_t number;
 	struct bytes field, string;
 	struct seqset set;
+	void *plan;                  /* of whoever evaluates it */
 };
 
 /* RETURN of SEARCH (RFC 4731, 5182). */

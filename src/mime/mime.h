@@ -98,9 +98,10 @@ bool mime_fold_key(struct bytes key, struct bytes charset, struct buffer *to); /
 /* Whether a header field NAME of MESSAGE, decoded (RFC 2047), contains the folded KEY; an empty key: whether it is there. */
 bool mime_header_contains(struct bytes header, struct bytes name, struct bytes key);
 /* Call FN for each text of MESSAGE that a search looks at: the content of each text part, the fields of messages within it, and
- * WITH_HEADERS all fields ("Name: body"); decoded and folded or, where IS_ASCII, as it stands: lower case is what it is folded to.
- * TEXT is lent during the call. FN says true to end; so does this then. */
-typedef bool mime_text_fn(void *arg, struct bytes text, bool is_ascii);
+ * WITH_HEADERS all fields ("Name: body"); decoded and folded or, with MIME_TEXT_ASCII in WHAT, as it stands: lower case is what it is
+ * folded to. MIME_TEXT_HEADER: it is given because of WITH_HEADERS. TEXT is lent during the call. FN says true to end; so does this then. */
+enum mime_text_what { MIME_TEXT_ASCII = 1 << 0, MIME_TEXT_HEADER = 1 << 1 };
+typedef bool mime_text_fn(void *arg, struct bytes text, unsigned what);
 bool mime_each_text(struct bytes message, const struct mime_limits *limits, bool with_headers, mime_text_fn *fn, void *arg);
 /* Whether a text part's decoded content (and, WITH_HEADERS, any header) contains the folded KEY. */
 bool mime_text_contains(struct bytes message, const struct mime_limits *limits, struct bytes key, bool with_headers);

@@ -37,35 +37,35 @@ static bool is_plain(struct bytes text)
 	       bytes_search(text, BYTES_LIT("=?")) == text.n;
 }
 
-static bool give_folded(struct bytes utf8, mime_text_fn *fn, void *arg)
+static bool give_folded(struct bytes utf8, unsigned what, mime_text_fn *fn, void *arg)
 {
 	struct buffer folded = { 0 };
 	bool is_over;
 
 	if (bytes_is_ascii(utf8))
-		return fn(arg, utf8, true);
+		return fn(arg, utf8, what | MIME_TEXT_ASCII);
 	charset_fold(utf8, &folded);
-	is_over = fn(arg, buffer_bytes(&folded), false);
+	is_over = fn(arg, buffer_bytes(&folded), what);
 	buffer_fini(&folded);
 	return is_over;
 }
 
-static bool give_field(struct bytes body, mime_text_fn *fn, void *arg)
+static bool give_field(struct bytes body, unsigned what, mime_text_fn *fn, void *arg)
 {
 	struct arena a = { 0 };
 	struct buffer text = { 0 };
 	bool is_over;
 
 	if (is_plain(body))
-		return fn(arg, bytes_trim(body), true);
+		return fn(arg, bytes_trim(body), what | MIME_TEXT_ASCII);
 	charset_decode_header(mime_unfold(body, &a), &text);
-	is_over = give_folded(buffer_bytes(&text), fn, arg);
+	is_over = give_folded(buffer_bytes(&text), what, fn, arg);
 	buffer_fini(&text);
 	arena_fini(&a);
 	return is_over;
 }
 
-static bool give_fields(struct bytes header, mime_text_fn *fn, void *arg)
+static bool give_fields(struct bytes header, unsigned what, mime_text_fn *fn, void *arg)
 {
 	struct bytes field, body;
 	struct buffer line = { 0 };
@@ -73,14 +73,14 @@ static bool give_fields(struct bytes header, mime_text_fn *fn, void *arg)
 
 	while (!is_over && mime_next_field(&header, &field, &body)) {
 		if (field.p + field.n + 1 == body.p) {
-			is_over = give_field(bytes_make(field.p, field.n + 1 + body.n), fn, arg);
+			is_over = give_field(bytes_make(field.p, field.n + 1 + body.n), what, fn, arg);
 			continue;
 		}
 		buffer_clear(&line);
 		buffer_add(&line, field);
 		buffer_add_str(&line, ":");
 		buffer_add(&line, body);
-		is_over = give_field(buffer_bytes(&line), fn, arg);
+		is_over = give_field(buffer_bytes(&line), what, fn, arg);
 	}
 	buffer_fini(&line);
 	return is_over;
@@ -117,29 +117,29 @@ static bool give_part(struct bytes message, const struct mime_part *part, mime_t
 		body = buffer_bytes(&raw);
 	}
 	if (keeps_ascii(charset) && bytes_is_ascii(body)) {
-		is_over = fn(arg, body, true);
+		is_over = fn(arg, body, MIME_TEXT_ASCII);
 	} else {
 		charset_to_utf8(charset, body, &utf8);
-		is_over = give_folded(buffer_bytes(&utf8), fn, arg);
+		is_over = give_folded(buffer_bytes(&utf8), 0, fn, arg);
 	}
 	buffer_fini(&raw);
 	buffer_fini(&utf8);
 	return is_over;
 }
 
+/* IS_WITHIN: PART is of a message within the message, whose header is text to whoever reads it. */
 static bool give_tree(struct bytes message, const struct mime_limits *limits, const struct mime_part *part, bool with_headers,
-                      mime_text_fn *fn, void *arg)
+                      bool is_within, mime_text_fn *fn, void *arg)
 {
 	struct bytes header = bytes_sub(message, part->header_off, part->header_len);
 
-	if (with_headers && give_fields(bytes_sub(header, 0, limits->header), fn, arg))
+	if ((with_headers || is_within) && give_fields(bytes_sub(header, 0, limits->header), is_within ? 0 : MIME_TEXT_HEADER, fn, arg))
 		return true;
 	if (!part->is_multipart && !part->is_message && bytes_equal_nocase_str(part->type, "text") &&
 	    give_part(message, part, fn, arg))
 		return true;
 	for (const struct mime_part *c = part->children; c != NULL; c = c->next) {
-		/* The header of a message within a message is text to whoever reads it. */
-		if (give_tree(message, limits, c, with_headers || part->is_message, fn, arg))
+		if (give_tree(message, limits, c, with_headers, is_within || part->is_message, fn, arg))
 			return true;
 	}
 	return false;
@@ -148,18 +148,18 @@ static bool give_tree(struct bytes message, const struct mime_limits *limits, co
 bool mime_each_text(struct bytes message, const struct mime_limits *limits, bool with_headers, mime_text_fn *fn, void *arg)
 {
 	struct arena a = { 0 };
-	bool is_over = give_tree(message, limits, mime_parse(message, limits, &a), with_headers, fn, arg);
+	bool is_over = give_tree(message, limits, mime_parse(message, limits, &a), with_headers, false, fn, arg);
 
 	arena_fini(&a);
 	return is_over;
 }
 
 /* mime_text_fn: ARG is the folded key. */
-static bool contains(void *arg, struct bytes text, bool is_ascii)
+static bool contains(void *arg, struct bytes text, unsigned what)
 {
 	const struct bytes *key = arg;
 
-	return key->n == 0 || (is_ascii ? bytes_search_lower(text, *key) : bytes_search(text, *key)) < text.n;
+	return key->n == 0 || ((what & MIME_TEXT_ASCII) != 0 ? bytes_search_lower(text, *key) : bytes_search(text, *key)) < text.n;
 }
 
 bool mime_header_contains(struct bytes header, struct bytes name, struct bytes key)
@@ -167,7 +167,7 @@ bool mime_header_contains(struct bytes header, struct bytes name, struct bytes k
 	struct bytes field, body;
 
 	while (mime_next_field(&header, &field, &body)) {
-		if (bytes_equal_nocase(field, name) && (key.n == 0 || give_field(body, contains, &key)))
+		if (bytes_equal_nocase(field, name) && (key.n == 0 || give_field(body, 0, contains, &key)))
 			return true;
 	}
 	return false;

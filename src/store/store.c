@@ -279,6 +279,7 @@ void store_get_stats(struct store *s, struct store_stats *st)
 		                    .differences = s->digest.differences,
 		                    .differs = s->digest.differs,
 		                    .differs_in = s->digest.mailbox,
-		                    .mailboxes = t == NULL ? 0 : kv_count(t, T_MAILBOX) };
+		                    .mailboxes = t == NULL ? 0 : kv_count(t, T_MAILBOX),
+		                    .bodies = t == NULL ? 0 : kv_count(t, T_BODY) };
 	kv_end(&t);
 }

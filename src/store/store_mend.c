@@ -69,6 +69,23 @@ enum store_result store_entry_read(struct store *s, lsn_t lsn, struct buffer *ra
 	return result;
 }
 
+epoch_t store_entry_epoch(struct store *s, lsn_t lsn)
+{
+	struct buffer head = { 0 };
+	struct journal_pin pin;
+	struct entry_header h;
+	struct fault ignored;
+	epoch_t epoch = 0;
+
+	journal_pin(&s->journal, &pin);
+	if (lsn > 0 && journal_read(&s->journal, lsn, JOURNAL_HEAD, 0, SIZE_MAX, &head, &ignored) &&
+	    entry_head_is_whole(buffer_bytes(&head)) && entry_header_read(buffer_bytes(&head), &h))
+		epoch = h.epoch;
+	journal_unpin(&s->journal, &pin);
+	buffer_fini(&head);
+	return epoch;
+}
+
 /* The epoch of a neighbour that is whole; 0 where there is none. */
 static epoch_t epoch_of(struct store *s, lsn_t lsn)
 {

@@ -136,7 +136,12 @@ static bool advance(struct store_view *v, size_t table, struct kv_cursor **c, bo
 
 void store_view_names(struct store_view *v, struct bytes prefix, struct view_names *it_r)
 {
-	*it_r = (struct view_names){ .view = v, .prefix = prefix };
+	*it_r = (struct view_names){ .view = v, .prefix = prefix, .from = prefix };
+}
+
+void store_view_names_from(struct store_view *v, struct bytes from, struct view_names *it_r)
+{
+	*it_r = (struct view_names){ .view = v, .from = from };
 }
 
 bool view_names_next(struct view_names *it, struct bytes *name_r, mailbox_id_t *id_r)
@@ -144,7 +149,7 @@ bool view_names_next(struct view_names *it, struct bytes *name_r, mailbox_id_t *
 	struct bytes value;
 	struct cursor c;
 
-	if (!advance(it->view, T_NAME, &it->cursor, &it->is_started, it->prefix, name_r, &value) ||
+	if (!advance(it->view, T_NAME, &it->cursor, &it->is_started, it->from, name_r, &value) ||
 	    !bytes_starts(*name_r, it->prefix))
 		return false;
 	c = cursor_of(value);

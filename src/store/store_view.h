@@ -54,11 +54,13 @@ enum store_result store_view_mailbox_by_id(struct store_view *v, mailbox_id_t id
 struct view_names {
 	struct store_view *view;
 	struct kv_cursor *cursor;
-	struct bytes prefix;
+	struct bytes prefix, from;
 	bool is_started;
 	enum store_result result;
 };
 void store_view_names(struct store_view *v, struct bytes prefix, struct view_names *it_r);
+/* All names that are not less than FROM, which is borrowed as a prefix is. */
+void store_view_names_from(struct store_view *v, struct bytes from, struct view_names *it_r);
 bool view_names_next(struct view_names *it, struct bytes *name_r, mailbox_id_t *id_r);
 void view_names_end(struct view_names *it);
 

@@ -27,6 +27,8 @@ int verb_backup(int argc, char **argv);
 int verb_restore(int argc, char **argv);
 /* `roost resync`: have a stopped member take everything anew from the master. */
 int verb_resync(int argc, char **argv);
+/* `roost reindex`: have the search index made anew. */
+int verb_reindex(int argc, char **argv);
 /* `roost undelete MAILBOX`: expunged messages that are kept. */
 int verb_undelete(int argc, char **argv);
 /* `roost salvage list|show|apply|discard|take`: what a member acknowledged alone and the master could not take. */

@@ -75,10 +75,19 @@ static struct fulltext_reader *open_reader(void)
 	return r;
 }
 
+/* Both texts of a body at once, which is slow, but allowed. */
+static bool add(struct fulltext *f, uint32_t scope, uint64_t body, struct bytes header, struct bytes text, bool is_whole)
+{
+	int64_t row;
+
+	return fulltext_add(f, scope, body, &row) && fulltext_add_text(f, row, FULLTEXT_HEADER, header, is_whole) &&
+	       fulltext_add_text(f, row, FULLTEXT_BODY, text, is_whole);
+}
+
 static bool is_among(const struct fulltext_hits *hits, uint64_t body)
 {
 	for (size_t i = 0; i < hits->count; i++) {
-		assert_true(i == 0 || hits->bodies[i - 1] <= hits->bodies[i]);
+		assert_true(i == 0 || hits->bodies[i - 1] < hits->bodies[i]);
 		if (hits->bodies[i] == body)
 			return true;
 	}
@@ -87,7 +96,7 @@ static bool is_among(const struct fulltext_hits *hits, uint64_t body)
 
 static void every_text_that_holds_a_string_is_found(void **state)
 {
-	struct buffer texts[TEXTS] = { 0 }, key = { 0 };
+	struct buffer texts[TEXTS] = { 0 }, headers[TEXTS] = { 0 }, key = { 0 };
 	bool is_whole[TEXTS];
 	struct fulltext *f = open_it();
 	struct fulltext_reader *r;
@@ -99,12 +108,13 @@ static void every_text_that_holds_a_string_is_found(void **state)
 	(void)state;
 	for (size_t i = 0; i < TEXTS; i++) {
 		random_text(&texts[i], below(60));
+		random_text(&headers[i], below(20));
 		is_whole[i] = below(20) > 0;
 		if (i % 25 == 0)
 			assert_true(fulltext_begin(f) && fulltext_scope(f, BYTES_LIT("user.a"), &scope[0]) &&
 			            fulltext_scope(f, BYTES_LIT("user.b"), &scope[1]));
 		/* Scopes may come in any order. */
-		assert_true(fulltext_add(f, scope[i % 2], i + 1, buffer_bytes(&texts[i]), is_whole[i]));
+		assert_true(add(f, scope[i % 2], i + 1, buffer_bytes(&headers[i]), buffer_bytes(&texts[i]), is_whole[i]));
 		if (i % 25 == 24)
 			assert_int_equal(fulltext_end(f, true, &why), FULLTEXT_OK);
 	}
@@ -129,10 +139,14 @@ static void every_text_that_holds_a_string_is_found(void **state)
 		if (!fulltext_may_ask(buffer_bytes(&key)))
 			continue;
 		for (unsigned s = 0; s < 2; s++) {
-			assert_int_equal(fulltext_find(r, scope[s], buffer_bytes(&key), TEXTS, &hits, &why), FULLTEXT_OK);
+			unsigned kinds = 1 + below(3);
+
+			assert_int_equal(fulltext_find(r, scope[s], kinds, buffer_bytes(&key), 2 * TEXTS, &hits, &why), FULLTEXT_OK);
 			for (size_t i = 0; i < TEXTS; i++) {
-				struct bytes text = buffer_bytes(&texts[i]);
-				bool is_there = !is_whole[i] || bytes_search(text, buffer_bytes(&key)) < text.n;
+				struct bytes text = buffer_bytes(&texts[i]), header = buffer_bytes(&headers[i]);
+				bool is_there = !is_whole[i] ||
+				                ((kinds & FULLTEXT_BODY) != 0 && bytes_search(text, buffer_bytes(&key)) < text.n) ||
+				                ((kinds & FULLTEXT_HEADER) != 0 && bytes_search(header, buffer_bytes(&key)) < header.n);
 
 				if (i % 2 != s)
 					assert_false(is_among(&hits, i + 1));
@@ -145,14 +159,16 @@ static void every_text_that_holds_a_string_is_found(void **state)
 	{
 		struct fulltext_hits hits;
 
-		assert_int_equal(fulltext_find(r, scope[0], BYTES_LIT("aaa"), 1, &hits, &why), FULLTEXT_OK);
+		assert_int_equal(fulltext_find(r, scope[0], FULLTEXT_BODY, BYTES_LIT("aaa"), 1, &hits, &why), FULLTEXT_OK);
 		assert_true(hits.is_over && hits.count == 0);
 	}
 	fulltext_read_end(r);
 	fulltext_reader_close(&r);
 	fulltext_close(&f);
-	for (size_t i = 0; i < TEXTS; i++)
+	for (size_t i = 0; i < TEXTS; i++) {
 		buffer_fini(&texts[i]);
+		buffer_fini(&headers[i]);
+	}
 	buffer_fini(&key);
 }
 
@@ -177,7 +193,7 @@ static void what_is_not_kept_leaves_nothing(void **state)
 	(void)state;
 	assert_true(fulltext_begin(f) && fulltext_put_mailbox(f, 5, &put) && fulltext_set_fact(f, FULLTEXT_LSN, 9));
 	assert_int_equal(fulltext_end(f, true, &why), FULLTEXT_OK);
-	assert_true(fulltext_begin(f) && fulltext_add(f, 1, 77, BYTES_LIT("text"), true) && fulltext_set_fact(f, FULLTEXT_LSN, 10));
+	assert_true(fulltext_begin(f) && add(f, 1, 77, BYTES_LIT("text"), BYTES_NONE, true) && fulltext_set_fact(f, FULLTEXT_LSN, 10));
 	assert_int_equal(fulltext_end(f, false, &why), FULLTEXT_OK);
 	assert_int_equal(fulltext_fact(f, FULLTEXT_LSN), 9);
 	assert_int_equal(fulltext_texts(f), 0);
@@ -204,7 +220,7 @@ static void fill(void)
 		for (unsigned k = 0; k < 200; k++)
 			buffer_addf(&text, "%x ", below(65536));
 		buffer_addf(&text, "number%uend", i);
-		assert_true(fulltext_add(f, scope, i + 1, buffer_bytes(&text), true));
+		assert_true(add(f, scope, i + 1, BYTES_NONE, buffer_bytes(&text), true));
 	}
 	assert_int_equal(fulltext_end(f, true, &why), FULLTEXT_OK);
 	fulltext_close(&f);
@@ -241,7 +257,7 @@ static bool is_whole_or_damaged(void)
 		result = fulltext_read_begin(r, 1, &m, &why);
 		(void)snprintf(key, sizeof(key), "number%uend", i);
 		if (result == FULLTEXT_OK) {
-			result = fulltext_find(r, 1, bytes_of(key), TEXTS, &hits, &why);
+			result = fulltext_find(r, 1, FULLTEXT_HEADER | FULLTEXT_BODY, bytes_of(key), TEXTS, &hits, &why);
 			if (result == FULLTEXT_OK)
 				assert_true(m.next == 101 && is_among(&hits, i + 1));
 			free(hits.bodies);

@@ -195,10 +195,11 @@ static void texts_are_searched_decoded_and_folded(void **state)
 }
 
 /* mime_text_fn: each on a line of its own. */
-static bool collect(void *arg, struct bytes text, bool is_ascii)
+static bool collect(void *arg, struct bytes text, unsigned what)
 {
 	buffer_add(arg, text);
-	buffer_add_str(arg, is_ascii ? "<\n" : "|\n");
+	buffer_add_str(arg, (what & MIME_TEXT_HEADER) != 0 ? "^" : "");
+	buffer_add_str(arg, (what & MIME_TEXT_ASCII) != 0 ? "<\n" : "|\n");
 	return false;
 }
 
@@ -217,7 +218,7 @@ static void each_text_is_given_once_decoded(void **state)
 	assert_true(bytes_equal_str(buffer_bytes(&out), "<b>cafe\xcc\x81</b>|\n\xe3\x81\x82x|\nAS it is<\n"));
 	buffer_clear(&out);
 	assert_false(mime_each_text(bytes_of(message), &limits, true, collect, &out));
-	assert_true(bytes_starts(buffer_bytes(&out), BYTES_LIT("subject: u\xcc\x88""ber uns|\nX-Plain: Yes<\n")));
+	assert_true(bytes_starts(buffer_bytes(&out), BYTES_LIT("subject: u\xcc\x88""ber uns^|\nX-Plain: Yes^<\n")));
 	buffer_fini(&out);
 }
 

@@ -11,6 +11,7 @@
 #include "imap_flags.h"
 #include "inprogress.h"
 #include "limit.h"
+#include "search_ask.h"
 
 #define SEARCH_TURN_NS 5000000u
 
@@ -18,6 +19,7 @@
 struct candidate {
 	struct session *s;
 	const struct box *box;
+	const struct search *sr; /* NULL: one message alone is looked at */
 	struct store_view *v;
 	const struct mailbox *m;
 	const struct message *msg;
@@ -52,13 +54,13 @@ static struct bytes header_of(struct candidate *c)
 	return c->has_body ? mime_header_of(buffer_bytes(&c->body)) : buffer_bytes(&c->body);
 }
 
-/* A header that has all fields NAME that the message's has. */
-static struct bytes header_with(struct candidate *c, struct bytes name)
+/* A header that has all fields of a name that the message's has; IS_KEPT: it is one that is kept. */
+static struct bytes header_with(struct candidate *c, bool is_kept)
 {
 	struct bytes blob, kept;
 	int64_t sent;
 
-	if (!c->has_header && !c->has_body && mime_is_kept_field(name) &&
+	if (!c->has_header && !c->has_body && is_kept &&
 	    store_view_structure(c->v, c->msg->body, &blob, &c->why) == STORE_OK && mime_blob_header(blob, &kept, &sent))
 		return kept;
 	return header_of(c);
@@ -98,7 +100,7 @@ static bool sent_day(struct candidate *c, int64_t *day_r)
 {
 	int64_t seconds;
 
-	return mime_date(mime_field(header_with(c, BYTES_LIT("Date")), "Date"), &seconds, day_r);
+	return mime_date(mime_field(header_with(c, true), "Date"), &seconds, day_r);
 }
 
 /* As FETCH EMAILID writes it. */
@@ -111,6 +113,12 @@ static bool has_email_id(struct candidate *c, struct bytes id)
 		return false;
 	(void)snprintf(own, sizeof(own), "E%016llx", (unsigned long long)hash);
 	return bytes_equal_str(id, own);
+}
+
+/* Whether K's string is certainly not in the message. */
+static bool is_excluded(const struct candidate *c, const struct search_key *k)
+{
+	return c->sr != NULL && search_ask_excludes(c->sr, k, c->msg);
 }
 
 static bool matches(struct candidate *c, const struct search_key *k);
@@ -172,11 +180,14 @@ static bool matches(struct candidate *c, const struct search_key *k)
 	case SEARCH_SENTSINCE:
 		return sent_day(c, &day) && day >= (int64_t)k->number;
 	case SEARCH_HEADER:
-		return mime_header_contains(header_with(c, k->field), k->field, k->string);
+		return !is_excluded(c, k) &&
+		       mime_header_contains(header_with(c, k->plan != NULL ? search_ask_is_kept(k) : mime_is_kept_field(k->field)), k->field, k->string);
 	case SEARCH_BODY:
-		return mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, false);
+		return !is_excluded(c, k) &&
+		       mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, false);
 	case SEARCH_TEXT:
-		return mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, true);
+		return !is_excluded(c, k) &&
+		       mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, true);
 	case SEARCH_MODSEQ:
 		return c->msg->modseq >= k->number;
 	case SEARCH_EMAILID:
@@ -270,11 +281,16 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 
 enum search_state search_run(struct session *s, struct command *cmd, struct search *sr)
 {
-	struct candidate c = { .s = s, .box = sr->box, .now = sr->now };
+	struct candidate c = { .s = s, .box = sr->box, .sr = sr, .now = sr->now };
 	enum search_state state = SEARCH_ENDED;
 	struct mailbox m;
 	struct fault why;
 
+	if (!sr->has_asked && s->state != SESSION_ENDING) {
+		sr->has_asked = true;
+		if (search_ask_begin(s, sr))
+			return SEARCH_WAITS;
+	}
 	if (s->state == SESSION_ENDING || (c.v = session_view(s, cmd)) == NULL)
 		return SEARCH_FAILED;
 	c.m = &m;
@@ -284,6 +300,8 @@ enum search_state search_run(struct session *s, struct command *cmd, struct sear
 	buffer_fini(&c.body);
 	if (state == SEARCH_GOES_ON)
 		search_tell_progress(s, cmd, sr, 0, sr->at - sr->from, sr->range);
+	else if (state != SEARCH_WAITS)
+		search_ask_end(sr);
 	return state;
 }
 
@@ -413,6 +431,7 @@ bool search_begin_in(struct session *s, struct command *cmd, struct search *sr, 
 	}
 	*sr = (struct search){ .box = box, .program = c->search, .end = box->count, .now = clock_wall_s() };
 	arena_on_free(a, free_found, sr);
+	search_ask_plan(a, sr, c->search);
 	narrow(box, sr);
 	if (!limit_range(s, cmd, sr))
 		return false;

@@ -15,6 +15,10 @@ struct search {
 	size_t from, range;   /* AT was FROM at the beginning, and RANGE messages were to be looked at */
 	unsigned parts;       /* set by the caller: the work that the client is told about is so many times that; 0: as 1 */
 
+	struct search_plan *plans; /* of the keys with strings: search_ask.h */
+	bool has_asked;
+	uint32_t indexed;          /* the plans hold for messages below this UID */
+
 	uint32_t *found;      /* what matches: indices, ascending; owned, freed with the command */
 	size_t count, cap;
 	modseq_t highest, first, last; /* modseqs: the highest of all found, those of the first and the last */
@@ -22,7 +26,7 @@ struct search {
 
 enum search_state {
 	SEARCH_GOES_ON, /* return CMD_WANT_TURN, then search_run() again */
-	SEARCH_WAITS,   /* return CMD_WANT_COMMIT: command->resume is called when a message is mended */
+	SEARCH_WAITS,   /* return CMD_WANT_COMMIT: command->resume is called when a message is mended, or the index has answered */
 	SEARCH_ENDED,
 	SEARCH_FAILED,  /* the tagged answer is set, or the session has left the mailbox: return CMD_DONE */
 };

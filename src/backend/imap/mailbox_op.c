@@ -136,6 +136,18 @@ void mailbox_op_set_acl(struct mailbox_op *op, struct bytes name, struct bytes o
 	set_intents(op, 1, INTENT_SET_ACL)->set_acl = (struct intent_set_acl){ name, copy(op, old_acl), new_acl };
 }
 
+/* Somebody else has made it meanwhile: what the directory says of it is his. */
+static bool is_made(struct mailbox_op *op, struct bytes name)
+{
+	struct fault why;
+	struct store_view *v = store_view_open(op->backend->store, &why);
+	struct mailbox m;
+	bool is = v != NULL && store_view_mailbox(v, name, &m, &why) == STORE_OK;
+
+	store_view_close(&v);
+	return is;
+}
+
 /* The driver's comparison with the directory leaves the names alone that are being changed. */
 static void mark_names(struct mailbox_op *op, void (*mark)(struct backend *b, struct bytes name))
 {
@@ -280,6 +292,8 @@ static void step(struct mailbox_op *op)
 			return;
 		}
 		case OP_UNDO:
+			while (op->at < op->reserved && is_made(op, op->reserve[op->at].name))
+				op->at++;
 			if (op->at < op->reserved) {
 				call(op, DRIVER_DELETE, &op->reserve[op->at]);
 				return;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "autocreate.h"
 #include "backend_private.h"
 #include "imap_session.h"
 #include "indexer.h"
@@ -165,6 +166,8 @@ static bool check_config(struct backend *b, const char **dir_r, struct fault *wh
 		return config_fault(c, "tls_server_cert", why, "goes with tls_server_key: set both or none");
 	if (config_string(c, "imaps_listen") != NULL && config_string(c, "tls_server_cert") == NULL)
 		return config_fault(c, "imaps_listen", why, "needs tls_server_cert and tls_server_key");
+	if (!autocreate_check(c, why))
+		return false;
 	if (config_string(c, "pop3s_listen") != NULL && config_string(c, "tls_server_cert") == NULL)
 		return config_fault(c, "pop3s_listen", why, "needs tls_server_cert and tls_server_key");
 	b->server = config_string(c, "servername");

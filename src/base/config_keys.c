@@ -107,6 +107,12 @@ const struct config_key config_keys[] = {
 	{ "metadata_admin", CONFIG_STRING, NULL, 0, 0, NULL, "How to reach the administrators, a URI such as mailto:..., shown as the entry /shared/admin; the same on all backends" },
 
 	/* running */
+	{ "autocreate", CONFIG_SWITCH, "no", 0, 0, NULL, "Whether a user who has none gets an INBOX, and the folders below, when he logs in by IMAP" },
+	{ "autocreate_post", CONFIG_SWITCH, "no", 0, 0, NULL, "The same when mail comes for him, if he is in users_file or named in autocreate_users" },
+	{ "autocreate_users", CONFIG_WORDS, NULL, 0, 0, NULL, "Users who may have an INBOX made; none, or anyone: all" },
+	{ "autocreate_inbox_folders", CONFIG_STRING, NULL, 0, 0, NULL, "Folders that are made with an INBOX, in UTF-8, separated by |" },
+	{ "autocreate_subscribe_folders", CONFIG_STRING, NULL, 0, 0, NULL, "Those of them that the user is subscribed to, as to INBOX, separated by |" },
+	{ "xlist-", CONFIG_STRING, NULL, 0, 0, NULL, "Name of the folder that gets the special use \\FLAG, such as xlist-sent: Sent, when it is made with an INBOX" },
 	{ "autocreate_quota", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "Limit of STORAGE, in units of 1024 octets, that a user's INBOX and what is below it begin with; 0: none" },
 	{ "autocreate_quota_messages", CONFIG_NUMBER, "0", 0, INT64_MAX, NULL, "The same for MESSAGE, in messages" },
 	{ "quotawarn", CONFIG_NUMBER, "90", 0, 1000, NULL, "Percent of a limit beyond which SELECT warns" },

@@ -87,6 +87,7 @@ struct fe_imap {
 	uint64_t told_version; /* of the capabilities that it was told */
 
 	/* The command at hand. */
+	bool wants_inbox; /* logged in, and nothing done yet: fe_imap_autocreate.c */
 	bool has_op, is_leaving;
 	const struct own_op *own; /* NULL: it is forwarded as it is */
 	struct imap_command cmd;
@@ -151,6 +152,14 @@ void fe_imap_link_literal(struct fe_imap *s, struct imap_link *l, struct bytes p
 void fe_imap_link_lost(struct fe_imap *s, struct imap_link *l, const char *why);
 /* The connection that the present command (or part of a copy) uses, trying again later where there is none. */
 void fe_imap_try(struct fe_imap *s);
+
+/* Bring the list up to date, then go on with NEXT, if the session and its command are still there. */
+void fe_imap_sync_then(struct fe_imap *s, void (*next)(struct fe_imap *s));
+
+/* fe_imap_autocreate.c: whether the user who has just logged in has no INBOX, and may have one made; begin that: the session has a command then, and
+ * the client's next one waits. */
+bool fe_autocreate_is_due(struct fe_imap *s);
+void fe_autocreate_begin(struct fe_imap *s);
 
 /* fe_imap_list.c */
 void fe_list_begin(struct fe_imap *s);

@@ -128,7 +128,6 @@ void fe_imap_forward_selected(struct fe_imap *s)
 	fe_imap_forward_to(s, s->selected->server);
 }
 
-/* Bring the list up to date, then go on with NEXT, if the session and its command are still there. */
 struct sync_wait {
 	struct fe_imap *session;
 	void (*next)(struct fe_imap *s);
@@ -149,7 +148,7 @@ static void synced(void *arg)
 		w.next(w.session);
 }
 
-static void sync_then(struct fe_imap *s, void (*next)(struct fe_imap *s))
+void fe_imap_sync_then(struct fe_imap *s, void (*next)(struct fe_imap *s))
 {
 	struct sync_wait *w = must_alloc(sizeof(*w));
 
@@ -193,7 +192,7 @@ void fe_imap_forward_by_mailbox(struct fe_imap *s, struct bytes mailbox)
 		if (is_known)
 			fe_imap_forward_to(s, place.server);
 		else if (!s->has_synced)
-			sync_then(s, by_mailbox_again);
+			fe_imap_sync_then(s, by_mailbox_again);
 		else if (s->cmd.verb == IMAP_APPEND)
 			fail(s, "[TRYCREATE] no such mailbox");
 		else
@@ -211,7 +210,7 @@ void fe_imap_forward_to_inbox(struct fe_imap *s)
 	if (places_find(places_of(s), buffer_bytes(&inbox), &s->arena, &place) == PLACES_FOUND) {
 		fe_imap_forward_to(s, place.server);
 	} else if (!s->has_synced) {
-		sync_then(s, fe_imap_forward_to_inbox);
+		fe_imap_sync_then(s, fe_imap_forward_to_inbox);
 	} else if (s->cmd.verb == IMAP_LSUB) {
 		fe_imap_tagged(s, "OK", "done");
 		fe_imap_op_done(s);
@@ -288,7 +287,7 @@ void fe_imap_forward_create(struct fe_imap *s)
 		}
 	}
 	if (!has_server && !s->has_synced) {
-		sync_then(s, fe_imap_forward_create);
+		fe_imap_sync_then(s, fe_imap_forward_create);
 	} else if (!has_server && !places_any_server(places_of(s), buffer_bytes(&internal), server)) {
 		fail(s, "[UNAVAILABLE] no server is known");
 	} else {
@@ -343,7 +342,7 @@ void fe_imap_forward_quota(struct fe_imap *s)
 		if (is_known)
 			fe_imap_forward_to(s, place.server);
 		else if (!s->has_synced)
-			sync_then(s, fe_imap_forward_quota);
+			fe_imap_sync_then(s, fe_imap_forward_quota);
 		else if (s->cmd.verb == IMAP_GETQUOTAROOT ? find_above(s, buffer_bytes(&internal), server) : find_below(s, &internal, server))
 			fe_imap_forward_to(s, server);
 		else
@@ -364,7 +363,7 @@ void fe_imap_forward_copy(struct fe_imap *s)
 		else if (is_known)
 			fe_copy_begin(s, place.server);
 		else if (!s->has_synced)
-			sync_then(s, fe_imap_forward_copy);
+			fe_imap_sync_then(s, fe_imap_forward_copy);
 		else
 			fail(s, "[TRYCREATE] no such mailbox");
 	}
@@ -383,7 +382,7 @@ void fe_imap_forward_replace(struct fe_imap *s)
 		else if (is_known)
 			fe_replace_begin(s, place.server);
 		else if (!s->has_synced)
-			sync_then(s, fe_imap_forward_replace);
+			fe_imap_sync_then(s, fe_imap_forward_replace);
 		else
 			fail(s, "[TRYCREATE] no such mailbox");
 	}
@@ -431,7 +430,7 @@ static void finish(struct fe_imap *s, struct imap_link *l, struct bytes segment,
 	}
 	buffer_add(&s->final, segment);
 	if (is_ok && changes_list(s->cmd.verb))
-		sync_then(s, pass_final); /* so that the client's next LIST or SELECT finds what it just made */
+		fe_imap_sync_then(s, pass_final); /* so that the client's next LIST or SELECT finds what it just made */
 	else
 		pass_final(s);
 }

@@ -150,6 +150,7 @@ static void logged_in(struct fe_imap *s, struct bytes tag, struct bytes user)
 	s->names = names_of(fe->config, bytes_of(s->user), s->is_admin);
 	(void)atomic_fetch_add(&fe->logins, 1);
 	conn_set_timeout(s->conn, config_number(fe->config, "imap_idle_timeout_s") * 1000);
+	s->wants_inbox = fe_autocreate_is_due(s);
 	log_event(LOG_DEBUG, "frontend.imap.login", LOG_U64("conn", s->id), LOG_STR("user", s->user));
 	buffer_add(&out, tag);
 	buffer_add_str(&out, " OK [");
@@ -328,6 +329,9 @@ static bool dispatch(struct fe_imap *s)
 	case IMAP_ESEARCH:
 		fe_esearch_begin(s);
 		return false;
+	case IMAP_XAUTOCREATE:
+		fe_imap_tagged(s, "BAD", "unknown command");
+		return true;
 	case IMAP_LIST:
 		fe_list_begin(s);
 		return false;
@@ -530,6 +534,11 @@ static bool take(struct fe_imap *s)
 		return take_line(s);
 	if (s->has_op || s->is_login_waiting)
 		return false;
+	if (s->wants_inbox) {
+		s->wants_inbox = false;
+		fe_autocreate_begin(s);
+		return false;
+	}
 	if (s->user == NULL)
 		limits = (struct imap_frame_limits){ LINE_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN, COMMAND_BEFORE_LOGIN, LITERAL_BEFORE_LOGIN,
 		                                     LITERAL_BEFORE_LOGIN };

@@ -159,6 +159,20 @@ static void end_of_data(struct lmtp_session *s)
 	reset(s);
 }
 
+/* Whether mail can make one for USER: the backend looks closer. */
+static bool may_have_inbox(struct lmtp_session *s, struct bytes user)
+{
+	const struct config *cfg = fe_of(s)->config;
+	struct users_key ignored;
+	char server[PLACES_SERVER_MAX], address[PLACES_ADDRESS_MAX];
+	uint64_t epoch;
+
+	/* A server's account is in users_file, too. */
+	(void)snprintf(server, sizeof(server), "%.*s", BYTES_FMT(user));
+	return config_switch(cfg, "autocreate_post") && !(places_master(fe_of(s)->places, server, PLACES_LMTP, address, &epoch) && epoch > 0) && !auth_is_admin(cfg, user) && !auth_is_proxy(cfg, user) &&
+	       (config_has_word(cfg, "autocreate_users", user) || users_lookup(fe_of(s)->users, user, &ignored));
+}
+
 /* Where USER's mail goes: the server of his INBOX. */
 static enum places_result route(struct lmtp_session *s, struct bytes address, struct place *place)
 {
@@ -176,6 +190,12 @@ static enum places_result route(struct lmtp_session *s, struct bytes address, st
 	names_inbox(&n, buffer_bytes(&full), &inbox);
 	if (user.n > 0)
 		result = places_find(fe_of(s)->places, buffer_bytes(&inbox), &s->arena, place);
+	/* The server that would get his INBOX says whether there is to be one. */
+	if (result == PLACES_NONE && user.n > 0 && may_have_inbox(s, buffer_bytes(&full)) &&
+	    places_any_server(fe_of(s)->places, buffer_bytes(&inbox), place->server)) {
+		place->is_active = true;
+		result = PLACES_FOUND;
+	}
 	/* One that is only reserved is being made, or moved. */
 	if (result == PLACES_FOUND && !place->is_active)
 		result = PLACES_FAILED;

@@ -401,6 +401,7 @@ bool imap_parse_args(struct imap_parser *p)
 	case IMAP_STARTTLS:
 	case IMAP_UNAUTHENTICATE:
 	case IMAP_UNSELECT:
+	case IMAP_XAUTOCREATE:
 		return true;
 	case IMAP_CANCELUPDATE:
 		return parse_cancelupdate(p);

@@ -57,6 +57,7 @@ enum imap_verb {
 	IMAP_UNAUTHENTICATE,
 	IMAP_UNSELECT,
 	IMAP_UNSUBSCRIBE,
+	IMAP_XAUTOCREATE, /* a frontend's: have the user's INBOX made here, if he has none (docs/formats.md) */
 	IMAP_VERB_COUNT,
 };
 

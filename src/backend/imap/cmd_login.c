@@ -1,8 +1,15 @@
-/* LOGIN and AUTHENTICATE (RFC 3501 sections 6.2.2 and 6.2.3, RFC 4959). */
+/* LOGIN and AUTHENTICATE (RFC 3501 sections 6.2.2 and 6.2.3, RFC 4959); and the INBOX that a user gets at his first login. */
 #include "answer.h"
+#include "autocreate.h"
 #include "dispatch.h"
 
 static enum cmd_step sasl_line(struct session *s, struct command *cmd, struct bytes line);
+
+static void created(struct client *c, struct mailbox_op *op)
+{
+	autocreate_note(c, op);
+	session_resume((struct session *)c, CMD_DONE);
+}
 
 static enum cmd_step logged_in(struct session *s, struct command *cmd)
 {
@@ -10,7 +17,22 @@ static enum cmd_step logged_in(struct session *s, struct command *cmd)
 	(void)answer_ok(cmd, "logged in");
 	buffer_add_str(answer_code(cmd), "CAPABILITY ");
 	session_capabilities(s, answer_code(cmd));
-	return CMD_DONE;
+	/* A frontend says when: his INBOX may be elsewhere. */
+	if (s->identity.is_proxy || !autocreate_is_due(s->client.backend, bytes_of(s->identity.user), false))
+		return CMD_DONE;
+	autocreate_start(&s->client, bytes_of(s->identity.user), created);
+	return CMD_WANT_COMMIT;
+}
+
+enum cmd_step cmd_xautocreate(struct session *s, struct command *cmd)
+{
+	if (!s->identity.is_proxy)
+		return answer_bad(cmd, "unknown command");
+	(void)answer_ok(cmd, "done");
+	if (!autocreate_is_due(s->client.backend, bytes_of(s->identity.user), false))
+		return CMD_DONE;
+	autocreate_start(&s->client, bytes_of(s->identity.user), created);
+	return CMD_WANT_COMMIT;
 }
 
 static enum cmd_step took(struct session *s, struct command *cmd, enum login_result result)

@@ -50,6 +50,7 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_UNAUTHENTICATE] = cmd_unauthenticate,
 	[IMAP_UNSELECT] = cmd_unselect,
 	[IMAP_UNSUBSCRIBE] = cmd_subscribe,
+	[IMAP_XAUTOCREATE] = cmd_xautocreate,
 };
 
 cmd_fn *dispatch_handler(enum imap_verb verb)

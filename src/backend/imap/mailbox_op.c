@@ -90,6 +90,40 @@ void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes ac
 	op->must_activate = true;
 }
 
+static void add_name(struct mailbox_op *op, struct op_name **at, size_t *count, struct op_name name)
+{
+	struct op_name *more = arena_array(&op->arena, *count + 1, sizeof(*more));
+
+	if (*count > 0)
+		memcpy(more, *at, *count * sizeof(*more));
+	more[(*count)++] = name;
+	*at = more;
+}
+
+void mailbox_op_also_create(struct mailbox_op *op, struct bytes name, struct bytes acl, const struct attribute_changes *attributes,
+                            bool is_subscribed, struct bytes user)
+{
+	struct intent *more = arena_array(&op->arena, op->intent_count + 2, sizeof(*more));
+	const struct op_name one = { copy(op, name), copy(op, acl) };
+
+	add_name(op, &op->reserve, &op->reserve_count, one);
+	add_name(op, &op->activate, &op->activate_count, one);
+	more[0].op = INTENT_CREATE;
+	more[0].create = (struct intent_create){ .name = one.name, .acl = one.acl, .partition = bytes_of(op->backend->partition),
+		                                 .limits = first_limits(op, one.name) };
+	if (attributes != NULL)
+		more[0].create.attributes = copy_changes(op, attributes);
+	if (op->intent_count > 0)
+		memcpy(more + 1, op->intents, op->intent_count * sizeof(*more));
+	op->intents = more;
+	op->intent_count++;
+	if (is_subscribed) {
+		more[op->intent_count].op = INTENT_SUBSCRIBE;
+		more[op->intent_count++].subscribe = (struct intent_subscribe){ copy(op, user), one.name };
+	}
+	op->takes_existing = true;
+}
+
 void mailbox_op_delete(struct mailbox_op *op, const struct bytes *names, size_t count)
 {
 	struct intent *intents = set_intents(op, count, INTENT_DELETE);
@@ -225,7 +259,7 @@ static void committed(void *arg)
 	if (op->phase == OP_UNDO_COMMIT) {
 		op->phase = OP_UNDO;
 		op->at = 0;
-	} else if (result == STORE_OK || (result == STORE_NO_MAILBOX && op->at > 0)) {
+	} else if (result == STORE_OK || (result == STORE_NO_MAILBOX && op->at > 0) || (result == STORE_EXISTS && op->takes_existing)) {
 		op->at++; /* a child that somebody else has deleted meanwhile is as gone as it should be */
 	} else {
 		op->result = result;

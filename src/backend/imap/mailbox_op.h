@@ -32,6 +32,7 @@ struct mailbox_op {
 	struct intent *intents;
 	size_t intent_count;
 	bool must_activate; /* CREATE: taken back where the directory does not take it */
+	bool takes_existing; /* what is there already is as good as made */
 	enum { OP_RESERVE, OP_COMMIT, OP_ACTIVATE, OP_REMOVE, OP_UNDO_COMMIT, OP_UNDO, OP_END } phase;
 	size_t at;
 	size_t reserved;
@@ -42,6 +43,10 @@ struct mailbox_op {
 struct mailbox_op *mailbox_op_new(struct client *c, mailbox_op_fn *ended);
 /* One of these; all is copied. */
 void mailbox_op_create(struct mailbox_op *op, struct bytes name, struct bytes acl, const struct attribute_changes *attributes);
+/* One more; several of these for one OP. Reserved in that order, made in the other: the first is there when all are. What is there already is left as
+ * it is. IS_SUBSCRIBED: by USER. */
+void mailbox_op_also_create(struct mailbox_op *op, struct bytes name, struct bytes acl, const struct attribute_changes *attributes,
+                            bool is_subscribed, struct bytes user);
 /* COUNT mailboxes, in that order. */
 void mailbox_op_delete(struct mailbox_op *op, const struct bytes *names, size_t count);
 /* COUNT mailboxes FROM -> TO with their ACLs. */

@@ -15,6 +15,16 @@ static enum store_result find_folder(struct store_view *v, struct bytes internal
 	return result;
 }
 
+void lmtp_route_user(const struct backend *b, struct bytes address, struct buffer *to)
+{
+	size_t at = bytes_rfind(address, '@');
+	struct bytes local = bytes_sub(address, 0, at), user = bytes_sub(local, 0, bytes_find(local, '+'));
+
+	buffer_add(to, user);
+	if (user.n > 0 && at < address.n && names_of(b->cfg, BYTES_NONE, false).virt)
+		buffer_add(to, bytes_from(address, at));
+}
+
 enum store_result lmtp_route(struct backend *b, struct store_view *v, struct bytes address, struct arena *a,
                              struct bytes *name_r, mailbox_id_t *id_r, uint32_t *uidnext_r, struct fault *why)
 {
@@ -28,11 +38,8 @@ enum store_result lmtp_route(struct backend *b, struct store_view *v, struct byt
 	struct fault ignored;
 	enum store_result result = STORE_NO_MAILBOX;
 
-	buffer_add(&user, bytes_sub(local, 0, plus));
-	n = names_of(b->cfg, BYTES_NONE, false);
-	if (n.virt && at < address.n)
-		buffer_add(&user, bytes_from(address, at));
-	n.user = buffer_bytes(&user);
+	lmtp_route_user(b, address, &user);
+	n = names_of(b->cfg, buffer_bytes(&user), false);
 	if (folder.n > 0 && names_to_internal(&n, folder, &internal, &ignored) &&
 	    names_is_owner(&n, buffer_bytes(&internal), n.user))
 		result = find_folder(v, buffer_bytes(&internal), &m, why);

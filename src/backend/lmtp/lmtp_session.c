@@ -22,7 +22,7 @@
 #include "lmtp_data.h"
 #include "lmtp_duplicate.h"
 #include "lmtp_quota.h"
-#include "lmtp_route.h"
+#include "lmtp_recipient.h"
 #include "lmtp_trace.h"
 #include "store_view.h"
 
@@ -34,15 +34,9 @@ enum lmtp_state {
 	LMTP_SASL,       /* a line is the client's answer in AUTH */
 	LMTP_BODY,       /* octets are the message */
 	LMTP_COMMITTING, /* the writer has it; nothing is read */
+	LMTP_CREATING,   /* a recipient's INBOX is being made; nothing is read */
 	LMTP_LOGIN,      /* it is not yet said whether the client is who it says; nothing is read */
 	LMTP_ENDING,     /* conn_close() was called */
-};
-
-struct recipient {
-	struct bytes mailbox; /* in the transaction's arena */
-	mailbox_id_t id;
-	uint32_t uidnext;
-	bool ignores_quota;
 };
 
 struct lmtp_session {
@@ -62,8 +56,10 @@ struct lmtp_session {
 	uint64_t size; /* as MAIL said; 0: it did not */
 	bool has_op_id;
 	uint8_t op_id[LMTP_OP_ID_SIZE];
-	struct recipient *recipients; /* owned */
+	struct lmtp_recipient *recipients; /* owned */
 	size_t recipient_count, recipient_cap;
+	struct bytes waiting; /* CREATING: the recipient's address, in the arena */
+	bool waiting_ignores_quota;
 
 	/* the body */
 	struct lmtp_data data;
@@ -77,7 +73,9 @@ struct lmtp_session {
 static void enter(struct lmtp_session *s, enum lmtp_state state)
 {
 	static const unsigned edges[] = {
-		[LMTP_COMMAND] = 1u << LMTP_COMMAND | 1u << LMTP_SASL | 1u << LMTP_LOGIN | 1u << LMTP_BODY | 1u << LMTP_ENDING,
+		[LMTP_COMMAND] = 1u << LMTP_COMMAND | 1u << LMTP_SASL | 1u << LMTP_LOGIN | 1u << LMTP_BODY |
+			         1u << LMTP_CREATING | 1u << LMTP_ENDING,
+		[LMTP_CREATING] = 1u << LMTP_COMMAND | 1u << LMTP_ENDING,
 		[LMTP_SASL] = 1u << LMTP_COMMAND | 1u << LMTP_SASL | 1u << LMTP_LOGIN | 1u << LMTP_ENDING,
 		[LMTP_LOGIN] = 1u << LMTP_COMMAND | 1u << LMTP_SASL | 1u << LMTP_ENDING,
 		[LMTP_BODY] = 1u << LMTP_COMMAND | 1u << LMTP_COMMITTING | 1u << LMTP_ENDING,
@@ -182,7 +180,7 @@ static void on_mail(struct lmtp_session *s, const struct lmtp_command *cmd)
 	}
 }
 
-static void add_recipient(struct lmtp_session *s, struct recipient r)
+static void add_recipient(struct lmtp_session *s, struct lmtp_recipient r)
 {
 	if (s->recipient_count == s->recipient_cap) {
 		s->recipient_cap = s->recipient_cap == 0 ? 4 : s->recipient_cap * 2;
@@ -191,42 +189,57 @@ static void add_recipient(struct lmtp_session *s, struct recipient r)
 	s->recipients[s->recipient_count++] = r;
 }
 
+/* The recipient's INBOX was made, or could not be. */
+static void created(struct client *c, struct mailbox_op *op);
+
+/* MAY_CREATE: who has no INBOX may have one made. */
+static void take_recipient(struct lmtp_session *s, struct bytes address, bool ignores_quota, bool may_create)
+{
+	struct lmtp_recipient r = { .ignores_quota = ignores_quota };
+	bool is_unknown;
+	const char *text = lmtp_recipient_find(&s->client, address, s->size, &s->arena, &r, &is_unknown);
+
+	if (is_unknown && may_create && lmtp_recipient_create(&s->client, address, created)) {
+		s->waiting = arena_copy(&s->arena, address);
+		s->waiting_ignores_quota = ignores_quota;
+		enter(s, LMTP_CREATING);
+		conn_pause(s->client.conn, true);
+		return;
+	}
+	if (text[0] == '2')
+		add_recipient(s, r);
+	reply(s, is_unknown && !may_create ? "451 4.3.0 the mailbox cannot be made now, try again later" : text);
+}
+
 static void on_rcpt(struct lmtp_session *s, const struct lmtp_command *cmd)
 {
 	struct backend *b = s->client.backend;
-	struct store_view *v;
-	struct recipient r = { .ignores_quota = cmd->ignores_quota };
-	struct fault why;
-	bool is_over = false;
-	enum store_result result = STORE_FAILED;
 
 	if (!s->has_mail) {
 		reply(s, "503 5.5.1 MAIL first");
-		return;
-	}
-	if (s->recipient_count >= config_number(b->cfg, "lmtp_max_recipients")) {
+	} else if (s->recipient_count >= config_number(b->cfg, "lmtp_max_recipients")) {
 		atomic_fetch_add(&b->counters.limits_hit, 1);
 		reply(s, "452 4.5.3 too many recipients");
+	} else {
+		take_recipient(s, cmd->address, cmd->ignores_quota, true);
+	}
+}
+
+static void created(struct client *c, struct mailbox_op *op)
+{
+	struct lmtp_session *s = (struct lmtp_session *)c;
+
+	autocreate_note(c, op);
+	if (s->state != LMTP_CREATING)
+		return;
+	enter(s, LMTP_COMMAND);
+	if (s->is_leaving) {
+		say_farewell(s);
 		return;
 	}
-	v = store_view_open(b->store, &why);
-	if (v != NULL)
-		result = lmtp_route(b, v, cmd->address, &s->arena, &r.mailbox, &r.id, &r.uidnext, &why);
-	if (result == STORE_OK)
-		is_over = !r.ignores_quota && lmtp_quota_is_over(b, v, r.mailbox, s->size);
-	store_view_close(&v);
-	if (result == STORE_NO_MAILBOX) {
-		reply(s, "550 5.1.1 user unknown");
-	} else if (result != STORE_OK) {
-		log_event(LOG_ERROR, "lmtp.rcpt.failed", LOG_U64("conn", s->client.id), LOG_FAULT(&why));
-		reply(s, "451 4.3.0 the mail store has a problem");
-	} else if (is_over) {
-		atomic_fetch_add(&b->counters.over_quota, 1);
-		reply(s, lmtp_quota_text(b));
-	} else {
-		add_recipient(s, r);
-		reply(s, "250 2.1.5 ok");
-	}
+	take_recipient(s, s->waiting, s->waiting_ignores_quota, false);
+	conn_pause(c->conn, false);
+	conn_kick(c->conn);
 }
 
 static void on_data(struct lmtp_session *s)
@@ -369,7 +382,7 @@ static void deliver(struct lmtp_session *s)
 	in->target_count = s->recipient_count;
 	in->targets = arena_array(&sub->arena, in->target_count, sizeof(*in->targets));
 	for (size_t i = 0; i < in->target_count; i++) {
-		const struct recipient *r = &s->recipients[i];
+		const struct lmtp_recipient *r = &s->recipients[i];
 
 		in->targets[i].mailbox = arena_copy(&sub->arena, r->mailbox);
 		in->targets[i].internaldate = now;
@@ -641,7 +654,7 @@ static void on_timeout(struct conn *c, void *arg)
 {
 	struct lmtp_session *s = arg;
 
-	if (s->state == LMTP_COMMITTING || s->state == LMTP_LOGIN) /* it is we who are slow */
+	if (s->state == LMTP_COMMITTING || s->state == LMTP_CREATING || s->state == LMTP_LOGIN) /* it is we who are slow */
 		conn_set_timeout(c, config_number(s->client.backend->cfg, "lmtp_timeout_s") * 1000);
 	else
 		end(s, "421 4.4.2 timeout");
@@ -668,7 +681,7 @@ static void farewell(struct client *c, enum farewell why)
 	struct lmtp_session *s = (struct lmtp_session *)c;
 
 	s->farewell = why;
-	if (s->state == LMTP_COMMITTING)
+	if (s->state == LMTP_COMMITTING || s->state == LMTP_CREATING)
 		s->is_leaving = true;
 	else
 		say_farewell(s);

@@ -83,6 +83,8 @@ struct fe_imap {
 
 	struct list links;
 	struct imap_link *selected;
+	struct buffer selected_name; /* internal, as it was when it was selected */
+	bool is_readonly;
 	unsigned features; /* what the client enabled */
 	uint64_t told_version; /* of the capabilities that it was told */
 

@@ -261,8 +261,10 @@ void fe_imap_forward_create(struct fe_imap *s)
 		buffer_fini(&internal);
 		return;
 	}
-	if (is_known) {
-		fail(s, "[ALREADYEXISTS] the mailbox exists");
+	if (is_known) { /* whether he may be told so its server knows */
+		if (s->cmd.partition.n > 0)
+			rewrite_create(s);
+		fe_imap_forward_to(s, place.server);
 		buffer_fini(&internal);
 		return;
 	}
@@ -351,6 +353,24 @@ void fe_imap_forward_quota(struct fe_imap *s)
 	buffer_fini(&internal);
 }
 
+/* Before anything is copied to another server: whether messages may be taken from the selected mailbox. False: answered. */
+static bool may_take(struct fe_imap *s)
+{
+	struct bytes name = buffer_bytes(&s->selected_name);
+	struct place place;
+
+	if (s->is_readonly) {
+		fail(s, "[READ-ONLY] the mailbox was opened read-only");
+		return false;
+	}
+	if (places_find(places_of(s), name, &s->arena, &place) == PLACES_FOUND &&
+	    (~fe_imap_rights(s, name, place.acl) & (ACL_DELETE | ACL_EXPUNGE)) != 0) {
+		fail(s, "[NOPERM] you may not take messages from here");
+		return false;
+	}
+	return true;
+}
+
 void fe_imap_forward_copy(struct fe_imap *s)
 {
 	struct buffer internal = { 0 };
@@ -360,12 +380,12 @@ void fe_imap_forward_copy(struct fe_imap *s)
 	if (locate(s, s->cmd.target, &internal, &place, &is_known)) {
 		if (is_known && strcmp(place.server, s->selected->server) == 0)
 			fe_imap_forward_selected(s);
-		else if (is_known)
-			fe_copy_begin(s, place.server);
-		else if (!s->has_synced)
+		else if (!is_known && !s->has_synced)
 			fe_imap_sync_then(s, fe_imap_forward_copy);
-		else
+		else if (!is_known)
 			fail(s, "[TRYCREATE] no such mailbox");
+		else if (s->cmd.verb != IMAP_MOVE || may_take(s))
+			fe_copy_begin(s, place.server);
 	}
 	buffer_fini(&internal);
 }
@@ -402,6 +422,17 @@ static bool changes_list(enum imap_verb verb)
 	return verb == IMAP_CREATE || verb == IMAP_DELETE || verb == IMAP_RENAME || verb == IMAP_SETACL || verb == IMAP_DELETEACL;
 }
 
+/* Which mailbox that is, and how it was opened. */
+static void note_selected(struct fe_imap *s, const struct imap_response *r)
+{
+	struct fault why;
+
+	buffer_clear(&s->selected_name);
+	s->is_readonly = bytes_starts_nocase(r->code, BYTES_LIT("READ-ONLY"));
+	if (s->selected != NULL)
+		(void)names_to_internal(&s->names, s->cmd.mailbox, &s->selected_name, &why);
+}
+
 static void finish(struct fe_imap *s, struct imap_link *l, struct bytes segment, const struct imap_response *r)
 {
 	bool is_ok = bytes_equal_nocase_str(r->word, "OK");
@@ -419,6 +450,7 @@ static void finish(struct fe_imap *s, struct imap_link *l, struct bytes segment,
 	case IMAP_SELECT:
 	case IMAP_EXAMINE:
 		s->selected = is_ok ? l : NULL;
+		note_selected(s, r);
 		break;
 	case IMAP_CLOSE:
 	case IMAP_UNSELECT:

@@ -637,6 +637,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	identity_fini(&s->identity);
 	buffer_fini(&s->raw);
 	buffer_fini(&s->final);
+	buffer_fini(&s->selected_name);
 	arena_fini(&s->arena);
 	free(s->user);
 	s->user = NULL;

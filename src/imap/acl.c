@@ -25,15 +25,13 @@ bool acl_rights_parse(struct bytes text, acl_rights_t *rights_r)
 
 void acl_rights_write(struct buffer *to, acl_rights_t rights, bool with_obsolete)
 {
-	const acl_rights_t d = ACL_DELETE_MAILBOX | ACL_DELETE | ACL_EXPUNGE;
-
 	for (size_t i = 0; i + 1 < sizeof(letters); i++) {
 		if ((rights >> i & 1) != 0)
 			buffer_add_u8(to, (uint8_t)letters[i]);
 	}
 	if (with_obsolete && (rights & ACL_CREATE) != 0)
 		buffer_add_u8(to, 'c');
-	if (with_obsolete && (rights & d) == d)
+	if (with_obsolete && (rights & (ACL_DELETE_MAILBOX | ACL_DELETE | ACL_EXPUNGE)) != 0)
 		buffer_add_u8(to, 'd');
 }
 
@@ -46,20 +44,26 @@ static struct bytes take_field(struct bytes *in)
 	return field;
 }
 
+static acl_rights_t stored_rights(struct bytes text)
+{
+	acl_rights_t rights = 0, obsolete = 0, one;
+
+	for (size_t i = 0; i < text.n; i++) {
+		if (!acl_rights_parse(bytes_sub(text, i, 1), &one))
+			continue;
+		if (text.p[i] == 'c' || text.p[i] == 'd')
+			obsolete |= one;
+		else
+			rights |= one;
+	}
+	return (rights & (ACL_CREATE | ACL_DELETE_MAILBOX | ACL_DELETE | ACL_EXPUNGE)) != 0 ? rights : rights | obsolete;
+}
+
 bool acl_next(struct bytes *acl, struct bytes *identifier_r, acl_rights_t *rights_r)
 {
-	struct bytes text;
-
 	while (acl->n > 0) {
 		*identifier_r = take_field(acl);
-		text = take_field(acl);
-		*rights_r = 0;
-		for (size_t i = 0; i < text.n; i++) {
-			acl_rights_t one;
-
-			if (acl_rights_parse(bytes_sub(text, i, 1), &one))
-				*rights_r |= one;
-		}
+		*rights_r = stored_rights(take_field(acl));
 		if (identifier_r->n > 0)
 			return true;
 	}
@@ -123,7 +127,7 @@ acl_rights_t acl_effective(struct bytes acl, struct bytes user, bool is_owner)
 	}
 	has &= ~lacks;
 	if (is_owner)
-		has |= ACL_LOOKUP | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN;
+		has |= ACL_OWNER;
 	return has;
 }
 

@@ -196,6 +196,8 @@ struct intent_copy {
 	const struct uid_range *uids;
 	size_t uid_count;
 	struct bytes target;
+	uint32_t withheld;       /* flags that the copies do not get */
+	bool withholds_keywords; /* nor keywords */
 };
 
 /* Set and remove attributes of the server, of a mailbox, or of messages. Messages that get another value get a new modseq.

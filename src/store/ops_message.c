@@ -415,6 +415,9 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 	if (to.uidnext > UINT32_MAX - 1 - p.count)
 		return STORE_LIMIT;
 	for (size_t i = 0; i < p.count; i++) {
+		p.at[i].flags &= ~in->withheld;
+		if (in->withholds_keywords)
+			p.at[i].keywords = 0;
 		all |= p.at[i].keywords;
 		octets += p.at[i].size;
 	}

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)acl_effective(in, identifier, true);
 	if (!acl_rights_parse(letters, &rights) || identifier.n == 0 || bytes_find(identifier, '\t') < identifier.n)
 		return 0;
-	acl_rights_write(&again, rights, true);
+	acl_rights_write(&again, rights, false);
 	FUZZ_CHECK(acl_rights_parse(buffer_bytes(&again), &one) && one == rights);
 	buffer_clear(&again);
 

@@ -254,7 +254,7 @@ static inline void some_life(struct store *s, unsigned seed)
 			break;
 		case 6:
 			(void)run(s, (struct intent){ .op = rand() % 2 ? INTENT_COPY : INTENT_MOVE,
-			                              .copy = { id, &r, 1, BYTES_LIT("user.fred.0") } }, &a);
+			                              .copy = { id, &r, 1, BYTES_LIT("user.fred.0"), 0, false } }, &a);
 			break;
 		case 7:
 			if (rand() % 4 == 0)

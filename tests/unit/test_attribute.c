@@ -234,7 +234,7 @@ static void messages_carry_theirs_along(void **state)
 	assert_int_equal(annotate(s, from, (struct uid_range){ 3, 4 }, "fred", "/z", "3", &a).message_count, 2);
 	/* UIDs without a message are passed over. */
 	assert_int_equal(annotate(s, from, (struct uid_range){ 40, 50 }, "fred", "/z", "3", &a).lsn, 0);
-	out = run(s, (struct intent){ .op = INTENT_COPY, .copy = { from, &some, 1, BYTES_LIT("user.fred.to") } }, &a);
+	out = run(s, (struct intent){ .op = INTENT_COPY, .copy = { from, &some, 1, BYTES_LIT("user.fred.to"), 0, false } }, &a);
 	assert_int_equal(out.result, STORE_OK);
 	assert_string_equal(value_of(s, "user.fred.to", 2, "", "/y"), "2");
 	assert_string_equal(value_of(s, "user.fred.to", 3, "", "/y"), "2");
@@ -242,11 +242,11 @@ static void messages_carry_theirs_along(void **state)
 	assert_string_equal(value_of(s, "user.fred.to", 4, "fred", "/z"), "3");
 	assert_string_equal(value_of(s, "user.fred", 2, "", "/y"), "2");
 	assert_int_equal(modseq_of(s, to, 2), out.modseq);
-	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { from, &one, 1, BYTES_LIT("user.fred.to") } }, &a);
+	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { from, &one, 1, BYTES_LIT("user.fred.to"), 0, false } }, &a);
 	assert_string_equal(value_of(s, "user.fred.to", 5, "", "/y"), "2");
 	assert_string_equal(value_of(s, "user.fred", 2, "", "/y"), VALUE_NONE);
 	/* Within one mailbox. */
-	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { to, &one, 1, BYTES_LIT("user.fred.to") } }, &a);
+	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { to, &one, 1, BYTES_LIT("user.fred.to"), 0, false } }, &a);
 	assert_string_equal(value_of(s, "user.fred.to", 6, "", "/y"), "2");
 	assert_string_equal(value_of(s, "user.fred.to", 2, "", "/y"), VALUE_NONE);
 	(void)run(s, (struct intent){ .op = INTENT_EXPUNGE, .expunge = { to, &some, 1, true, false } }, &a);
@@ -294,7 +294,7 @@ static void too_much_to_copy_is_refused_before_anything_is_done(void **state)
 	(void)make(s, "user.fred.to", 0);
 	memset(big, 'v', sizeof(big) - 1);
 	(void)annotate(s, id, all, "", "/y", big, &a);
-	assert_int_equal(run(s, (struct intent){ .op = INTENT_COPY, .copy = { id, &all, 1, BYTES_LIT("user.fred.to") } }, &a).result, STORE_LIMIT);
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_COPY, .copy = { id, &all, 1, BYTES_LIT("user.fred.to"), 0, false } }, &a).result, STORE_LIMIT);
 	assert_string_equal(value_of(s, "user.fred.to", 1, "", "/y"), VALUE_NONE);
 	arena_fini(&a);
 	store_close(&s);

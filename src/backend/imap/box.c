@@ -172,10 +172,19 @@ static enum store_result take_new(struct session *s, struct box *box, struct sto
 	return it.result;
 }
 
+bool box_take_rights(struct box *box, acl_rights_t rights)
+{
+	const acl_rights_t changing = ACL_WRITE | ACL_SEEN | ACL_DELETE | ACL_EXPUNGE | ACL_INSERT; /* RFC 4314 section 5.2 */
+	bool are_others = box->rights != rights;
+
+	box->rights = rights;
+	box->is_readonly = box->is_examine || (rights & changing) == 0;
+	return are_others;
+}
+
 enum store_result box_open(struct session *s, struct store_view *v, const struct mailbox *m, acl_rights_t rights,
                            bool is_examine, struct box **box_r, uint32_t *first_unseen_r, struct fault *why)
 {
-	const acl_rights_t changing = ACL_WRITE | ACL_SEEN | ACL_DELETE | ACL_EXPUNGE | ACL_INSERT;
 	struct column *all = picture_take(&s->client.backend->columns, v, m, why);
 	struct box *box;
 
@@ -185,8 +194,8 @@ enum store_result box_open(struct session *s, struct store_view *v, const struct
 	box = must_calloc(1, sizeof(*box));
 	box->id = m->id;
 	box->uidvalidity = m->uidvalidity;
-	box->rights = rights;
-	box->is_readonly = is_examine || (rights & changing) == 0;
+	box->is_examine = is_examine;
+	(void)box_take_rights(box, rights);
 	box->modseq = m->highestmodseq;
 	box->keyword_count = m->keyword_count;
 	box->shared = all;

@@ -17,7 +17,9 @@ struct box {
 	mailbox_id_t id;
 	uint32_t uidvalidity;
 	acl_rights_t rights;
-	bool is_readonly; /* EXAMINE, or no right to change anything */
+	bool is_examine;
+	bool is_readonly;    /* EXAMINE, or no right to change anything */
+	bool has_new_rights; /* somebody has changed the ACL: see session_take_rights() */
 	uint32_t *uids;   /* ascending; number N is uids[N - 1]; owned, unless they are SHARED's */
 	struct column *shared; /* held; NULL: the session's picture has changed since it was opened */
 	size_t count, cap;
@@ -40,6 +42,9 @@ struct box {
 enum store_result box_open(struct session *s, struct store_view *v, const struct mailbox *m, acl_rights_t rights,
                            bool is_examine, struct box **box_r, uint32_t *first_unseen_r, struct fault *why);
 void box_free(struct box **box);
+
+/* Whether RIGHTS are others than before; they are the session's from now on. */
+bool box_take_rights(struct box *box, acl_rights_t rights);
 
 /* The message number of UID; 0: it is not known. */
 uint32_t box_number(const struct box *box, uint32_t uid);

@@ -4,8 +4,6 @@
 #include "imap_writer.h"
 #include "mailbox_op.h"
 
-static const acl_rights_t owner_always = ACL_LOOKUP | ACL_CREATE | ACL_DELETE_MAILBOX | ACL_ADMIN;
-
 /* Find the mailbox; NEED are rights of which one must be there. False: answered. */
 static bool find(struct session *s, struct command *cmd, acl_rights_t need, struct bytes *internal_r, struct bytes *acl_r,
                  acl_rights_t *rights_r)
@@ -19,13 +17,9 @@ static bool find(struct session *s, struct command *cmd, acl_rights_t need, stru
 	is_found = session_mailbox(s, cmd, v, *internal_r, false, &m, rights_r);
 	if (is_found) {
 		*acl_r = arena_copy(&cmd->arena, m.acl);
-		if ((*rights_r & need) == 0) {
-			if ((*rights_r & ACL_LOOKUP) != 0)
-				(void)answer_no(cmd, "NOPERM", "you may not administer it");
-			else
-				(void)answer_no(cmd, "NONEXISTENT", "no such mailbox");
-			is_found = false;
-		}
+		is_found = (*rights_r & need) != 0;
+		if (!is_found)
+			(void)session_refuse(cmd, *rights_r, false, "you may not administer it");
 	}
 	store_view_close(&v);
 	return is_found;
@@ -72,31 +66,62 @@ enum cmd_step cmd_myrights(struct session *s, struct command *cmd)
 	return answer_ok(cmd, "done");
 }
 
+static bool is_identifier(struct bytes who)
+{
+	for (size_t i = 0; i < who.n; i++) {
+		if (who.p[i] < ' ' || who.p[i] == 0x7f)
+			return false;
+	}
+	return who.n > 0 && who.n <= 255 && !bytes_equal_str(who, "-");
+}
+
+/* With virtual domains a user of one names those of his own without it, and his mailboxes' ACLs have whole names. */
+static struct bytes whole_identifier(const struct session *s, struct command *cmd)
+{
+	struct bytes who = cmd->c.identifier, user = bytes_of(s->identity.user);
+	struct bytes name = bytes_from(who, who.n > 0 && who.p[0] == '-');
+	size_t at = bytes_rfind(user, '@');
+
+	if (!s->names.virt || s->identity.is_admin || at == user.n || bytes_find(name, '@') < name.n || name.n == 0 ||
+	    bytes_equal_str(name, "anyone") || bytes_equal_str(name, "anonymous"))
+		return who;
+	return bytes_of(arena_printf(&cmd->arena, "%.*s%.*s", BYTES_FMT(who), BYTES_FMT(bytes_from(user, at))));
+}
+
+/* Nothing is tied but to itself; c stands for k, d for x, t and e. */
+static void write_grantable(struct buffer *line, acl_rights_t always)
+{
+	if (always != 0)
+		acl_rights_write(line, always, false);
+	else
+		buffer_add_str(line, "\"\"");
+	if ((always & ACL_CREATE) != 0)
+		buffer_add_u8(line, 'c');
+	for (acl_rights_t bit = 1; (bit & ACL_ALL) != 0; bit <<= 1) {
+		if ((always & bit) != 0)
+			continue;
+		buffer_add_u8(line, ' ');
+		acl_rights_write(line, bit, false);
+	}
+	buffer_add_str(line, (always & ACL_CREATE) != 0 ? " d" : " c d");
+}
+
 enum cmd_step cmd_listrights(struct session *s, struct command *cmd)
 {
 	struct bytes internal, acl;
 	acl_rights_t rights;
 	struct buffer line = { 0 };
-	bool is_owner;
 
+	if (!is_identifier(cmd->c.identifier))
+		return answer_bad(cmd, "that identifier cannot be");
 	if (!find(s, cmd, ACL_ADMIN, &internal, &acl, &rights))
 		return CMD_DONE;
-	is_owner = names_is_owner(&s->names, internal, cmd->c.identifier);
 	buffer_add_str(&line, "* LISTRIGHTS ");
 	imap_write_mailbox(&line, cmd->c.mailbox, s->names.is_utf8);
 	buffer_add_u8(&line, ' ');
 	imap_write_astring(&line, cmd->c.identifier, false);
 	buffer_add_u8(&line, ' ');
-	if (is_owner)
-		acl_rights_write(&line, owner_always, false);
-	else
-		buffer_add_str(&line, "\"\"");
-	for (acl_rights_t bit = 1; (bit & ACL_ALL) != 0; bit <<= 1) {
-		if (is_owner && (owner_always & bit) != 0)
-			continue;
-		buffer_add_u8(&line, ' ');
-		acl_rights_write(&line, bit, false);
-	}
+	write_grantable(&line, names_is_owner(&s->names, internal, whole_identifier(s, cmd)) ? ACL_OWNER : 0);
 	buffer_add_str(&line, "\r\n");
 	session_write(s, buffer_bytes(&line));
 	buffer_fini(&line);
@@ -113,19 +138,16 @@ static void ended(struct client *c, struct mailbox_op *op)
 		session_resume(s, mailbox_op_answer(s, s->cmd, op));
 }
 
-static bool is_identifier(struct bytes who)
+/* As Cyrus names them; the users' file has none, so that a grant would give nothing. */
+static bool is_group(struct bytes who)
 {
-	for (size_t i = 0; i < who.n; i++) {
-		if (who.p[i] < ' ' || who.p[i] == 0x7f)
-			return false;
-	}
-	return who.n > 0 && who.n <= 255 && !bytes_equal_str(who, "-");
+	return bytes_starts(bytes_from(who, who.n > 0 && who.p[0] == '-'), BYTES_LIT("group:"));
 }
 
 /* How is '+', '-' or 0, before the letters. */
 static enum cmd_step change(struct session *s, struct command *cmd, uint8_t how, acl_rights_t letters)
 {
-	struct bytes internal, acl;
+	struct bytes internal, acl, who;
 	acl_rights_t rights, now;
 	struct buffer to = { 0 };
 	struct mailbox_op *op;
@@ -134,9 +156,12 @@ static enum cmd_step change(struct session *s, struct command *cmd, uint8_t how,
 		return answer_bad(cmd, "that identifier cannot be");
 	if (!find(s, cmd, ACL_ADMIN, &internal, &acl, &rights))
 		return CMD_DONE;
-	now = acl_get(acl, cmd->c.identifier);
+	who = whole_identifier(s, cmd);
+	if (letters != 0 && how != '-' && is_group(who))
+		return answer_no(cmd, "CANNOT", "there are no groups here");
+	now = acl_get(acl, who);
 	now = how == '+' ? now | letters : how == '-' ? now & ~letters : letters;
-	acl_set(&to, acl, cmd->c.identifier, now);
+	acl_set(&to, acl, who, now);
 	op = mailbox_op_new(&s->client, ended);
 	mailbox_op_set_acl(op, internal, acl, buffer_bytes(&to));
 	buffer_fini(&to);

@@ -212,7 +212,7 @@ static bool find_target(struct session *s, struct command *cmd, struct bytes *in
 	is_found = session_mailbox(s, cmd, v, *internal_r, true, m_r, rights_r);
 	store_view_close(&v);
 	if (is_found && (*rights_r & ACL_INSERT) == 0)
-		(void)answer_no(cmd, "NOPERM", "you may not add to it");
+		(void)session_refuse(cmd, *rights_r, true, "you may not add to it");
 	return is_found && (*rights_r & ACL_INSERT) != 0;
 }
 

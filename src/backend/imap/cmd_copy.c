@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "box.h"
 #include "dispatch.h"
+#include "imap_flags.h"
 #include "limit.h"
 #include "seqset.h"
 
@@ -76,7 +77,7 @@ enum cmd_step cmd_copy(struct session *s, struct command *cmd)
 	if (!is_found)
 		return CMD_DONE;
 	if ((rights & ACL_INSERT) == 0)
-		return answer_no(cmd, "NOPERM", "you may not add to it");
+		return session_refuse(cmd, rights, true, "you may not add to it");
 	if (is_move && s->box->is_readonly)
 		return answer_no(cmd, "READ-ONLY", "the mailbox was opened read-only");
 	if (is_move && (s->box->rights & (ACL_DELETE | ACL_EXPUNGE)) != (ACL_DELETE | ACL_EXPUNGE))
@@ -91,6 +92,10 @@ enum cmd_step cmd_copy(struct session *s, struct command *cmd)
 	in = &sub->intent.copy;
 	in->mailbox = s->box->id;
 	in->target = arena_copy(&sub->arena, internal);
+	/* Flags that the target's rights do not allow stay behind (RFC 4314 section 4). */
+	in->withheld = ((rights & ACL_SEEN) != 0 ? 0u : IMAP_FLAG_SEEN) | ((rights & ACL_DELETE) != 0 ? 0u : IMAP_FLAG_DELETED) |
+	               ((rights & ACL_WRITE) != 0 ? 0u : IMAP_FLAG_ANSWERED | IMAP_FLAG_FLAGGED | IMAP_FLAG_DRAFT);
+	in->withholds_keywords = (rights & ACL_WRITE) == 0;
 	in->uids = box_ranges(s->box, index, count, &sub->arena, &in->uid_count);
 	recent_note(&s->client.backend->recent, m.id, m.uidnext);
 	client_submit(&s->client, sub, copied);

@@ -45,11 +45,10 @@ bool create_check(struct session *s, struct command *cmd, struct store_view *v, 
 	struct fault why;
 	enum store_result result = store_view_mailbox(v, internal, &m, &why);
 	struct buffer owner = { 0 };
+	bool is_there = result == STORE_OK, is_seen = is_there && (session_rights(s, internal, m.acl) & ACL_LOOKUP) != 0, may;
 
-	if (result == STORE_OK) {
-		(void)answer_no(cmd, "ALREADYEXISTS", "there is a mailbox of that name");
-		return false;
-	}
+	if (is_there)
+		result = STORE_NO_MAILBOX;
 	while (result == STORE_NO_MAILBOX && bytes_rfind(above, '.') < above.n) {
 		above = bytes_sub(above, 0, bytes_rfind(above, '.'));
 		result = store_view_mailbox(v, above, &m, &why);
@@ -58,7 +57,13 @@ bool create_check(struct session *s, struct command *cmd, struct store_view *v, 
 		(void)answer_fault(s, cmd, &why);
 		return false;
 	}
-	if (result == STORE_OK ? (session_rights(s, above, m.acl) & ACL_CREATE) == 0 : !s->identity.is_admin) {
+	/* Who could not make it is not told that one he may not see is there. */
+	may = result == STORE_OK ? (session_rights(s, above, m.acl) & ACL_CREATE) != 0 : s->identity.is_admin;
+	if (is_seen || (is_there && may)) {
+		(void)answer_no(cmd, "ALREADYEXISTS", "there is a mailbox of that name");
+		return false;
+	}
+	if (!may) {
 		(void)answer_no(cmd, "NOPERM", "you may not create it");
 		return false;
 	}

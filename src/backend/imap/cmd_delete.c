@@ -79,10 +79,10 @@ enum cmd_step cmd_delete(struct session *s, struct command *cmd)
 	store_view_close(&v);
 	if (!is_found)
 		return CMD_DONE;
+	if ((rights & ACL_DELETE_MAILBOX) == 0)
+		return session_refuse(cmd, rights, false, "you may not delete it");
 	if (is_root && !s->identity.is_admin)
 		return answer_no(cmd, "CANNOT", "an INBOX is not deleted");
-	if ((rights & ACL_DELETE_MAILBOX) == 0)
-		return answer_no(cmd, "NOPERM", "you may not delete it");
 	if (count > DELETE_MAX)
 		return answer_no(cmd, "LIMIT", "too many mailboxes at once");
 	op = mailbox_op_new(&s->client, ended);

@@ -102,8 +102,7 @@ static bool may_take(struct session *s, struct command *cmd, struct store_view *
 		       (answer_no(cmd, "NONEXISTENT", "no such mailbox"), false);
 	if ((rights & ACL_DELETE_MAILBOX) != 0)
 		return true;
-	(void)answer_no(cmd, (rights & ACL_LOOKUP) != 0 ? "NOPERM" : "NONEXISTENT",
-	                (rights & ACL_LOOKUP) != 0 ? "you may not rename it" : "no such mailbox");
+	(void)session_refuse(cmd, rights, false, "you may not rename it");
 	return false;
 }
 

@@ -133,8 +133,7 @@ enum cmd_step cmd_select(struct session *s, struct command *cmd)
 		return CMD_DONE;
 	is_found = session_mailbox(s, cmd, v, internal, false, &m, &rights);
 	if (is_found && (rights & ACL_READ) == 0) {
-		(void)answer_no(cmd, (rights & ACL_LOOKUP) != 0 ? "NOPERM" : "NONEXISTENT",
-		                (rights & ACL_LOOKUP) != 0 ? "you may not read it" : "no such mailbox");
+		(void)session_refuse(cmd, rights, false, "you may not read it");
 		is_found = false;
 	}
 	if (is_found && box_open(s, v, &m, rights, cmd->c.verb == IMAP_EXAMINE, &box, &first_unseen, &why) != STORE_OK)

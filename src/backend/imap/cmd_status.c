@@ -75,7 +75,7 @@ enum cmd_step cmd_status(struct session *s, struct command *cmd)
 		return CMD_DONE;
 	if (session_mailbox(s, cmd, v, internal, false, &m, &rights)) {
 		if ((rights & ACL_READ) == 0) {
-			(void)answer_no(cmd, "NOPERM", "you may not read it");
+			(void)session_refuse(cmd, rights, false, "you may not read it");
 		} else {
 			status_write(s, v, &m, cmd->c.mailbox, cmd->c.status_items, &line);
 			session_write(s, buffer_bytes(&line));

@@ -171,61 +171,6 @@ void session_mailbox_id(const struct session *s, const struct mailbox *m, struct
 		buffer_add_u8(to, ascii_is_alnum((uint8_t)server[i]) || server[i] == '-' ? (uint8_t)server[i] : '_');
 }
 
-acl_rights_t session_rights(struct session *s, struct bytes internal, struct bytes acl)
-{
-	struct bytes user = bytes_of(s->identity.user);
-
-	if (s->identity.is_admin)
-		return ACL_ALL;
-	return acl_effective(acl, user, names_is_owner(&s->names, internal, user));
-}
-
-bool session_name(struct session *s, struct command *cmd, struct bytes name, struct bytes *internal_r)
-{
-	struct buffer to = { 0 };
-	struct fault why;
-	bool ok = names_to_internal(&s->names, name, &to, &why);
-
-	if (ok) {
-		*internal_r = arena_copy(&cmd->arena, buffer_bytes(&to));
-	} else {
-		(void)answer_fault(s, cmd, &why);
-		buffer_add_str(answer_code(cmd), "CANNOT");
-	}
-	buffer_fini(&to);
-	return ok;
-}
-
-struct store_view *session_view(struct session *s, struct command *cmd)
-{
-	struct fault why;
-	struct store_view *v = store_view_open(s->client.backend->store, &why);
-
-	if (v == NULL)
-		(void)answer_fault(s, cmd, &why);
-	return v;
-}
-
-bool session_mailbox(struct session *s, struct command *cmd, struct store_view *v, struct bytes internal, bool is_target,
-                     struct mailbox *m_r, acl_rights_t *rights_r)
-{
-	struct fault why;
-	enum store_result result = store_view_mailbox(v, internal, m_r, &why);
-
-	*rights_r = 0;
-	if (result == STORE_OK)
-		*rights_r = session_rights(s, internal, m_r->acl);
-	if (result == STORE_FAILED) {
-		(void)answer_fault(s, cmd, &why);
-		return false;
-	}
-	if (result != STORE_OK || *rights_r == 0) {
-		(void)answer_no(cmd, is_target ? "TRYCREATE" : "NONEXISTENT", "no such mailbox");
-		return false;
-	}
-	return true;
-}
-
 /* Commands. */
 
 static void free_command(struct session *s)
@@ -305,7 +250,9 @@ static void tell_idle(struct session *s)
 {
 	if (s->state != SESSION_SELECTED || s->cmd == NULL || s->cmd->c.verb != IMAP_IDLE || s->cmd->step != CMD_WANT_INPUT)
 		return;
-	if (box_sync(s, NULL, true) && s->box->is_behind && !session_is_full(s))
+	if (s->box->has_new_rights)
+		session_take_rights(s);
+	if (s->state == SESSION_SELECTED && box_sync(s, NULL, true) && s->box->is_behind && !session_is_full(s))
 		post_turn(s);
 }
 
@@ -404,6 +351,10 @@ static enum cmd_step dispatch(struct session *s, struct command *cmd)
 		return s->identity.is_proxy ? answer_no(cmd, "XNOTMASTER", "not the master any more") :
 		                              answer_no(cmd, "UNAVAILABLE", "not the master any more");
 	}
+	if (s->state == SESSION_SELECTED && s->box->has_new_rights)
+		session_take_rights(s);
+	if (s->state == SESSION_ENDING)
+		return CMD_DONE;
 	if ((s->features & IMAP_F_UIDONLY) != 0 && imap_command_uses_numbers(&cmd->c)) {
 		(void)answer_bad(cmd, IMAP_UIDREQUIRED);
 		buffer_add_str(answer_code(cmd), "UIDREQUIRED");
@@ -687,7 +638,10 @@ static void changed(struct client *c, uint32_t what)
 {
 	struct session *s = (struct session *)c;
 
-	(void)what;
+	if (s->state != SESSION_SELECTED)
+		return;
+	if ((what & (STORE_CHANGE_ACL | STORE_CHANGE_NAME)) != 0)
+		s->box->has_new_rights = true;
 	tell_idle(s);
 }
 

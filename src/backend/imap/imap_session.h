@@ -118,6 +118,12 @@ acl_rights_t session_rights(struct session *s, struct bytes internal, struct byt
 bool session_name(struct session *s, struct command *cmd, struct bytes name, struct bytes *internal_r);
 /* Open a view; NULL: the tagged answer is set. */
 struct store_view *session_view(struct session *s, struct command *cmd);
+/* The ACL of the selected mailbox, or its name, has changed: what comes next is under the rights of now. The client is told what flags it may
+ * set; who may not read it any more is left without connection. */
+void session_take_rights(struct session *s);
+/* The user has RIGHTS in a mailbox, and they do not do: answered NO [NOPERM] with TEXT; but who may not even know that it is there is
+ * answered as if it were not. Returns CMD_DONE. */
+enum cmd_step session_refuse(struct command *cmd, acl_rights_t rights, bool is_target, const char *text);
 /* Find the mailbox and the user's rights in it. False: the tagged answer is set (NO [NONEXISTENT], also where the user may
  * not even know that it is there). TRYCREATE is said instead if IS_TARGET. */
 bool session_mailbox(struct session *s, struct command *cmd, struct store_view *v, struct bytes internal, bool is_target,

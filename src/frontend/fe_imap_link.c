@@ -8,7 +8,9 @@
 
 #define DIAL_MS 3000
 #define SETUP_MS 10000 /* without a word before the client is logged in */
-#define SEGMENT_MAX (1024 * 1024)
+#define SEGMENT_MAX (1024 * 1024) /* of what is not passed on as it comes */
+#define PIECE (64 * 1024)
+#define END_MAX 64 /* a line's end and the announcement of a literal before it are longer in no line */
 
 static void lost(struct imap_link *l, const char *why)
 {
@@ -107,6 +109,25 @@ static void segment(struct imap_link *l, struct bytes seg, bool has_literal)
 	fe_imap_link_segment(l->session, l, seg, is_first, has_literal);
 }
 
+/* Whether what comes is collected for a command of the frontend's own. */
+static bool is_for_us(const struct imap_link *l)
+{
+	const struct fe_imap *s = l->session;
+
+	return s->has_op && s->own != NULL && s->op_link == l;
+}
+
+/* PIECE is of a long line, such as the structure of a message of ten thousand parts: it goes on without waiting for the line's end. */
+static bool pass_piece(struct imap_link *l, struct bytes piece)
+{
+	conn_want(l->conn, 0);
+	segment(l, piece, true);
+	if (l->session == NULL)
+		return false;
+	conn_consume(l->conn, piece.n);
+	return true;
+}
+
 /* False: no more can be taken now. */
 static bool take(struct imap_link *l)
 {
@@ -135,6 +156,8 @@ static bool take(struct imap_link *l)
 		return l->session != NULL;
 	}
 	if (!imap_response_segment(in, &n, &has_literal, &literal)) {
+		if (in.n > PIECE && l->state == ILINK_READY && !is_for_us(l))
+			return pass_piece(l, bytes_sub(in, 0, in.n - END_MAX));
 		if (in.n > SEGMENT_MAX)
 			lost(l, "a line without end");
 		else

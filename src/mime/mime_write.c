@@ -123,12 +123,15 @@ static void write_single(struct buffer *to, struct bytes message, const struct m
 	static struct bytes charset[] = { { (const uint8_t *)"CHARSET", 7 }, { (const uint8_t *)"US-ASCII", 8 } };
 	struct mime_params params = part->params;
 	bool is_text = bytes_equal_nocase_str(part->type, "text");
+	/* A message within that was not looked at, as it is too deep: whoever reads its type expects its envelope and body. */
+	bool is_octets = !part->is_message && bytes_equal_nocase_str(part->type, "message") &&
+	                 (bytes_equal_nocase_str(part->subtype, "rfc822") || bytes_equal_nocase_str(part->subtype, "global"));
 
 	if (is_text && params.count == 0)
 		params = (struct mime_params){ 1, charset };
-	mime_write_nstring(to, part->type);
+	mime_write_nstring(to, is_octets ? BYTES_LIT("application") : part->type);
 	buffer_add_u8(to, ' ');
-	mime_write_nstring(to, part->subtype);
+	mime_write_nstring(to, is_octets ? BYTES_LIT("octet-stream") : part->subtype);
 	buffer_add_u8(to, ' ');
 	write_params(to, &params);
 	buffer_add_u8(to, ' ');

@@ -31,6 +31,7 @@ const struct config_key config_keys[] = {
 	/* people and daemons */
 	{ "users_file", CONFIG_STRING, NULL, 0, 0, NULL, "File of user names and SCRAM keys" },
 	{ "admins", CONFIG_WORDS, NULL, 0, 0, NULL, "Users with every right" },
+	{ "submitservers", CONFIG_WORDS, NULL, 0, 0, NULL, "Users who may read what `urlauth=submit+` URLs name: submission servers" },
 	{ "imap_url_hosts", CONFIG_WORDS, "*", 0, 0, NULL, "Host names that IMAP URLs have for this murder; `*`: any" },
 	{ "proxyservers", CONFIG_WORDS, NULL, 0, 0, NULL, "Users who may act for others: the frontends" },
 	{ "proxy_authname", CONFIG_STRING, NULL, 0, 0, NULL, "Name a frontend authenticates with at the backends" },

@@ -58,6 +58,7 @@ struct own_op {
 
 struct copy_job;
 struct replace_job;
+struct url_job;
 struct esearch_job;
 struct list_job;
 
@@ -104,6 +105,7 @@ struct fe_imap {
 	struct buffer final;    /* the tagged line that waits for the list */
 	struct copy_job *copy;
 	struct replace_job *replace; /* in the arena */
+	struct url_job *url;         /* in the arena */
 	struct esearch_job *esearch;
 	struct list_job *list;
 	struct bytes own_tag;   /* of the commands of OWN, if it is not FE_TAG; borrowed */
@@ -117,6 +119,8 @@ void fe_imap_called(struct conn *c, void *frontend);
 void fe_imap_say(struct fe_imap *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void fe_imap_tagged(struct fe_imap *s, const char *status, const char *text);
 void fe_imap_op_done(struct fe_imap *s);
+/* Count N octets of the command at hand against max_inflight. False: it is too much now. */
+bool fe_imap_hold(struct fe_imap *s, size_t n);
 void fe_imap_bye(struct fe_imap *s, const char *text);
 struct frontend *fe_imap_frontend(const struct fe_imap *s);
 /* Have TO's octets sent instead of the command at hand, which stays valid until it is done; TO is emptied. */
@@ -146,6 +150,8 @@ void fe_imap_forward_create(struct fe_imap *s);
 void fe_imap_forward_quota(struct fe_imap *s);
 void fe_imap_forward_copy(struct fe_imap *s);
 void fe_imap_forward_replace(struct fe_imap *s);
+/* APPEND or REPLACE. */
+void fe_imap_forward_append(struct fe_imap *s);
 void fe_imap_forward_to(struct fe_imap *s, const char *server);
 /* From the link: it is ready; a segment or a piece of a literal came; it is lost. */
 void fe_imap_link_ready(struct fe_imap *s, struct imap_link *l);
@@ -167,6 +173,11 @@ void fe_autocreate_begin(struct fe_imap *s);
 void fe_list_begin(struct fe_imap *s);
 void fe_list_free(struct fe_imap *s);
 acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, struct bytes acl);
+
+/* fe_imap_url.c: commands with URLs. */
+bool fe_url_has_any(const struct imap_command *c);
+void fe_url_begin(struct fe_imap *s);
+void fe_url_reset_begin(struct fe_imap *s);
 
 /* fe_imap_replace.c */
 void fe_replace_begin(struct fe_imap *s, const char *target_server);

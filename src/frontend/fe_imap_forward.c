@@ -390,6 +390,14 @@ void fe_imap_forward_copy(struct fe_imap *s)
 	buffer_fini(&internal);
 }
 
+void fe_imap_forward_append(struct fe_imap *s)
+{
+	if (s->cmd.verb == IMAP_REPLACE)
+		fe_imap_forward_replace(s);
+	else
+		fe_imap_forward_by_mailbox(s, s->cmd.mailbox);
+}
+
 void fe_imap_forward_replace(struct fe_imap *s)
 {
 	struct buffer internal = { 0 };
@@ -399,12 +407,12 @@ void fe_imap_forward_replace(struct fe_imap *s)
 	if (locate(s, s->cmd.mailbox, &internal, &place, &is_known)) {
 		if (is_known && strcmp(place.server, s->selected->server) == 0)
 			fe_imap_forward_selected(s);
-		else if (is_known)
-			fe_replace_begin(s, place.server);
-		else if (!s->has_synced)
+		else if (!is_known && !s->has_synced)
 			fe_imap_sync_then(s, fe_imap_forward_replace);
-		else
+		else if (!is_known)
 			fail(s, "[TRYCREATE] no such mailbox");
+		else if (may_take(s))
+			fe_replace_begin(s, place.server);
 	}
 	buffer_fini(&internal);
 }

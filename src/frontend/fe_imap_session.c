@@ -102,7 +102,7 @@ void fe_imap_replace_raw(struct fe_imap *s, struct buffer *to)
 }
 
 /* Count what a large command holds, N octets, against what all may hold together. False: it is too much now. */
-static bool hold(struct fe_imap *s, size_t n)
+bool fe_imap_hold(struct fe_imap *s, size_t n)
 {
 	if (n > s->held && !fe_inflight(fe_imap_frontend(s), (int64_t)(n - s->held)))
 		return false;
@@ -114,7 +114,7 @@ static bool hold(struct fe_imap *s, size_t n)
 
 void fe_imap_op_done(struct fe_imap *s)
 {
-	(void)hold(s, 0);
+	(void)fe_imap_hold(s, 0);
 	timer_free(&s->retry);
 	fe_copy_free(s);
 	fe_esearch_free(s);
@@ -372,8 +372,22 @@ static bool dispatch(struct fe_imap *s)
 	case IMAP_MOVE:
 		fe_imap_forward_copy(s);
 		return false;
+	case IMAP_APPEND:
 	case IMAP_REPLACE:
-		fe_imap_forward_replace(s);
+		if (fe_url_has_any(c))
+			fe_url_begin(s);
+		else
+			fe_imap_forward_append(s);
+		return false;
+	case IMAP_GENURLAUTH:
+	case IMAP_URLFETCH:
+		fe_url_begin(s);
+		return false;
+	case IMAP_RESETKEY:
+		if (c->mailbox.p == NULL)
+			fe_url_reset_begin(s);
+		else
+			fe_imap_forward_by_mailbox(s, c->mailbox);
 		return false;
 	case IMAP_CANCELUPDATE:
 	case IMAP_CHECK:
@@ -505,7 +519,7 @@ static bool make_room(struct fe_imap *s, struct bytes in, size_t need)
 {
 	size_t n;
 
-	if (need <= SMALL_COMMAND || hold(s, need)) {
+	if (need <= SMALL_COMMAND || fe_imap_hold(s, need)) {
 		conn_want(s->conn, need);
 		if (need > SMALL_COMMAND && s->arrival == NULL)
 			s->arrival = arrival_watch(s->conn, config_number(fe_imap_frontend(s)->config, "imap_stall_timeout_s") * 1000,
@@ -551,7 +565,7 @@ static bool take(struct fe_imap *s)
 	case FRAME_MORE:
 		return make_room(s, in, n);
 	case FRAME_TOO_BIG:
-		(void)hold(s, 0);
+		(void)fe_imap_hold(s, 0);
 		answer(s, tag, "NO [TOOBIG]", why.what);
 		conn_consume(s->conn, n);
 		return true;
@@ -562,7 +576,7 @@ static bool take(struct fe_imap *s)
 		conn_consume(s->conn, n);
 		return true;
 	case FRAME_REFUSED:
-		(void)hold(s, 0);
+		(void)fe_imap_hold(s, 0);
 		bad(s, tag, why.what);
 		conn_consume(s->conn, n);
 		return true;
@@ -632,7 +646,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 		imap_link_drop(LIST_OBJECT(m, struct imap_link, in_session));
 	list_remove(&s->base.in_shard);
 	(void)atomic_fetch_sub(&fe_imap_frontend(s)->imap_sessions, 1);
-	(void)hold(s, 0);
+	(void)fe_imap_hold(s, 0);
 	login_fini(&s->login);
 	identity_fini(&s->identity);
 	buffer_fini(&s->raw);

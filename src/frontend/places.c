@@ -502,14 +502,21 @@ bool places_master(struct places *p, const char *server, enum places_service ser
 
 bool places_first_server(struct places *p, char server_r[PLACES_SERVER_MAX])
 {
+	return places_next_server(p, "", server_r);
+}
+
+bool places_next_server(struct places *p, const char *after, char server_r[PLACES_SERVER_MAX])
+{
+	char behind[PLACES_SERVER_MAX];
 	struct map_iter it = { 0 };
 	struct bytes name;
 	void *value;
 	bool found = false;
 
+	(void)snprintf(behind, sizeof(behind), "%s", after);
 	(void)pthread_mutex_lock(&p->lock);
 	while (map_next(&p->servers, &it, &name, &value)) {
-		if (found && bytes_compare(name, bytes_of(server_r)) >= 0)
+		if (bytes_compare(name, bytes_of(behind)) <= 0 || (found && bytes_compare(name, bytes_of(server_r)) >= 0))
 			continue;
 		found = true;
 		copy_text(server_r, PLACES_SERVER_MAX, name);

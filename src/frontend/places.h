@@ -71,6 +71,8 @@ bool places_master(struct places *p, const char *server, enum places_service ser
                    uint64_t *epoch_r);
 /* The server whose name comes first; false: none is known. */
 bool places_first_server(struct places *p, char server_r[PLACES_SERVER_MAX]);
+/* The server whose name comes next behind AFTER, which may be SERVER_R; false: there is none. */
+bool places_next_server(struct places *p, const char *after, char server_r[PLACES_SERVER_MAX]);
 /* A server for something new, the same for the same KEY as long as the servers are; false: none is known. */
 bool places_any_server(struct places *p, struct bytes key, char server_r[PLACES_SERVER_MAX]);
 

@@ -438,6 +438,10 @@ bool imap_parse_args(struct imap_parser *p)
 	case IMAP_APPEND:
 	case IMAP_REPLACE:
 		return imap_parse_append(p);
+	case IMAP_GENURLAUTH:
+	case IMAP_RESETKEY:
+	case IMAP_URLFETCH:
+		return imap_parse_urlauth(p);
 	case IMAP_AUTHENTICATE:
 		return parse_authenticate(p);
 	case IMAP_CREATE:

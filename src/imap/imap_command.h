@@ -26,6 +26,7 @@ enum imap_verb {
 	IMAP_EXAMINE,
 	IMAP_EXPUNGE,
 	IMAP_FETCH,
+	IMAP_GENURLAUTH, /* RFC 4467 */
 	IMAP_GETACL,
 	IMAP_GETQUOTA, /* RFC 9208 */
 	IMAP_GETQUOTAROOT,
@@ -43,6 +44,7 @@ enum imap_verb {
 	IMAP_NOOP,
 	IMAP_RENAME,
 	IMAP_REPLACE, /* RFC 8508 */
+	IMAP_RESETKEY, /* RFC 4467 */
 	IMAP_SEARCH,
 	IMAP_SELECT,
 	IMAP_SETACL,
@@ -57,6 +59,7 @@ enum imap_verb {
 	IMAP_UNAUTHENTICATE,
 	IMAP_UNSELECT,
 	IMAP_UNSUBSCRIBE,
+	IMAP_URLFETCH, /* RFC 4467 */
 	IMAP_XAUTOCREATE, /* a frontend's: have the user's INBOX made here, if he has none (docs/formats.md) */
 	IMAP_VERB_COUNT,
 };

@@ -21,6 +21,7 @@ struct bytes_list {
 /* False with WHY where LIMIT is reached. */
 bool bytes_list_add(struct imap_parser *p, struct bytes_list *l, struct bytes b);
 
+bool imap_parse_urlauth(struct imap_parser *p);
 bool imap_parse_append(struct imap_parser *p);
 /* The section TEXT of a URL, "1.2.MIME", to ITEM. False with WHY. */
 bool imap_section_parse(struct bytes text, const struct imap_command_limits *limits, struct arena *a, struct fetch_item *item, struct fault *why);

@@ -85,6 +85,10 @@ static void dump_attributes(struct kv_txn *t, mailbox_id_t id, FILE *out)
 		put_text(out, of.user);
 		(void)fprintf(out, " name=");
 		put_text(out, of.name);
+		if (bytes_starts(of.name, BYTES_LIT(ATTRIBUTE_SECRET))) {
+			(void)fprintf(out, " hash=%016llx\n", (unsigned long long)entry_hash(of.value));
+			continue;
+		}
 		(void)fprintf(out, " value=");
 		put_text(out, of.value);
 		(void)fputc('\n', out);

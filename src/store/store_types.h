@@ -34,6 +34,9 @@ struct attribute {
 	struct bytes value; /* any octets, at most ATTRIBUTE_VALUE_MAX; may be empty */
 };
 
+/* The value of an attribute whose name begins so is shown to nobody. */
+#define ATTRIBUTE_SECRET "secret:"
+
 /* One message of one mailbox, as the index has it. */
 struct message {
 	uint32_t uid;

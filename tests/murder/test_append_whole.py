@@ -93,6 +93,11 @@ def test_each_command_is_done_whole_or_not_at_all():
         assert c.create("Drafts")[0] == "OK"
         assert c.append("Drafts", None, None, b"Subject: version 0\r\n\r\n")[0] == "OK"
         c.logout()
+        c = Client(m, SEED).connect()
+        link = "imap://fred@host/Drafts/;UID=1;URLAUTH=anonymous"
+        lines, done = c.cmd(f'GENURLAUTH "{link}" INTERNAL')
+        assert done.startswith("OK"), done
+        c.close()
         batches, draft = Batches(m, SEED + 1), Draft(m, SEED + 2)
         batches.start()
         draft.start()
@@ -109,6 +114,11 @@ def test_each_command_is_done_whole_or_not_at_all():
             t.join(60)
             assert not t.is_alive()
         text = m.dumps_equal("backenda")
+        # A key is the same at whoever is master now.
+        c = Client(m, SEED).connect()
+        again, done = c.cmd(f'GENURLAUTH "{link}" INTERNAL')
+        assert again == lines, done
+        c.close()
 
         found, sizes = Counter(), {}
         for s in subjects(m, "INBOX"):

@@ -113,6 +113,40 @@ static void the_last_change_of_one_attribute_counts(void **state)
 	store_close(&s);
 }
 
+static void one_that_is_there_stays_where_only_new_ones_are_made(void **state)
+{
+	struct store *s = must_open("first");
+	struct attribute_change c[] = { { BYTES_LIT("fred"), BYTES_LIT(ATTRIBUTE_SECRET "x"), BYTES_LIT("one"), true, BYTES_NONE },
+		                        { BYTES_LIT("bob"), BYTES_LIT(ATTRIBUTE_SECRET "x"), BYTES_LIT("two"), true, BYTES_NONE } };
+	struct intent in = { .op = INTENT_ATTRIBUTE, .attribute = { .name = BYTES_LIT("user.fred"), .changes = { .at = c, .count = 1 }, .only_new = true } };
+	struct arena a = { 0 };
+	char *text;
+	lsn_t last;
+
+	(void)state;
+	(void)run(s, create("user.fred"), &a);
+	assert_int_equal(run(s, in, &a).result, STORE_OK);
+	last = store_last_lsn(s);
+	c[0].value = BYTES_LIT("other");
+	assert_int_equal(run(s, in, &a).result, STORE_OK);
+	assert_int_equal(store_last_lsn(s), last);
+	in.attribute.changes.count = 2;
+	assert_int_equal(run(s, in, &a).result, STORE_OK);
+	assert_int_equal(store_last_lsn(s), last + 1);
+	text = dump(s);
+	/* The hash of "one", and nobody sees what it is of. */
+	assert_non_null(strstr(text, "user=fred name=secret:x hash="));
+	assert_null(strstr(text, "value="));
+	free(text);
+	in.attribute.only_new = false;
+	in.attribute.changes.count = 1;
+	assert_int_equal(run(s, in, &a).result, STORE_OK);
+	assert_int_equal(store_last_lsn(s), last + 2);
+	arena_fini(&a);
+	store_close(&s);
+	assert_int_equal(verify("first"), 0);
+}
+
 static void limits_refuse_the_whole_intent(void **state)
 {
 	static char long_name[ATTRIBUTE_NAME_MAX + 2], long_user[300], big[ATTRIBUTE_VALUE_MAX + 2];
@@ -382,6 +416,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_are_of_one_object_and_one_user),
 		cmocka_unit_test(the_last_change_of_one_attribute_counts),
+		cmocka_unit_test(one_that_is_there_stays_where_only_new_ones_are_made),
 		cmocka_unit_test(limits_refuse_the_whole_intent),
 		cmocka_unit_test(a_word_is_one_mailboxs_below_one_root),
 		cmocka_unit_test(mailboxes_keep_and_lose_theirs),

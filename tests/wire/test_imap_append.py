@@ -252,12 +252,16 @@ def test_replace_on_another_server(fronted, elsewhere):
     for command, wanted in (("REPLACE 1", "NO [NOPERM]"), ("REPLACE 7", "BAD"), ("UID REPLACE 7", "NO"), ("UID REPLACE 2", "NO")):
         assert append(c, message("x"), command=command, mailbox=ELSEWHERE)[1].startswith(wanted), command
     assert subjects(c) == ["number 1", "number 3"] and subjects(admin) == ["number moved"]
-    # The new one is kept where the old one may not go.
+    # Nothing comes where the old one may not go.
     rights("lrsi")
     ok(c.cmd("EXAMINE Box"))
-    lines, done = append(c, message("kept"), command="REPLACE 1", mailbox=ELSEWHERE)
-    assert done.startswith("NO [APPENDUID "), done
-    assert subjects(c) == ["number 1", "number 3"] and subjects(admin) == ["number moved", "number kept"]
+    assert append(c, message("x"), command="REPLACE 1", mailbox=ELSEWHERE)[1].startswith("NO [READ-ONLY]")
+    ok(c.cmd("SELECT Box"))
+    ok(c.cmd("SETACL Box fred lrswikxta"))
+    ok(c.cmd("SELECT Box"))
+    assert append(c, message("x"), command="REPLACE 1", mailbox=ELSEWHERE)[1].startswith("NO [NOPERM]")
+    ok(c.cmd("SETACL Box fred lrswipkxtea"))
+    assert subjects(c) == ["number 1", "number 3"] and subjects(admin) == ["number moved"]
     ok(c.cmd("ENABLE QRESYNC UIDONLY"))
     ok(c.cmd("SELECT Box"))
     lines, done = append(c, message("last"), command="UID REPLACE 3", mailbox=ELSEWHERE)

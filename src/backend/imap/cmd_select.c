@@ -40,7 +40,7 @@ static void tell(struct session *s, const struct mailbox *m, uint32_t first_unse
 	            m->uidvalidity, m->uidnext, (unsigned long long)m->highestmodseq);
 	buffer_add_str(&out, "* OK [MAILBOXID (");
 	session_mailbox_id(s, m, &out);
-	buffer_add_str(&out, ")] its id\r\n");
+	buffer_add_str(&out, ")] its id\r\n* OK [URLMECH INTERNAL] to authorize URLs\r\n");
 	session_write(s, buffer_bytes(&out));
 	buffer_fini(&out);
 }

@@ -19,6 +19,7 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_EXAMINE] = cmd_select,
 	[IMAP_EXPUNGE] = cmd_expunge,
 	[IMAP_FETCH] = cmd_fetch,
+	[IMAP_GENURLAUTH] = cmd_genurlauth,
 	[IMAP_GETACL] = cmd_getacl,
 	[IMAP_GETQUOTA] = cmd_getquota,
 	[IMAP_GETQUOTAROOT] = cmd_getquotaroot,
@@ -36,6 +37,7 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_NOOP] = cmd_noop,
 	[IMAP_RENAME] = cmd_rename,
 	[IMAP_REPLACE] = cmd_append,
+	[IMAP_RESETKEY] = cmd_resetkey,
 	[IMAP_SEARCH] = cmd_search,
 	[IMAP_SELECT] = cmd_select,
 	[IMAP_SETACL] = cmd_setacl,
@@ -50,6 +52,7 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_UNAUTHENTICATE] = cmd_unauthenticate,
 	[IMAP_UNSELECT] = cmd_unselect,
 	[IMAP_UNSUBSCRIBE] = cmd_subscribe,
+	[IMAP_URLFETCH] = cmd_urlfetch,
 	[IMAP_XAUTOCREATE] = cmd_xautocreate,
 };
 

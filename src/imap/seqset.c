@@ -16,11 +16,12 @@ static bool take_number(struct cursor *in, uint32_t *n_r)
 	}
 	while (ascii_is_digit((uint8_t)(cursor_peek(in) < 0 ? 0 : cursor_peek(in))) && in->p - start < 11)
 		in->p++;
-	if (!bytes_to_u64(bytes_make(start, (size_t)(in->p - start)), UINT32_MAX - 1, &n) || n == 0) {
+	if (!bytes_to_u64(bytes_make(start, (size_t)(in->p - start)), UINT32_MAX, &n) || n == 0) {
 		in->p = start;
 		return false;
 	}
-	*n_r = (uint32_t)n;
+	/* The last number there is ends ranges of some clients, as "*" does with others. No message has it, nor the one before it. */
+	*n_r = n == SEQ_STAR ? SEQ_STAR - 1 : (uint32_t)n;
 	return true;
 }
 

@@ -27,7 +27,7 @@ static void check_key(const struct search_key *k, size_t depth)
 		FUZZ_CHECK(k->type != SEARCH_NOT || k->children->next == NULL);
 		FUZZ_CHECK(k->type != SEARCH_OR || (k->children->next != NULL && k->children->next->next == NULL));
 		FUZZ_CHECK((k->type != SEARCH_OLDER && k->type != SEARCH_YOUNGER) || k->number > 0);
-		FUZZ_CHECK((k->type != SEARCH_SEQ && k->type != SEARCH_UID) || k->set.count > 0 || k->set.is_saved);
+		FUZZ_CHECK(k->type != SEARCH_SEQ || k->set.count > 0 || k->set.is_saved); /* UIDBEFORE 1 is a set of no UIDs */
 		FUZZ_CHECK(k->type != SEARCH_KEYWORD || k->string.n > 0);
 		check_key(k->children, depth + 1);
 	}

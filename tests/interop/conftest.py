@@ -3,7 +3,7 @@ import pytest
 
 from local import LocalMurder
 
-USERS = ["fred", "mary", "ann", "bob", "cleo", "dave", "eve", "gus"]
+USERS = ["fred", "mary", "ann", "bob", "cleo", "dave", "eve", "gus", "hal", "ida", "jon"]
 
 
 @pytest.fixture(scope="session")

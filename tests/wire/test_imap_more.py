@@ -129,3 +129,17 @@ def test_malformed(session, command):
     ok(c.cmd("SELECT INBOX"))
     assert c.cmd(command)[1].startswith("BAD")
     ok(c.cmd("NOOP"))
+
+
+def test_the_last_number_ends_a_range(session):
+    """Some clients (interimap) have no "*" but the highest number there can be."""
+    c = session()
+    fill(c)
+    assert len(ok(c.cmd("UID FETCH 1:4294967295 UID"))) == 8 and len(ok(c.cmd("UID FETCH 5:4294967295 UID"))) == 4
+    assert ok(c.cmd("UID FETCH 4294967295 UID")) == [] and ok(c.cmd("UID FETCH 9:4294967295 UID")) == [], "it is no \"*\""
+    assert "* SEARCH 7 8" in ok(c.cmd("SEARCH UID 7:4294967295"))
+    ok(c.cmd(r"UID STORE 1:4294967295 +FLAGS.SILENT (\Deleted)"))
+    assert len(ok(c.cmd("UID EXPUNGE 1:4294967295"))) == 8
+    no(c.cmd("UID FETCH 1:4294967296 UID")[1])
+    ok(c.cmd("UNSELECT"))
+    ok(c.cmd("DELETE Box"))

@@ -2,6 +2,7 @@
 #include "buffer.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,8 +61,8 @@ static void add_uint_le(struct buffer *b, uint64_t v, size_t width)
 {
 	uint8_t *to = buffer_reserve(b, width);
 
-	for (size_t i = 0; i < width; i++)
-		to[i] = (uint8_t)(v >> (8 * i));
+	v = htole64(v);
+	memcpy(to, &v, width);
 	b->n += width;
 }
 

@@ -14,7 +14,10 @@
 struct kv_txn {
 	struct kv *kv;
 	MDB_txn *txn;
-	bool has_failed;
+	bool has_failed, is_writing;
+	/* Of a write transaction, by table; NULL: not opened. Each access goes through the one of its table: LMDB then looks first
+	 * where the last one was, and what is changed in the order of keys is found without a search from the top. */
+	MDB_cursor *at[KV_TABLES_MAX];
 };
 
 struct kv_cursor {
@@ -93,6 +96,22 @@ static int cursor_begin(struct kv_txn *t, size_t table, MDB_cursor **c_r)
 	return rc;
 }
 
+static int writer_at(struct kv_txn *t, size_t table, MDB_cursor **c_r)
+{
+	int rc = t->at[table] != NULL ? 0 : cursor_begin(t, table, &t->at[table]);
+
+	*c_r = t->at[table];
+	return rc;
+}
+
+static void close_all(struct kv_txn *t)
+{
+	for (size_t i = 0; i < t->kv->table_count; i++) {
+		if (t->at[i] != NULL)
+			mdb_cursor_close(t->at[i]);
+	}
+}
+
 /* Nothing is there by what LMDB found: that counts only where its neighbours, and so the page that it would be in, are
  * sound, and an end where there are entries is one behind an entry. */
 static int confirm_absent(struct kv_txn *t, size_t table, MDB_val key)
@@ -131,6 +150,7 @@ static struct kv_txn *begin(struct kv *kv, unsigned flags, struct fault *why)
 
 	KV_CALL(kv, rc, mdb_txn_begin(kv->env, NULL, flags, &t->txn));
 	t->kv = kv;
+	t->is_writing = (flags & MDB_RDONLY) == 0;
 	/* LMDB could not write its head and will do nothing any more. */
 	if (rc == MDB_PANIC)
 		kv_damaged(kv, mdb_strerror(rc));
@@ -157,6 +177,7 @@ bool kv_commit(struct kv_txn **t, struct fault *why)
 	struct kv *kv = (*t)->kv;
 	int rc = MDB_BAD_TXN;
 
+	close_all(*t);
 	if ((*t)->has_failed)
 		mdb_txn_abort((*t)->txn);
 	else
@@ -170,6 +191,7 @@ void kv_end(struct kv_txn **t)
 {
 	if (*t == NULL)
 		return;
+	close_all(*t);
 	mdb_txn_abort((*t)->txn);
 	free(*t);
 	*t = NULL;
@@ -189,11 +211,15 @@ enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct b
 {
 	MDB_val k = val_of(key), v = { 0 };
 	enum kv_result result;
+	MDB_cursor *c;
 	int rc;
 
 	if (key.n == 0 || key.n > KV_KEY_MAX)
 		return KV_NOT_FOUND;
-	KV_CALL(t->kv, rc, mdb_get(t->txn, t->kv->dbi[table], &k, &v));
+	if (!t->is_writing)
+		KV_CALL(t->kv, rc, mdb_get(t->txn, t->kv->dbi[table], &k, &v));
+	else if ((rc = writer_at(t, table, &c)) == 0)
+		KV_CALL(t->kv, rc, mdb_cursor_get(c, &k, &v, MDB_SET));
 	if (rc == 0 && !is_sound(t->kv, v))
 		rc = MDB_CORRUPTED;
 	if (rc == MDB_NOTFOUND)
@@ -207,10 +233,12 @@ enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct b
 static enum kv_result put(struct kv_txn *t, size_t table, struct bytes key, struct bytes value, unsigned flags)
 {
 	MDB_val k = val_of(key), v = val_of(value);
-	int rc;
+	MDB_cursor *c;
+	int rc = writer_at(t, table, &c);
 
 	assert(key.n > 0 && key.n <= KV_KEY_MAX);
-	KV_CALL(t->kv, rc, mdb_put(t->txn, t->kv->dbi[table], &k, &v, flags));
+	if (rc == 0)
+		KV_CALL(t->kv, rc, mdb_cursor_put(c, &k, &v, flags));
 	return result_of(t, rc);
 }
 
@@ -226,12 +254,17 @@ enum kv_result kv_put_last(struct kv_txn *t, size_t table, struct bytes key, str
 
 enum kv_result kv_del(struct kv_txn *t, size_t table, struct bytes key)
 {
-	MDB_val k = val_of(key);
+	MDB_val k = val_of(key), v = { 0 };
+	MDB_cursor *c;
 	int rc;
 
 	if (key.n == 0 || key.n > KV_KEY_MAX)
 		return KV_NOT_FOUND;
-	KV_CALL(t->kv, rc, mdb_del(t->txn, t->kv->dbi[table], &k, NULL));
+	rc = writer_at(t, table, &c);
+	if (rc == 0)
+		KV_CALL(t->kv, rc, mdb_cursor_get(c, &k, &v, MDB_SET));
+	if (rc == 0)
+		KV_CALL(t->kv, rc, mdb_cursor_del(c, 0));
 	return result_of(t, rc);
 }
 

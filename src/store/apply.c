@@ -355,6 +355,7 @@ static enum kv_result apply_append(struct kv_txn *t, const struct entry *e, stru
 	return r == KV_OK ? forget_ops(t, e->lsn) : r;
 }
 
+/* The modseqs of before go first, then the new ones come: each of the two is one walk along its table. */
 static enum kv_result apply_flags(struct kv_txn *t, const struct entry *e, struct mailbox *m)
 {
 	enum kv_result r = KV_OK;
@@ -367,16 +368,17 @@ static enum kv_result apply_flags(struct kv_txn *t, const struct entry *e, struc
 		if (r != KV_OK)
 			break;
 		count_in(m, &msg, -1);
-		r = index_del_modseq(t, m->id, msg.modseq, msg.uid);
+		if (msg.modseq != e->modseq) /* else it is named twice */
+			r = index_del_modseq(t, m->id, msg.modseq, msg.uid);
 		msg.flags = f->flags;
 		msg.keywords = f->keywords;
 		msg.modseq = e->modseq;
 		count_in(m, &msg, 1);
 		if (r == KV_OK)
 			r = index_put_message(t, m->id, &msg);
-		if (r == KV_OK)
-			r = index_put_modseq(t, m->id, e->modseq, msg.uid, false);
 	}
+	for (size_t i = 0; r == KV_OK && i < e->count; i++)
+		r = index_put_modseq(t, m->id, e->modseq, e->flags[i].uid, false);
 	if (e->modseq > m->highestmodseq)
 		m->highestmodseq = e->modseq;
 	return r;

@@ -1,4 +1,5 @@
 /* index.c - the records of the index's tables. */
+#include <endian.h>
 #include <string.h>
 
 #include "cursor.h"
@@ -7,10 +8,11 @@
 const char *const store_tables[T_COUNT] = { "meta", "name", "mailbox", "message", "modseq", "body", "subscription", "op",
 	                                    "op-order", "salvaged", "expunged", "expunged-order", "attribute", "quota" };
 
+/* The lowest WIDTH octets of V. */
 static size_t put_be(uint8_t *to, uint64_t v, size_t width)
 {
-	for (size_t i = 0; i < width; i++)
-		to[i] = (uint8_t)(v >> (8 * (width - 1 - i)));
+	v = htobe64(v << (8 * (sizeof(v) - width)));
+	memcpy(to, &v, width);
 	return width;
 }
 
@@ -33,6 +35,10 @@ static uint64_t read_be(struct bytes key, size_t at, size_t width)
 {
 	uint64_t v = 0;
 
+	if (at <= key.n && key.n - at >= width) {
+		memcpy(&v, key.p + at, width);
+		return be64toh(v) >> (8 * (sizeof(v) - width));
+	}
 	for (size_t i = at; i < at + width && i < key.n; i++)
 		v = v << 8 | key.p[i];
 	return v;
@@ -247,34 +253,41 @@ enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t ui
 
 #define MESSAGE_RECORD 45 /* at most */
 
-static void encode_message(struct buffer *b, const struct message *m)
+static uint8_t *put_le(uint8_t *to, uint64_t v, size_t width)
 {
-	buffer_add_u64le(b, m->modseq);
-	buffer_add_u64le(b, m->body);
-	buffer_add_u64le(b, (uint64_t)m->internaldate);
-	buffer_add_u32le(b, m->size);
-	buffer_add_u8(b, (uint8_t)m->flags);
-	buffer_add_u64le(b, m->keywords);
+	v = htole64(v);
+	memcpy(to, &v, width);
+	return to + width;
+}
+
+/* Into TO, of MESSAGE_RECORD octets; the record. Often done: for each change, and the digests of before and after. */
+static struct bytes encode_message(uint8_t *to, const struct message *m)
+{
+	uint8_t *at = to;
+
+	at = put_le(at, m->modseq, 8);
+	at = put_le(at, m->body, 8);
+	at = put_le(at, (uint64_t)m->internaldate, 8);
+	at = put_le(at, m->size, 4);
+	at = put_le(at, (uint8_t)m->flags, 1);
+	at = put_le(at, m->keywords, 8);
 	if (m->savedate != 0)
-		buffer_add_u64le(b, (uint64_t)m->savedate);
+		at = put_le(at, (uint64_t)m->savedate, 8);
+	return bytes_make(to, (size_t)(at - to));
 }
 
 uint64_t index_message_digest(mailbox_id_t mailbox, const struct message *m)
 {
 	uint8_t key[KEY_MAX], value[MESSAGE_RECORD];
-	struct buffer b = { value, 0, sizeof(value) };
 
-	encode_message(&b, m);
-	return digest_of(bytes_make(key, key_message(key, mailbox, m->uid)), buffer_bytes(&b));
+	return digest_of(bytes_make(key, key_message(key, mailbox, m->uid)), encode_message(value, m));
 }
 
 enum kv_result index_put_message(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m)
 {
 	uint8_t key[KEY_MAX], value[MESSAGE_RECORD];
-	struct buffer b = { value, 0, sizeof(value) };
 
-	encode_message(&b, m);
-	return kv_put(t, T_MESSAGE, bytes_make(key, key_message(key, mailbox, m->uid)), buffer_bytes(&b));
+	return kv_put(t, T_MESSAGE, bytes_make(key, key_message(key, mailbox, m->uid)), encode_message(value, m));
 }
 
 static size_t key_kept_order(uint8_t *to, int64_t time, mailbox_id_t mailbox, uint32_t uid)
@@ -285,12 +298,9 @@ static size_t key_kept_order(uint8_t *to, int64_t time, mailbox_id_t mailbox, ui
 enum kv_result index_keep(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m, int64_t time)
 {
 	uint8_t key[KEY_MAX], value[8 + MESSAGE_RECORD];
-	struct buffer b = { value, 0, sizeof(value) };
-	enum kv_result r;
+	struct bytes record = encode_message(put_le(value, (uint64_t)time, 8), m);
+	enum kv_result r = kv_put(t, T_EXPUNGED, bytes_make(key, key_message(key, mailbox, m->uid)), bytes_make(value, 8 + record.n));
 
-	buffer_add_u64le(&b, (uint64_t)time);
-	encode_message(&b, m);
-	r = kv_put(t, T_EXPUNGED, bytes_make(key, key_message(key, mailbox, m->uid)), buffer_bytes(&b));
 	if (r != KV_OK)
 		return r;
 	return kv_put(t, T_EXPUNGED_ORDER, bytes_make(key, key_kept_order(key, time, mailbox, m->uid)), BYTES_NONE);

@@ -75,7 +75,7 @@ static bool scan(struct indexer *ix)
 			ok = false;
 			break;
 		}
-		store_view_names_from(v, buffer_bytes(&from), &it);
+		store_view_names_from(v, BYTES_NONE, buffer_bytes(&from), &it);
 		while (n < NAMES_PIECE && view_names_next(&it, &name, &ids[n]))
 			n++;
 		is_over = n < NAMES_PIECE;

@@ -136,12 +136,12 @@ static bool advance(struct store_view *v, size_t table, struct kv_cursor **c, bo
 
 void store_view_names(struct store_view *v, struct bytes prefix, struct view_names *it_r)
 {
-	*it_r = (struct view_names){ .view = v, .prefix = prefix, .from = prefix };
+	store_view_names_from(v, prefix, prefix, it_r);
 }
 
-void store_view_names_from(struct store_view *v, struct bytes from, struct view_names *it_r)
+void store_view_names_from(struct store_view *v, struct bytes prefix, struct bytes from, struct view_names *it_r)
 {
-	*it_r = (struct view_names){ .view = v, .from = from };
+	*it_r = (struct view_names){ .view = v, .prefix = prefix, .from = bytes_compare(from, prefix) > 0 ? from : prefix };
 }
 
 bool view_names_next(struct view_names *it, struct bytes *name_r, mailbox_id_t *id_r)

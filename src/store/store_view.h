@@ -59,8 +59,8 @@ struct view_names {
 	enum store_result result;
 };
 void store_view_names(struct store_view *v, struct bytes prefix, struct view_names *it_r);
-/* All names that are not less than FROM, which is borrowed as a prefix is. */
-void store_view_names_from(struct store_view *v, struct bytes from, struct view_names *it_r);
+/* The same from the name FROM on, if that is behind PREFIX; borrowed as PREFIX is. */
+void store_view_names_from(struct store_view *v, struct bytes prefix, struct bytes from, struct view_names *it_r);
 bool view_names_next(struct view_names *it, struct bytes *name_r, mailbox_id_t *id_r);
 void view_names_end(struct view_names *it);
 

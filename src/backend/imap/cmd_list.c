@@ -1,13 +1,17 @@
 /* LIST (RFC 3501 section 6.3.8; RFC 5258, 6154, 5819, 8440, 9590): what is on this backend; a frontend answers for the whole murder.
  * Which rows there are is lister.h's. METADATA stands behind all rows, since there may be much of it: it is told as the client takes it.
  *
- * BUGS: goes through all names of the backend that the user may see, in one turn of the loop. */
+ * All names of the backend are gone through, some milliseconds at a time and as the client takes the rows: in each turn from the name
+ * behind the last one on, in a view of its own. A mailbox that is renamed meanwhile may be told by both names, or neither. */
 #include "answer.h"
+#include "clock.h"
 #include "dispatch.h"
 #include "imap_writer.h"
 #include "lister.h"
 #include "metadata.h"
 #include "status.h"
+
+#define LIST_TURN_NS 5000000u
 
 /* Mailboxes whose METADATA is to be told; in the command's arena. */
 struct metadata_want {
@@ -21,14 +25,34 @@ struct metadata_wants {
 	struct metadata_rows rows;
 };
 
+/* The names in the order of the answer: the user's own first, INBOX at their head, then everything else. */
+enum list_pass { PASS_OWN, PASS_OTHERS, PASS_ALL, PASS_OVER };
+
+/* In the command's arena. */
 struct listing {
 	struct session *s;
 	struct command *cmd;
-	struct store_view *v;
+	struct store_view *v; /* of this turn */
 	struct lister lister;
+	struct list_source source;
+	struct special_uses uses;
 	struct buffer out;
 	struct metadata_wants *wants; /* NULL: none are asked for */
+	struct buffer inbox;          /* of the user, internal */
+	enum list_pass pass;
+	struct buffer from;           /* where the next turn goes on in this pass; empty: at its beginning */
 };
+
+static void free_listing(void *arg)
+{
+	struct listing *l = arg;
+
+	lister_fini(&l->lister);
+	special_uses_fini(&l->uses);
+	buffer_fini(&l->out);
+	buffer_fini(&l->inbox);
+	buffer_fini(&l->from);
+}
 
 /* Whether the user may look up the mailbox ID, INTERNAL. */
 static bool may_look_up(struct listing *l, struct bytes internal, mailbox_id_t id)
@@ -119,40 +143,45 @@ static void row(void *arg, struct bytes row, struct bytes external, struct bytes
 	}
 }
 
-static void list_prefix(struct listing *l, struct bytes prefix, struct bytes except)
+/* Whether NAME is one of those that this pass is for. */
+static bool is_of_pass(const struct listing *l, struct bytes name)
 {
-	struct view_names it;
-	struct bytes name;
-	mailbox_id_t id;
+	struct bytes inbox = buffer_bytes(&l->inbox);
+	/* A prefix is not yet a level: user.fred is not above user.freddy. */
+	bool is_own = bytes_equal(name, inbox) || names_is_below(name, inbox);
 
-	store_view_names(l->v, prefix, &it);
-	while (view_names_next(&it, &name, &id)) {
-		if (except.n > 0 && (bytes_equal(name, except) || names_is_below(name, except)))
-			continue;
-		/* A prefix is not yet a level: user.fred is not above user.freddy. */
-		if (prefix.n > 0 && except.n == 0 && !bytes_equal(name, prefix) && !names_is_below(name, prefix))
-			continue;
-		if (names_is_visible(&l->s->names, name) && may_look_up(l, name, id))
-			lister_name(&l->lister, name);
-	}
-	view_names_end(&it);
+	return l->pass == PASS_ALL || is_own == (l->pass == PASS_OWN);
 }
 
-/* The user's own first, INBOX at their head, then everything else. */
-static void list_all(struct listing *l)
+/* Go on with the pass. False: there is more to come. */
+static bool list_some(struct listing *l, uint64_t until)
 {
-	struct buffer inbox = { 0 };
+	struct view_names it;
+	struct bytes name, last = BYTES_NONE;
+	mailbox_id_t id;
+	bool has;
 
-	if (l->s->identity.is_admin) {
-		list_prefix(l, BYTES_NONE, BYTES_NONE);
-		return;
+	store_view_names_from(l->v, l->pass == PASS_OWN ? buffer_bytes(&l->inbox) : BYTES_NONE, buffer_bytes(&l->from), &it);
+	for (size_t done = 1; (has = view_names_next(&it, &name, &id)); done++) {
+		if (is_of_pass(l, name) && names_is_visible(&l->s->names, name) && may_look_up(l, name, id))
+			lister_name(&l->lister, name);
+		last = name;
+		if (done % 64 == 0 && (clock_mono_ns() > until || session_is_full(l->s)))
+			break;
 	}
-	names_inbox(&l->s->names, bytes_of(l->s->identity.user), &inbox);
-	list_prefix(l, buffer_bytes(&inbox), BYTES_NONE);
+	buffer_clear(&l->from);
+	if (has) { /* the first key behind it */
+		buffer_add(&l->from, last);
+		buffer_add_u8(&l->from, '\0');
+	}
+	view_names_end(&it);
+	return !has;
+}
+
+static enum list_pass next_pass(const struct listing *l)
+{
 	/* Others' mailboxes are of no special use to him. */
-	if ((l->cmd->c.list_options & LIST_SELECT_SPECIAL_USE) == 0)
-		list_prefix(l, BYTES_NONE, buffer_bytes(&inbox));
-	buffer_fini(&inbox);
+	return l->pass == PASS_OWN && (l->cmd->c.list_options & LIST_SELECT_SPECIAL_USE) == 0 ? PASS_OTHERS : PASS_OVER;
 }
 
 static void take_subscriptions(struct listing *l)
@@ -227,11 +256,33 @@ static enum cmd_step tell_metadata(struct session *s, struct command *cmd)
 	return w->first != NULL ? CMD_WANT_OUTPUT : answer_ok(cmd, "done");
 }
 
+static enum cmd_step go_on(struct session *s, struct command *cmd)
+{
+	struct listing *l = cmd->state;
+	uint64_t until = clock_mono_ns() + LIST_TURN_NS;
+
+	l->v = session_view(s, cmd);
+	if (l->v == NULL)
+		return CMD_DONE;
+	while (l->pass != PASS_OVER && list_some(l, until))
+		l->pass = next_pass(l);
+	if (l->pass == PASS_OVER)
+		lister_finish(&l->lister);
+	store_view_close(&l->v);
+	session_write(s, buffer_bytes(&l->out));
+	buffer_clear(&l->out);
+	if (l->pass != PASS_OVER)
+		return session_is_full(s) ? CMD_WANT_OUTPUT : CMD_WANT_TURN;
+	if (l->wants == NULL || l->wants->first == NULL)
+		return answer_ok(cmd, "done");
+	cmd->state = l->wants;
+	cmd->resume = tell_metadata;
+	return tell_metadata(s, cmd);
+}
+
 enum cmd_step cmd_list(struct session *s, struct command *cmd)
 {
-	struct listing l = { .s = s, .cmd = cmd };
-	struct special_uses uses = { 0 };
-	const struct list_source source = { &l, exists, has_children, row, &uses };
+	struct listing *l;
 	struct buffer line = { 0 };
 
 	if (cmd->c.pattern_count == 1 && cmd->c.patterns[0].n == 0) { /* just the separator is asked for */
@@ -240,26 +291,24 @@ enum cmd_step cmd_list(struct session *s, struct command *cmd)
 		buffer_fini(&line);
 		return answer_ok(cmd, "done");
 	}
-	l.v = session_view(s, cmd);
-	if (l.v == NULL)
+	l = arena_zalloc(&cmd->arena, sizeof(*l));
+	l->s = s;
+	l->cmd = cmd;
+	l->v = session_view(s, cmd);
+	if (l->v == NULL)
 		return CMD_DONE;
 	if ((cmd->c.list_options & LIST_RETURN_METADATA) != 0)
-		l.wants = arena_zalloc(&cmd->arena, sizeof(*l.wants));
-	take_uses(s, l.v, &uses);
-	lister_init(&l.lister, &s->names, &cmd->c, &source);
-	if (lister_wants_subscriptions(&l.lister))
-		take_subscriptions(&l);
-	if (lister_wants_names(&l.lister))
-		list_all(&l);
-	lister_finish(&l.lister);
-	lister_fini(&l.lister);
-	special_uses_fini(&uses);
-	store_view_close(&l.v);
-	session_write(s, buffer_bytes(&l.out));
-	buffer_fini(&l.out);
-	if (l.wants == NULL || l.wants->first == NULL)
-		return answer_ok(cmd, "done");
-	cmd->state = l.wants;
-	cmd->resume = tell_metadata;
-	return tell_metadata(s, cmd);
+		l->wants = arena_zalloc(&cmd->arena, sizeof(*l->wants));
+	take_uses(s, l->v, &l->uses);
+	l->source = (struct list_source){ l, exists, has_children, row, &l->uses };
+	lister_init(&l->lister, &s->names, &cmd->c, &l->source);
+	arena_on_free(&cmd->arena, free_listing, l);
+	names_inbox(&s->names, bytes_of(s->identity.user), &l->inbox);
+	if (lister_wants_subscriptions(&l->lister))
+		take_subscriptions(l);
+	store_view_close(&l->v);
+	l->pass = !lister_wants_names(&l->lister) ? PASS_OVER : s->identity.is_admin ? PASS_ALL : PASS_OWN;
+	cmd->state = l;
+	cmd->resume = go_on;
+	return go_on(s, cmd);
 }

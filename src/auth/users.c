@@ -18,6 +18,7 @@
 
 #define USERS_FILE_MAX (256 * 1024 * 1024)
 #define LOOK_AGAIN_MS 1000
+#define PASSWORD_MAX 1024
 
 struct user {
 	struct users_key key;
@@ -235,6 +236,16 @@ static void note_seen(struct users *u, struct bytes name, const struct users_key
 	(void)pthread_mutex_unlock(&u->lock);
 }
 
+bool users_was_verified(struct users *u, struct bytes name, struct bytes password)
+{
+	uint8_t print[USERS_KEY_SIZE];
+
+	if (password.n > PASSWORD_MAX || name.n > USERS_NAME_MAX)
+		return false;
+	fingerprint(u, name, password, print);
+	return was_seen(u, name, print);
+}
+
 bool users_verify(struct users *u, struct bytes name, struct bytes password)
 {
 	struct users_key key;
@@ -242,7 +253,7 @@ bool users_verify(struct users *u, struct bytes name, struct bytes password)
 	bool is_known, is_right;
 	char *prepared;
 
-	if (password.n > 1024 || name.n > USERS_NAME_MAX)
+	if (password.n > PASSWORD_MAX || name.n > USERS_NAME_MAX)
 		return false;
 	fingerprint(u, name, password, print);
 	if (was_seen(u, name, print))

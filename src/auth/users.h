@@ -33,6 +33,8 @@ void users_close(struct users **u);
 /* Whether PASSWORD is NAME's. An unknown name takes as long as a wrong password; a right one seen before takes
  * microseconds. Comparison is in constant time. Any thread. */
 bool users_verify(struct users *u, struct bytes name, struct bytes password);
+/* Whether PASSWORD was found to be NAME's before, and still is: at once. False: users_verify() has to say. Any thread. */
+bool users_was_verified(struct users *u, struct bytes name, struct bytes password);
 /* Copy NAME's key. False: no such user. Any thread. */
 bool users_lookup(struct users *u, struct bytes name, struct users_key *key_r);
 /* The same for an exchange that must not tell who is there: where there is no such user *KEY_R is made up, with as many iterations

@@ -122,6 +122,7 @@ static void stop(void *arg)
 	log_event(LOG_INFO, "directory.role.stopping");
 	listener_close(&d->listener);
 	dir_sessions_end(d, "shutting down");
+	login_service_stop(d->login_service); /* what it posts is taken while the loop runs; milliseconds */
 	loop_stop(d->loop);
 }
 

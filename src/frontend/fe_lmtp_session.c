@@ -329,7 +329,7 @@ static void login_done(void *arg, enum login_result result)
 
 static void auth(struct lmtp_session *s, const struct lmtp_command *cmd)
 {
-	if (s->is_authed || s->has_mail)
+	if (s->is_authed || s->has_mail || login_is_spent(&s->login))
 		reply(s, "503 5.5.1 not now");
 	else
 		took(s, login_start(&s->login, cmd->word, cmd->initial.p != NULL, cmd->initial));

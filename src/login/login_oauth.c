@@ -274,20 +274,25 @@ static enum oauth_result result_of(enum jwt_result r)
 	return r == JWT_RIGHT ? OAUTH_RIGHT : r == JWT_EXPIRED ? OAUTH_EXPIRED : r == JWT_SCOPE ? OAUTH_SCOPE : OAUTH_WRONG;
 }
 
-/* By the keys that are here. *HAS_KEY_R false: none of them is the token's. */
-static enum oauth_result by_keys(struct oauth *o, struct bytes token, bool *has_key_r, struct buffer *name_r, struct fault *why)
+/* Which keys there are for a token. */
+enum keys { KEYS_NONE, KEYS_OTHERS, KEYS_ITS };
+
+/* By the keys that are here. */
+static enum oauth_result by_keys(struct oauth *o, struct bytes token, enum keys *keys_r, struct buffer *name_r, struct fault *why)
 {
 	struct jwt_claims claims = { 0 };
 	enum jwt_result result = JWT_NO_KEY;
 
+	*keys_r = KEYS_NONE;
 	(void)pthread_rwlock_rdlock(&o->keys_lock);
-	if (o->keys != NULL)
+	if (o->keys != NULL) {
 		result = jwt_verify(token, o->keys, &o->rules, clock_wall_s(), &claims, why);
+		*keys_r = result == JWT_NO_KEY ? KEYS_OTHERS : KEYS_ITS;
+	}
 	(void)pthread_rwlock_unlock(&o->keys_lock);
 	if (result == JWT_RIGHT)
 		buffer_add(name_r, buffer_bytes(&claims.name));
 	jwt_claims_fini(&claims);
-	*has_key_r = result != JWT_NO_KEY;
 	return result_of(result);
 }
 
@@ -390,9 +395,10 @@ static bool has_keys(const struct oauth *o)
 
 enum oauth_result oauth_check(struct oauth *o, struct bytes token, struct buffer *name_r, struct fault *why)
 {
-	bool is_jwt = has_keys(o) && jwt_is_one(token), has_key;
+	bool is_jwt = has_keys(o) && jwt_is_one(token);
 	uint8_t hash[HASH_SIZE];
 	enum oauth_result result;
+	enum keys keys;
 
 	if (token.n > OAUTH_TOKEN_MAX) {
 		(void)fault_set(why, FAULT_CLIENT, "the token is too long");
@@ -400,8 +406,8 @@ enum oauth_result oauth_check(struct oauth *o, struct bytes token, struct buffer
 	}
 	if (is_jwt) {
 		look_again(o);
-		result = by_keys(o, token, &has_key, name_r, why);
-		return has_key || o->keys_url == NULL || (was_just_asked(o) && o->keys != NULL) ? result : OAUTH_ASK;
+		result = by_keys(o, token, &keys, name_r, why);
+		return keys == KEYS_ITS || o->keys_url == NULL || (keys == KEYS_OTHERS && was_just_asked(o)) ? result : OAUTH_ASK;
 	}
 	if (o->ask_url == NULL) {
 		(void)fault_set(why, FAULT_CLIENT, "the token is malformed");
@@ -413,11 +419,11 @@ enum oauth_result oauth_check(struct oauth *o, struct bytes token, struct buffer
 
 enum oauth_result oauth_ask(struct oauth *o, struct bytes token, struct worker *on, struct buffer *name_r, struct fault *why)
 {
-	bool has_key;
+	enum keys keys;
 
 	if (!has_keys(o) || !jwt_is_one(token))
 		return introspect(o, token, on, name_r, why);
 	if (!fetch(o, on, why))
 		return OAUTH_UNAVAILABLE;
-	return by_keys(o, token, &has_key, name_r, why);
+	return by_keys(o, token, &keys, name_r, why);
 }

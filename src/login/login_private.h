@@ -27,6 +27,7 @@ struct login_service {
 	struct oauth *oauth; /* NULL: no tokens */
 	const char *saslauthd; /* path; NULL: passwords are the users_file's */
 	struct workers *workers; /* NULL: nobody else is asked */
+	struct workers *hashers; /* on which passwords are compared with the users_file's keys */
 	uint8_t secret[32];  /* of this process, for what stands for what was tried */
 	char *oauth_error;   /* owned; see sasl.h */
 	unsigned max_failures;

@@ -13,6 +13,8 @@
 #include "login_saslauthd.h"
 
 #define WAITING_MAX 1000
+/* A password costs thousands of hashes, as many as its account's line says: not on a loop. */
+#define HASHERS 2
 
 /* A question that somebody is asked. */
 struct login_check {
@@ -21,6 +23,7 @@ struct login_check {
 	struct login *login; /* NULL: it is gone; on its loop's thread only */
 	const char *protocol;
 	enum sasl_question_kind kind;
+	bool is_of_file;            /* the users_file is asked */
 	struct buffer name, secret; /* of the question */
 	enum check_result result;
 	struct buffer user; /* whom the token names */
@@ -44,6 +47,10 @@ static void run(struct work_item *w, struct worker *on)
 	struct login_check *c = (struct login_check *)w;
 	struct login_service *s = c->service;
 
+	if (c->is_of_file) {
+		c->result = users_verify(s->users, buffer_bytes(&c->name), buffer_bytes(&c->secret)) ? CHECK_RIGHT : CHECK_WRONG;
+		return;
+	}
 	if (c->kind == SASL_TOKEN) {
 		c->result = check_of(oauth_ask(s->oauth, buffer_bytes(&c->secret), on, &c->user, &c->why));
 		return;
@@ -99,7 +106,7 @@ void login_check_drop(struct login *l)
 	l->check = NULL;
 }
 
-static enum check_result ask(struct login *l, const struct sasl_question *q, struct fault *why)
+static enum check_result ask(struct login *l, struct workers *whom, const struct sasl_question *q, struct fault *why)
 {
 	struct login_service *s = l->service;
 	struct login_check *c = must_calloc(1, sizeof(*c));
@@ -109,10 +116,11 @@ static enum check_result ask(struct login *l, const struct sasl_question *q, str
 	c->login = l;
 	c->protocol = l->class->protocol;
 	c->kind = q->kind;
+	c->is_of_file = whom == s->hashers;
 	buffer_add(&c->name, q->name);
 	buffer_add(&c->secret, q->secret);
 	l->check = c;
-	if (workers_add(s->workers, &c->item))
+	if (workers_add(whom, &c->item))
 		return CHECK_WAITS;
 	l->check = NULL;
 	free_check(c);
@@ -151,20 +159,20 @@ static void refresh(struct login_service *s)
 enum check_result login_check(struct login *l, const struct sasl_question *q, struct buffer *name_r, struct fault *why)
 {
 	struct login_service *s = l->service;
-	struct users_key key;
+	struct users_key key = { 0 };
 	enum oauth_result result;
 
 	if (q->kind == SASL_TOKEN) {
 		if (oauth_is_due(s->oauth))
 			refresh(s);
 		result = oauth_check(s->oauth, q->secret, name_r, why);
-		return result == OAUTH_ASK ? ask(l, q, why) : check_of(result);
+		return result == OAUTH_ASK ? ask(l, s->workers, q, why) : check_of(result);
 	}
 	/* Whom the file has, daemons and administrators above all, nobody else is asked about. */
 	if (s->saslauthd != NULL && q->secret.n > 0 && !users_lookup(s->users, q->name, &key))
-		return ask(l, q, why);
+		return ask(l, s->workers, q, why);
 	OPENSSL_cleanse(&key, sizeof(key));
-	return users_verify(s->users, q->name, q->secret) ? CHECK_RIGHT : CHECK_WRONG;
+	return users_was_verified(s->users, q->name, q->secret) ? CHECK_RIGHT : ask(l, s->hashers, q, why);
 }
 
 /* ---- life ---- */
@@ -223,16 +231,23 @@ struct login_service *login_service_open(const struct config *c, struct users *u
 	s->oauth_error = error_of(c);
 	if (getrandom(s->secret, sizeof(s->secret), 0) != sizeof(s->secret))
 		abort();
-	s->gate = gate_new(&go, why);
-	if (s->gate == NULL || (for_people && !open_checks(s, why)))
+	if (s->wants_certificates && config_string(c, "tls_server_cert") == NULL)
+		(void)config_fault(c, "tls_login_ca_file", why, "needs tls_server_cert and tls_server_key");
+	else
+		s->gate = gate_new(&go, why);
+	if (s->gate != NULL)
+		s->hashers = workers_start(HASHERS, WAITING_MAX, why);
+	if (s->hashers == NULL || (for_people && !open_checks(s, why)))
 		login_service_close(&s);
 	return s;
 }
 
 void login_service_stop(struct login_service *s)
 {
-	if (s != NULL)
-		workers_stop(s->workers);
+	if (s == NULL)
+		return;
+	workers_stop(s->workers);
+	workers_stop(s->hashers);
 }
 
 void login_service_close(struct login_service **sp)
@@ -243,6 +258,7 @@ void login_service_close(struct login_service **sp)
 		return;
 	*sp = NULL;
 	workers_free(&s->workers);
+	workers_free(&s->hashers);
 	oauth_close(&s->oauth);
 	gate_free(&s->gate);
 	free(s->oauth_error);

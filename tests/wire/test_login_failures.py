@@ -1,14 +1,14 @@
 """Failed logins: each costs more than the one before, by connection and by address; they are counted, logged, and end the connection;
 who has the right password from elsewhere is not kept waiting. On everything that one can log in to."""
 import re
+import select
 import socket
-import threading
 import time
 
 import pytest
 
-from login import WHERE, Client, b64, plain, port_of
-from roost import PASSWORD, Murder, Raw, http, wait_for
+from login import WHERE, Client, b64, plain
+from roost import PASSWORD, Murder, http, scram_line, wait_for
 
 LIMITS = {"login_delay_ms": "100", "login_delay_max_ms": "400", "login_max_failures": "3", "login_trusted_networks": "127.0.0.1",
           "login_forget_s": "900", "max_connections": "200"}
@@ -114,6 +114,32 @@ def test_others_are_served_while_one_waits(murder, source):
     for w in waiting:
         w.close()
     c.close()
+
+
+def test_others_are_served_while_a_costly_password_is_compared():
+    """An account's line says how many hashes its password costs: they are not made on a loop."""
+    m = Murder(users=["fred"], loops=1)
+    with open(m.users, "a") as f:
+        f.write(scram_line("heavy", PASSWORD, 4000000))
+    m.start()
+    m.create_user("fred")
+    c, heavy = m.raw().login("fred"), Client(m, "backend-imap")
+    begin = time.monotonic()
+    heavy.begin("PLAIN", plain("heavy"))
+    served = 0
+    while not select.select([heavy.raw.s], [], [], 0)[0]:
+        before = time.monotonic()
+        assert c.cmd("NOOP")[1].startswith("OK")
+        assert time.monotonic() - before < 0.3
+        served += 1
+    assert heavy.result(heavy.line()) == "ok"
+    assert served > 5 or time.monotonic() - begin < 0.2, served
+    heavy.close()
+    again = Client(m, "backend-imap")
+    assert again.timed("heavy")[1] < 0.2, "what was right before is known"
+    again.close()
+    c.close()
+    m.stop()
 
 
 @pytest.mark.parametrize("where", WHERE)

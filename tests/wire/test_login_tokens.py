@@ -248,7 +248,7 @@ def test_old_keys_stay_in_use_when_the_issuer_is_away(place):
     front = place.front()
     ask = lambda: try_token(place, "frontend-imap", token(place.keys[0], claims()), port=front.imap)[0]
     assert ask() == "ok"
-    for answer in ((500, ""), (200, "not JSON"), (200, "{}"), (200, '{"keys":[]}'), (200, "[" * 200000), (200, " " * 300000), (302, place.issuer.url + "/elsewhere")):
+    for answer in ((500, ""), (200, '{"keys":[]}'), (200, "[" * 200000), (200, " " * 300000), (302, place.issuer.url + "/elsewhere")):
         place.issuer.answers["/jwks"] = answer
         before = front.text().count("login.keys.unavailable")
 
@@ -362,6 +362,8 @@ def test_another_s_certificate(place):
     ({"oauth_issuer": None}, "oauth_issuer"), ({"oauth_audience": None}, "oauth_audience"),
     ({"oauth_jwks_file": "/nonexistent", "oauth_jwks_url": None}, "/nonexistent"),
     ({"oauth_jwks_file": "/nonexistent"}, "oauth_jwks_url"),
+    ({"tls_login_ca_file": "/nonexistent"}, "tls_login_ca_file"), ({"login_trusted_networks": "10.0.0.0/8 fred"}, "login_trusted_networks"),
+    ({"sasl_pwcheck_method": "pam"}, "sasl_pwcheck_method"),
 ])
 def test_a_configuration_that_cannot_work_is_refused(place, values, what):
     base = place.m.frontends[0].values

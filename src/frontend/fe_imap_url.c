@@ -126,27 +126,35 @@ static void collect_items(struct fe_imap *s, struct url_job *j)
 
 static void go_on(struct fe_imap *s);
 
+static void write_nil(struct fe_imap *s, struct bytes url)
+{
+	struct buffer line = { 0 };
+
+	buffer_add_str(&line, "* URLFETCH ");
+	imap_write_string(&line, url, false);
+	buffer_add_str(&line, " NIL\r\n");
+	conn_write(s->conn, buffer_bytes(&line));
+	buffer_fini(&line);
+}
+
 /* The item at hand cannot be had. */
 static void missing(struct fe_imap *s)
 {
 	struct url_job *j = s->url;
-	struct url_item *item = &j->items[j->at];
+	struct bytes url = j->items[j->at].url;
 	struct buffer line = { 0 };
 
-	if (is_catenate(s)) {
-		buffer_add_str(&line, "[BADURL ");
-		imap_url_write_safe(&line, item->url);
-		buffer_add_str(&line, "] the URL names nothing that you may read");
-		buffer_add_u8(&line, '\0');
-		end(s, "NO", (const char *)line.p);
-	} else {
-		buffer_add_str(&line, "* URLFETCH ");
-		imap_write_string(&line, item->url, false);
-		buffer_add_str(&line, " NIL\r\n");
-		conn_write(s->conn, buffer_bytes(&line));
+	if (!is_catenate(s)) {
+		write_nil(s, url);
 		j->at++;
 		go_on(s);
+		return;
 	}
+	buffer_add_str(&line, "[BADURL ");
+	imap_url_write_safe(&line, url);
+	buffer_add_str(&line, "] the URL names nothing that you may read");
+	buffer_add_u8(&line, '\0');
+	end(s, "NO", (const char *)line.p);
 	buffer_fini(&line);
 }
 
@@ -318,15 +326,15 @@ static void go_on(struct fe_imap *s)
 	/* What the target has itself, or answers for, it reads itself. */
 	while (is_catenate(s) && j->at < j->count && (j->items[j->at].server[0] == '\0' || strcmp(j->items[j->at].server, j->target) == 0))
 		j->at++;
+	for (; s->cmd.verb == IMAP_URLFETCH && j->at < j->count && j->items[j->at].server[0] == '\0'; j->at++)
+		write_nil(s, j->items[j->at].url);
 	if (j->at == j->count) {
 		all_asked(s);
 		return;
 	}
 	s->is_sent = false;
 	if (j->items[j->at].server[0] == '\0') {
-		if (s->cmd.verb == IMAP_URLFETCH)
-			missing(s);
-		else if (j->items[j->at].is_malformed)
+		if (j->items[j->at].is_malformed)
 			end(s, "BAD", "that is no URL of a message");
 		else
 			end(s, "NO", "the URL names nothing that you may read");
@@ -368,7 +376,10 @@ void fe_url_begin(struct fe_imap *s)
 	arena_on_free(&s->arena, free_job, j);
 	collect_items(s, j);
 	if (is_catenate(s) && !server_of(s, &names, s->cmd.mailbox, j->target)) {
-		fe_imap_forward_append(s); /* which asks for it once more, or says that it is not there */
+		if (s->has_synced)
+			fe_imap_forward_append(s); /* which says that it is not there */
+		else
+			fe_imap_sync_then(s, fe_url_begin);
 		return;
 	}
 	if (has_unknown(j) && !s->has_synced) {

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from roost import ROOST, Murder, http, wait_for
+from roost import ROOST, Murder, wait_for
 from test_imap_append import literal
 from test_imap_catenate import PARTED, body, cat, text, url
 from test_imap_search import fill
@@ -161,7 +161,7 @@ def test_submission_servers():
         assert re.search(r"^attribute uid=0 user=fred name=secret:urlauth hash=[0-9a-f]{16}$", dump, re.M), dump
         m.first.stop()
         m.first.start()
-        wait_for(lambda: http(f"127.0.0.1:{m.first.admin}", "/readyz")[0] == 200, "it serves again")
+        wait_for(lambda: m.imap("submit"), "it serves again").logout()
         submit = m.raw().login("submit")
         assert urlfetch(submit, made) == [b"first part"]
     finally:
@@ -239,6 +239,13 @@ def test_urls_of_both_servers(elsewhere, fronted):
     bob.close()
 
 
+def test_many_urls_that_name_nothing(elsewhere):
+    here, = generate(elsewhere, rump(what="/Box/;UID=1/;SECTION=TEXT"))
+    there, = generate(elsewhere, rump(what=THERE + "/;SECTION=1"))
+    assert urlfetch(elsewhere, *[f"x{i}" for i in range(45)], here, *[f"y{i}" for i in range(45)], there) == [None] * 45 + [b"body 1\r\n"] + [None] * 45 + [b"first part"]
+    assert elsewhere.cmd("URLFETCH" + " x" * 101)[1].startswith("BAD")
+
+
 def test_a_server_that_is_away(elsewhere, fronted):
     c = elsewhere
     here, there = generate(c, rump(what="/Box/;UID=1/;SECTION=TEXT"), rump(what=THERE + "/;SECTION=1"))
@@ -248,5 +255,5 @@ def test_a_server_that_is_away(elsewhere, fronted):
         assert urlfetch(c, here) == [b"body 1\r\n"]
     finally:
         away.start()
-        wait_for(lambda: http(f"127.0.0.1:{away.admin}", "/readyz")[0] == 200, "it serves again")
+        wait_for(lambda: fronted.imap("fred", member=away), "it serves again").logout()
     assert wait_for(lambda: urlfetch(c, here, there) == [b"body 1\r\n", b"first part"], "both are there", 20)

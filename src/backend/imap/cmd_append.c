@@ -19,6 +19,7 @@ struct appending {
 	struct place_message *messages; /* in the submission's arena, as all they point to; the bodies in its buffer */
 	size_t count, at;
 	uint32_t replaced; /* UID; 0: none */
+	struct url_reader reader;
 };
 
 static void free_unsent(void *arg)
@@ -239,7 +240,6 @@ static bool too_big(struct session *s, struct command *cmd)
 static bool add_url(struct session *s, struct command *cmd, struct appending *ap, struct bytes text, size_t limit)
 {
 	struct store_view *v = session_view(s, cmd);
-	struct url_reader reader = url_reader_of(s);
 	enum url_result result = URL_BAD;
 	size_t before = ap->sub->body.n;
 	struct imap_url url;
@@ -248,8 +248,8 @@ static bool add_url(struct session *s, struct command *cmd, struct appending *ap
 	if (v == NULL)
 		return false;
 	if (imap_url_parse(text, &s->client.backend->command_limits, &cmd->arena, &url, &why) && url_is_here(s->client.backend->cfg, &url) &&
-	    url.access == URL_ACCESS_NONE && (url.user.p == NULL || bytes_equal(url.user, reader.user)))
-		result = url_read(v, &reader, &url, limit, &ap->sub->body, &why);
+	    url.access == URL_ACCESS_NONE && (url.user.p == NULL || bytes_equal(url.user, ap->reader.user)))
+		result = url_read(v, &ap->reader, &url, limit, &ap->sub->body, &why);
 	store_view_close(&v);
 	switch (result) {
 	case URL_READ:
@@ -344,6 +344,7 @@ enum cmd_step cmd_append(struct session *s, struct command *cmd)
 	size_t total = octets_of(cmd);
 
 	cmd->state = ap;
+	ap->reader = url_reader_of(s);
 	if ((cmd->c.verb == IMAP_REPLACE && !find_replaced(s, cmd, &ap->replaced)) ||
 	    !find_target(s, cmd, &internal, &m, &rights))
 		return CMD_DONE;

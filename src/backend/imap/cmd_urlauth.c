@@ -15,6 +15,7 @@
 #include "url_token.h"
 
 #define KEY_NAME ATTRIBUTE_SECRET "urlauth"
+#define FETCH_TURN_NS 5000000u
 #define KEY_TRIES 3 /* a mailbox that is deleted again and again while a key is made for it */
 
 struct generating {
@@ -288,7 +289,7 @@ static bool fetch_url(struct session *s, struct command *cmd, struct store_view 
 		if (u.user.p == NULL || u.mailbox.p == NULL || !is_for(s, &u))
 			return false;
 		/* As whoever had it authorized sees it, and with his rights of now. */
-		reader = (struct url_reader){ .user = u.user, .is_admin = auth_is_admin(b->cfg, u.user) };
+		reader = (struct url_reader){ .user = u.user, .is_admin = auth_is_admin(b->cfg, u.user), .budget = (size_t)b->max_message };
 		reader.names = names_of(b->cfg, u.user, reader.is_admin);
 		reader.names.is_utf8 = true;
 		if (!has_token(v, &reader, &u))
@@ -299,13 +300,14 @@ static bool fetch_url(struct session *s, struct command *cmd, struct store_view 
 
 static enum cmd_step fetch_some(struct session *s, struct command *cmd)
 {
+	uint64_t until = clock_mono_ns() + FETCH_TURN_NS;
 	size_t *at = cmd->state;
 	struct store_view *v;
 
 	cmd->resume = fetch_some;
 	if (s->state == SESSION_ENDING || (v = session_view(s, cmd)) == NULL)
 		return CMD_DONE;
-	while (*at < cmd->c.word_count && !session_is_full(s)) {
+	while (*at < cmd->c.word_count && !session_is_full(s) && clock_mono_ns() < until) {
 		struct buffer line = { 0 }, octets = { 0 };
 		struct bytes url = cmd->c.words[(*at)++];
 
@@ -325,7 +327,9 @@ static enum cmd_step fetch_some(struct session *s, struct command *cmd)
 		buffer_fini(&octets);
 	}
 	store_view_close(&v);
-	return *at < cmd->c.word_count ? CMD_WANT_OUTPUT : answer_ok(cmd, "done");
+	if (*at < cmd->c.word_count)
+		return session_is_full(s) ? CMD_WANT_OUTPUT : CMD_WANT_TURN;
+	return answer_ok(cmd, "done");
 }
 
 enum cmd_step cmd_urlfetch(struct session *s, struct command *cmd)

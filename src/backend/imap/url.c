@@ -6,7 +6,8 @@
 
 struct url_reader url_reader_of(const struct session *s)
 {
-	struct url_reader r = { s->names, bytes_of(s->identity.user), s->identity.is_admin, s->state == SESSION_SELECTED ? s->box : NULL };
+	struct url_reader r = { s->names, bytes_of(s->identity.user), s->identity.is_admin, s->state == SESSION_SELECTED ? s->box : NULL,
+		                s->client.backend->frame_limits.messages };
 
 	r.names.is_utf8 = true; /* RFC 5092 section 4 */
 	return r;
@@ -103,7 +104,7 @@ static enum url_result read_fields(struct store_view *v, const struct message *m
 	return result;
 }
 
-enum url_result url_read(struct store_view *v, const struct url_reader *r, const struct imap_url *u, size_t limit, struct buffer *to,
+enum url_result url_read(struct store_view *v, struct url_reader *r, const struct imap_url *u, size_t limit, struct buffer *to,
                          struct fault *why)
 {
 	const struct fetch_item *s = &u->section;
@@ -121,10 +122,15 @@ enum url_result url_read(struct store_view *v, const struct url_reader *r, const
 		return result;
 	if (!find_section(v, &msg, s, &off, &len))
 		return URL_BAD;
-	if (s->kind == SECTION_FIELDS || s->kind == SECTION_FIELDS_NOT)
+	if (s->kind == SECTION_FIELDS || s->kind == SECTION_FIELDS_NOT) {
+		if (len > r->budget)
+			return URL_TOO_BIG;
+		r->budget -= (size_t)len;
 		return read_fields(v, &msg, s, off, len, limit, to, why);
+	}
 	clamp(s, &off, &len);
-	if (len > limit)
+	if (len > limit || len > r->budget)
 		return URL_TOO_BIG;
+	r->budget -= (size_t)len;
 	return len == 0 ? URL_READ : result_of(store_view_body(v, msg.body, off, (size_t)len, to, why));
 }

@@ -301,6 +301,8 @@ static bool take_return(struct imap_parser *p)
 		}
 		if (bit == 0)
 			return fault_set(p->why, FAULT_CLIENT, "cannot return %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
+		if ((p->cmd->return_options & bit & SEARCH_RETURN_PARTIAL) != 0) /* RFC 9394 section 3.1 */
+			return fault_set(p->why, FAULT_CLIENT, "PARTIAL twice");
 		if (bit == SEARCH_RETURN_PARTIAL && (!imap_take_space(&p->c, p->why) || !imap_take_partial(p)))
 			return false;
 		if (bit == SEARCH_RETURN_UPDATE && !take_update_items(p))

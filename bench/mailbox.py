@@ -117,8 +117,11 @@ def lines(count):
         ("SORT (DATE)", "SORT (DATE) UTF-8 ALL", 3),
         ("SORT (SUBJECT)", "SORT (SUBJECT) UTF-8 ALL", 3),
         ("THREAD REFERENCES", "THREAD REFERENCES UTF-8 ALL", 3),
-        (f"SEARCH BODY of {small}", f"SEARCH 1:{small} BODY nowhere-at-all", 3),
-        (f"SEARCH TEXT of {small}", f"SEARCH 1:{small} TEXT nowhere-at-all", 3),
+        # A string of two characters is in no index.
+        (f"SEARCH BODY of {small}, no index", f"SEARCH 1:{small} BODY ~~", 3),
+        (f"SEARCH TEXT of {small}, no index", f"SEARCH 1:{small} TEXT ~~", 3),
+        ("SEARCH BODY, with Roost's index", "SEARCH BODY nowhere-at-all", None),
+        ("SEARCH TEXT, with Roost's index", "SEARCH TEXT m77@example", None),
     ]
 
 

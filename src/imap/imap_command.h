@@ -170,10 +170,12 @@ struct search_key {
 	struct search_key *next;     /* sibling */
 	struct search_key *children;
 	uint32_t flags;
+	bool is_fuzzy;               /* within FUZZY (RFC 6203): strings are matched more or less */
 	uint64_t number;
 	struct bytes field, string;
 	struct seqset set;
-	void *plan;                  /* of whoever evaluates it */
+	void *plan;                  /* of whoever evaluates it, as is the next */
+	struct mime_fuzzy *fuzzy;
 };
 
 /* RETURN of SEARCH (RFC 4731, 5182). */
@@ -186,6 +188,7 @@ enum search_return {
 	SEARCH_RETURN_PARTIAL = 1 << 5, /* RFC 9394: partial_from, partial_to */
 	SEARCH_RETURN_UPDATE = 1 << 6,  /* RFC 5267: with update_items, if any (RFC 5465 section 7) */
 	SEARCH_RETURN_CONTEXT = 1 << 7, /* a hint, which is not needed */
+	SEARCH_RETURN_RELEVANCY = 1 << 8, /* RFC 6203; only with a FUZZY key */
 };
 
 /* Which mailboxes (RFC 5465 section 6, RFC 7377 section 2.2). */
@@ -216,6 +219,7 @@ enum sort_by {
 	SORT_TO,
 	SORT_DISPLAYFROM,
 	SORT_DISPLAYTO,
+	SORT_RELEVANCY, /* RFC 6203; only with a FUZZY key */
 };
 #define SORT_CRITERIA_MAX 16
 struct sort_criterion {
@@ -346,6 +350,7 @@ struct imap_command {
 	size_t criterion_count;
 	enum thread_algorithm algorithm; /* THREAD */
 
+	bool has_fuzzy;        /* SEARCH, SORT, THREAD, ESEARCH: a FUZZY key is in it */
 	bool has_modseq;       /* FETCH CHANGEDSINCE, STORE UNCHANGEDSINCE; SEARCH: a MODSEQ key is in it */
 	uint64_t modseq;       /* of FETCH and STORE */
 	bool wants_vanished;   /* FETCH */

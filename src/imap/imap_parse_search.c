@@ -183,6 +183,34 @@ static bool take_keys(struct search_state *s, struct search_key **and_r)
 	return true;
 }
 
+/* Any key may stand behind FUZZY; to those without a string it means nothing (RFC 6203 section 5). */
+static void make_fuzzy(struct search_key *k)
+{
+	for (; k != NULL; k = k->next) {
+		k->is_fuzzy = true;
+		make_fuzzy(k->children);
+	}
+}
+
+static bool take_fuzzy(struct search_state *s, struct search_key **key_r)
+{
+	if (!imap_take_space(&s->p->c, s->p->why) || !take_key(s, key_r))
+		return false;
+	s->p->cmd->has_fuzzy = true;
+	make_fuzzy(*key_r);
+	return true;
+}
+
+/* There are scores only where something is matched more or less (RFC 6203 sections 4 and 6). */
+static bool check_relevancy(struct imap_parser *p)
+{
+	bool wants = (p->cmd->return_options & SEARCH_RETURN_RELEVANCY) != 0;
+
+	for (size_t i = 0; i < p->cmd->criterion_count; i++)
+		wants = wants || p->cmd->criteria[i].by == SORT_RELEVANCY;
+	return !wants || p->cmd->has_fuzzy || fault_set(p->why, FAULT_CLIENT, "RELEVANCY without a FUZZY search key");
+}
+
 static bool take_plain_key(struct search_state *s, struct search_key **key_r)
 {
 	struct imap_parser *p = s->p;
@@ -198,6 +226,8 @@ static bool take_plain_key(struct search_state *s, struct search_key **key_r)
 		return take_keys(s, key_r) && (cursor_take(&p->c, ')') || imap_expected(&p->c, "')'", p->why));
 	if (!imap_take_atom(&p->c, &word, p->why))
 		return false;
+	if (bytes_equal_nocase_str(word, "FUZZY"))
+		return take_fuzzy(s, key_r);
 	row = find_row(word);
 	if (row == NULL)
 		return fault_set(p->why, FAULT_CLIENT, "no such search key: %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
@@ -280,6 +310,7 @@ static bool take_return(struct imap_parser *p)
 		{ "MIN", SEARCH_RETURN_MIN },     { "MAX", SEARCH_RETURN_MAX },   { "ALL", SEARCH_RETURN_ALL },
 		{ "COUNT", SEARCH_RETURN_COUNT }, { "SAVE", SEARCH_RETURN_SAVE }, { "PARTIAL", SEARCH_RETURN_PARTIAL },
 		{ "UPDATE", SEARCH_RETURN_UPDATE }, { "CONTEXT", SEARCH_RETURN_CONTEXT },
+		{ "RELEVANCY", SEARCH_RETURN_RELEVANCY },
 	};
 	struct bytes word;
 
@@ -324,7 +355,7 @@ bool imap_parse_search(struct imap_parser *p)
 		if (!imap_take_astring(&p->c, p->a, &p->cmd->charset, p->why) || !imap_take_space(&p->c, p->why))
 			return false;
 	}
-	return take_keys(&s, &p->cmd->search);
+	return take_keys(&s, &p->cmd->search) && check_relevancy(p);
 }
 
 /* "charset keys", behind what SORT and THREAD have before it. */
@@ -339,7 +370,8 @@ static bool take_program(struct imap_parser *p)
 /* "[RETURN (...)] (REVERSE DATE SUBJECT) charset keys" (RFC 5256, RFC 5267 section 3). */
 bool imap_parse_sort(struct imap_parser *p)
 {
-	static const char *const names[] = { "ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO" };
+	static const char *const names[] = { "ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO",
+		                             "RELEVANCY" };
 	struct imap_command *cmd = p->cmd;
 	struct bytes word;
 
@@ -363,7 +395,7 @@ bool imap_parse_sort(struct imap_parser *p)
 		k->by = (enum sort_by)i;
 		cmd->criterion_count++;
 	} while (cursor_take(&p->c, ' '));
-	return (cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of what to sort by", p->why)) && take_program(p);
+	return (cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of what to sort by", p->why)) && take_program(p) && check_relevancy(p);
 }
 
 bool imap_parse_thread(struct imap_parser *p)

@@ -103,6 +103,12 @@ bool mime_header_contains(struct bytes header, struct bytes name, struct bytes k
 enum mime_text_what { MIME_TEXT_ASCII = 1 << 0, MIME_TEXT_HEADER = 1 << 1 };
 typedef bool mime_text_fn(void *arg, struct bytes text, unsigned what);
 bool mime_each_text(struct bytes message, const struct mime_limits *limits, bool with_headers, mime_text_fn *fn, void *arg);
+/* Matching more or less (RFC 6203), see mime_fuzzy.c. The folded KEY made ready, in A; then how well it is matched: 1 to 100, 0 not at all. One
+ * thread at a time. */
+struct mime_fuzzy;
+struct mime_fuzzy *mime_fuzzy_new(struct arena *a, struct bytes key);
+unsigned mime_fuzzy_header(struct mime_fuzzy *f, struct bytes header, struct bytes name);
+unsigned mime_fuzzy_text(struct mime_fuzzy *f, struct bytes message, const struct mime_limits *limits, bool with_headers);
 /* Whether a text part's decoded content (and, WITH_HEADERS, any header) contains the folded KEY. */
 bool mime_text_contains(struct bytes message, const struct mime_limits *limits, struct bytes key, bool with_headers);
 

@@ -28,6 +28,8 @@ void charset_to_utf8(struct bytes charset, struct bytes in, struct buffer *to);
 bool charset_is_known(struct bytes charset);
 /* Decomposed and case-folded, marks kept. */
 void charset_fold(struct bytes utf8, struct buffer *to);
+/* mime_text.c: FN for one field's body, as mime_each_text() does. */
+bool mime_field_text(struct bytes body, mime_text_fn *fn, void *arg);
 /* RFC 2047 words decoded to UTF-8. */
 void charset_decode_header(struct bytes body, struct buffer *to);
 void mime_decode_qp(struct bytes in, bool is_header, struct buffer *to);

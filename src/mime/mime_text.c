@@ -154,6 +154,11 @@ bool mime_each_text(struct bytes message, const struct mime_limits *limits, bool
 	return is_over;
 }
 
+bool mime_field_text(struct bytes body, mime_text_fn *fn, void *arg)
+{
+	return give_field(body, 0, fn, arg);
+}
+
 /* mime_text_fn: ARG is the folded key. */
 static bool contains(void *arg, struct bytes text, unsigned what)
 {

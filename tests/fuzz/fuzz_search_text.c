@@ -1,6 +1,7 @@
 /* fuzz_search_text.c - charsets and encodings, as SEARCH sees them. Input: a charset LF, a text.
  *
- * Whatever comes in, UTF-8 comes out; a part of a text is found in it, in a header and in a body, plain and folded. */
+ * Whatever comes in, UTF-8 comes out; a part of a text is found in it, in a header and in a body, plain and folded, exactly and more
+ * or less. */
 #include "fuzz.h"
 #include "mime_private.h"
 
@@ -38,6 +39,7 @@ static struct bytes middle_of(struct bytes text)
 static void check_found(struct bytes utf8)
 {
 	struct buffer message = { 0 }, key = { 0 };
+	struct arena a = { 0 };
 	struct bytes middle = middle_of(utf8);
 
 	FUZZ_CHECK(mime_fold_key(middle, BYTES_LIT("UTF-8"), &key));
@@ -45,6 +47,9 @@ static void check_found(struct bytes utf8)
 	buffer_add_str(&message, "Content-Type: text/plain; charset=utf-8\r\n\r\n");
 	buffer_add(&message, utf8);
 	FUZZ_CHECK(mime_text_contains(buffer_bytes(&message), &limits, buffer_bytes(&key), false));
+	/* What is there as it stands is there more or less. */
+	FUZZ_CHECK(mime_fuzzy_text(mime_fuzzy_new(&a, buffer_bytes(&key)), buffer_bytes(&message), &limits, false) > 0);
+	arena_fini(&a);
 	buffer_fini(&message);
 	buffer_fini(&key);
 }

@@ -222,6 +222,92 @@ static void each_text_is_given_once_decoded(void **state)
 	buffer_fini(&out);
 }
 
+static unsigned fuzzy(const char *key, const char *text)
+{
+	struct buffer folded = { 0 }, message = { 0 };
+	struct arena a = { 0 };
+	unsigned score;
+
+	assert_true(mime_fold_key(bytes_of(key), BYTES_LIT("UTF-8"), &folded));
+	buffer_addf(&message, "Content-Type: text/plain; charset=utf-8\r\n\r\n%s", text);
+	score = mime_fuzzy_text(mime_fuzzy_new(&a, buffer_bytes(&folded)), buffer_bytes(&message), &limits, false);
+	buffer_fini(&folded);
+	buffer_fini(&message);
+	arena_fini(&a);
+	return score;
+}
+
+static void words_are_matched_more_or_less(void **state)
+{
+	static const struct {
+		const char *key, *text;
+		unsigned want;
+	} rows[] = {
+		{ "hello", "say Hello.", 100 },      { "hel", "Hello", 90 },           { "ello", "Hello", 75 },
+		{ "Helo", "hello", 60 },             { "helo", "help!", 60 },          { "hello", "helo", 60 },
+		{ "helo", "velo below", 0 },         { "cat", "car", 0 },              { "catx", "cat", 60 },
+		{ "relevancy", "relevance", 60 },    { "relevancy", "relevent", 0 },   { "relevancy", "relevncey", 40 },
+		{ "imap break", "break the IMAP", 100 }, { "imap break", "the IMAP", 0 }, { "imap break", "IMAPs breek", 75 },
+		{ "cafe", "Caf\xc3\xa9s", 90 },    { "caf\xc3\xa9", "CAFE", 100 }, { "\xd0\xbf\xd0\xbe\xd0\xb8\xd1\x81\xd0\xba", "\xd0\x9f\xd0\x9e\xd0\x98\xd0\x9a", 60 },
+		{ "???", "what???", 100 },           { "???", "what?", 0 },            { "", "anything", 100 },
+		{ "a-b", "b a", 100 },               { "x", "", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (fuzzy(rows[i].key, rows[i].text) != rows[i].want)
+			fail_msg("%s in %s: %u, not %u", rows[i].key, rows[i].text, fuzzy(rows[i].key, rows[i].text), rows[i].want);
+	}
+}
+
+/* Of the beginning of TEXT that is nearest to KEY. */
+static size_t distance(const char *key, const char *text)
+{
+	size_t m = strlen(key), n = strlen(text), best = m, d[16][16];
+
+	for (size_t i = 0; i <= n; i++) {
+		for (size_t j = 0; j <= m; j++) {
+			size_t v = i == 0 ? j : i;
+
+			if (i > 0 && j > 0) {
+				v = d[i - 1][j - 1] + (text[i - 1] != key[j - 1]);
+				v = d[i - 1][j] + 1 < v ? d[i - 1][j] + 1 : v;
+				v = d[i][j - 1] + 1 < v ? d[i][j - 1] + 1 : v;
+			}
+			d[i][j] = v;
+		}
+		best = d[i][m] < best ? d[i][m] : best;
+	}
+	return best;
+}
+
+static void errors_are_counted_as_by_the_whole_table(void **state)
+{
+	unsigned seed = 5, found = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 20000; round++) {
+		char key[16] = "k", text[16] = "k";
+		size_t m = 3 + (size_t)rand_r(&seed) % 9, n = (size_t)rand_r(&seed) % 14, errors;
+		unsigned got;
+
+		for (size_t i = 1; i <= m; i++)
+			key[i] = (char)('a' + rand_r(&seed) % 3);
+		for (size_t i = 1; i <= n; i++)
+			text[i] = i <= m && rand_r(&seed) % 4 != 0 ? key[i] : (char)('a' + rand_r(&seed) % 3);
+		errors = distance(key, text);
+		got = fuzzy(key, text);
+		if (errors > (m + 1 >= 8 ? 2 : 1))
+			assert_int_equal(got, 0);
+		else if (errors > 0)
+			assert_int_equal(got, errors == 1 ? 60 : 40);
+		else
+			assert_true(got >= 90);
+		found += got > 0;
+	}
+	assert_true(found > 2000 && found < 18000);
+}
+
 static void dates_are_read_as_people_write_them(void **state)
 {
 	int64_t t, day;
@@ -420,6 +506,8 @@ int main(void)
 		cmocka_unit_test(header_fields_keep_order_and_folding),
 		cmocka_unit_test(texts_are_searched_decoded_and_folded),
 		cmocka_unit_test(each_text_is_given_once_decoded),
+		cmocka_unit_test(words_are_matched_more_or_less),
+		cmocka_unit_test(errors_are_counted_as_by_the_whole_table),
 		cmocka_unit_test(long_headers_take_time_and_memory_by_their_length),
 		cmocka_unit_test(dates_are_read_as_people_write_them),
 	};

@@ -11,6 +11,8 @@
 #include "radix.h"
 #include "search_answer.h"
 
+#define SCORE_MAX 100u
+
 struct sorting {
 	struct search search;
 	struct search_answer answer;
@@ -41,17 +43,20 @@ static enum cmd_step sort(struct session *s, struct command *cmd)
 {
 	struct sorting *st = cmd->state;
 	const struct sort_criterion *by;
-	const struct column *c;
+	const struct column *c = NULL;
 	size_t n = st->search.count;
 
 	cmd->resume = sort;
 	if (s->state != SESSION_SELECTED)
 		return CMD_DONE;
 	by = &cmd->c.criteria[--st->left];
-	c = st->fill.columns[column_fill_kind(by->by)];
-	column_fill_rows(s, &st->fill, c, st->rows);
+	if (by->by != SORT_RELEVANCY) {
+		c = st->fill.columns[column_fill_kind(by->by)];
+		column_fill_rows(s, &st->fill, c, st->rows);
+	}
 	for (size_t i = 0; i < n; i++) {
-		uint32_t rank = c->ranks[st->rows[st->items[i].value]];
+		uint32_t at = st->items[i].value; /* the highest score is the first: RFC 6203 section 6 */
+		uint32_t rank = by->by == SORT_RELEVANCY ? SCORE_MAX - st->search.scores[at] : c->ranks[st->rows[at]];
 
 		st->items[i].key = by->is_reverse ? UINT32_MAX - rank : rank;
 	}
@@ -96,7 +101,7 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	if (state != SEARCH_ENDED)
 		return state == SEARCH_GOES_ON ? CMD_WANT_TURN : state == SEARCH_WAITS ? CMD_WANT_COMMIT : CMD_DONE;
 	for (size_t i = 0; i < cmd->c.criterion_count; i++)
-		kinds |= 1u << column_fill_kind(cmd->c.criteria[i].by);
+		kinds |= cmd->c.criteria[i].by == SORT_RELEVANCY ? 0 : 1u << column_fill_kind(cmd->c.criteria[i].by);
 	column_fill_begin(cmd, &st->fill, kinds, st->search.found, st->search.count);
 	return fill(s, cmd);
 }

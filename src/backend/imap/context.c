@@ -183,6 +183,12 @@ void context_add(struct session *s, struct command *cmd, const uint32_t *results
 		refuse(s, cmd, "not all of the mailbox was searched");
 		return;
 	}
+	for (size_t i = 0; i < cmd->c.criterion_count; i++) {
+		if (cmd->c.criteria[i].by != SORT_RELEVANCY)
+			continue;
+		refuse(s, cmd, "an order by relevancy is not kept up to date");
+		return;
+	}
 	if (count_contexts(box) >= s->client.backend->max_contexts) {
 		refuse(s, cmd, "too many results are kept up to date");
 		return;

@@ -25,6 +25,7 @@ struct candidate {
 	const struct message *msg;
 	uint32_t number;
 	int64_t now;
+	unsigned score_sum, scored; /* of the FUZZY keys that it matches */
 	struct buffer body; /* as far as it was read */
 	bool has_header, has_body;
 	bool is_broken; /* it could not be read: whether it matches is not known */
@@ -121,6 +122,32 @@ static bool is_excluded(const struct candidate *c, const struct search_key *k)
 	return c->sr != NULL && search_ask_excludes(c->sr, k, c->msg);
 }
 
+static bool is_kept(const struct search_key *k)
+{
+	return k->plan != NULL ? search_ask_is_kept(k) : mime_is_kept_field(k->field);
+}
+
+static bool contains(struct candidate *c, const struct search_key *k)
+{
+	if (is_excluded(c, k))
+		return false;
+	if (k->type == SEARCH_HEADER)
+		return mime_header_contains(header_with(c, is_kept(k)), k->field, k->string);
+	return mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, k->type == SEARCH_TEXT);
+}
+
+/* The same more or less, with a score. */
+static bool contains_fuzzily(struct candidate *c, const struct search_key *k)
+{
+	unsigned score = k->type == SEARCH_HEADER ?
+	                         mime_fuzzy_header(k->fuzzy, header_with(c, is_kept(k)), k->field) :
+	                         mime_fuzzy_text(k->fuzzy, body_of(c), &c->s->client.backend->mime_limits, k->type == SEARCH_TEXT);
+
+	c->score_sum += score;
+	c->scored += score > 0;
+	return score > 0;
+}
+
 static bool matches(struct candidate *c, const struct search_key *k);
 
 static bool matches_all(struct candidate *c, const struct search_key *first)
@@ -180,14 +207,9 @@ static bool matches(struct candidate *c, const struct search_key *k)
 	case SEARCH_SENTSINCE:
 		return sent_day(c, &day) && day >= (int64_t)k->number;
 	case SEARCH_HEADER:
-		return !is_excluded(c, k) &&
-		       mime_header_contains(header_with(c, k->plan != NULL ? search_ask_is_kept(k) : mime_is_kept_field(k->field)), k->field, k->string);
 	case SEARCH_BODY:
-		return !is_excluded(c, k) &&
-		       mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, false);
 	case SEARCH_TEXT:
-		return !is_excluded(c, k) &&
-		       mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, true);
+		return k->fuzzy != NULL ? contains_fuzzily(c, k) : contains(c, k);
 	case SEARCH_MODSEQ:
 		return c->msg->modseq >= k->number;
 	case SEARCH_EMAILID:
@@ -202,17 +224,22 @@ static bool matches(struct candidate *c, const struct search_key *k)
 	return false;
 }
 
-static void note_found(struct search *sr, const struct message *msg, size_t at)
+static void note_found(struct search *sr, const struct candidate *c, const struct message *msg, size_t at)
 {
 	if (sr->count == sr->cap) {
 		sr->cap = sr->cap == 0 ? 64 : sr->cap + sr->cap / 2;
 		sr->found = must_realloc(sr->found, sr->cap, sizeof(*sr->found));
+		if (sr->is_fuzzy)
+			sr->scores = must_realloc(sr->scores, sr->cap, sizeof(*sr->scores));
 	}
 	if (sr->count == 0)
 		sr->first = msg->modseq;
 	sr->last = msg->modseq;
 	if (msg->modseq > sr->highest)
 		sr->highest = msg->modseq;
+	/* What is matched without any of them is matched exactly. */
+	if (sr->is_fuzzy)
+		sr->scores[sr->count] = (uint8_t)(c->scored == 0 ? 100 : c->score_sum / c->scored);
 	sr->found[sr->count++] = (uint32_t)at;
 }
 
@@ -248,11 +275,12 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 			continue;
 		}
 		c->number = (uint32_t)sr->at + 1;
+		c->score_sum = c->scored = 0;
 		has_match = matches_all(c, sr->program);
 		if (c->is_broken)
 			break;
 		if (has_match) {
-			note_found(sr, &msg, sr->at);
+			note_found(sr, c, &msg, sr->at);
 			if (sr->stops_at_first)
 				sr->end = sr->at;
 		}
@@ -330,6 +358,7 @@ static bool prepare(const struct box *box, struct bytes charset, struct arena *a
 			buffer_fini(&folded);
 			if (!ok)
 				return false;
+			k->fuzzy = k->is_fuzzy ? mime_fuzzy_new(a, k->string) : NULL;
 		}
 		if (!prepare(box, charset, a, k->children))
 			return false;
@@ -401,6 +430,7 @@ static void free_found(void *arg)
 	struct search *sr = arg;
 
 	free(sr->found);
+	free(sr->scores);
 }
 
 bool search_prepare(const struct box *box, struct imap_command *c, struct arena *a)
@@ -429,7 +459,7 @@ bool search_begin_in(struct session *s, struct command *cmd, struct search *sr, 
 		(void)answer_no(cmd, "BADCHARSET (US-ASCII UTF-8)", "that charset is not known");
 		return false;
 	}
-	*sr = (struct search){ .box = box, .program = c->search, .end = box->count, .now = clock_wall_s() };
+	*sr = (struct search){ .box = box, .program = c->search, .end = box->count, .now = clock_wall_s(), .is_fuzzy = c->has_fuzzy };
 	arena_on_free(a, free_found, sr);
 	search_ask_plan(a, sr, c->search);
 	narrow(box, sr);

@@ -16,10 +16,11 @@ struct search {
 	unsigned parts;       /* set by the caller: the work that the client is told about is so many times that; 0: as 1 */
 
 	struct search_plan *plans; /* of the keys with strings: search_ask.h */
-	bool has_asked;
+	bool has_asked, is_fuzzy;
 	uint32_t indexed;          /* the plans hold for messages below this UID */
 
 	uint32_t *found;      /* what matches: indices, ascending; owned, freed with the command */
+	uint8_t *scores;      /* of each, 1 to 100; NULL unless the program has a FUZZY key (RFC 6203); owned as FOUND is */
 	size_t count, cap;
 	modseq_t highest, first, last; /* modseqs: the highest of all found, those of the first and the last */
 };

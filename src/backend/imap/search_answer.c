@@ -16,7 +16,7 @@ static uint32_t number_of(const struct search_answer *a, const struct command *c
 /* The modseq that goes with what is told: of all found, or of those that MIN and MAX name (RFC 7162 section 3.1.10). */
 static modseq_t modseq_of(const struct command *cmd, const struct search *sr)
 {
-	unsigned options = cmd->c.return_options & ~(unsigned)(SEARCH_RETURN_SAVE | SEARCH_RETURN_UPDATE | SEARCH_RETURN_CONTEXT);
+	unsigned options = cmd->c.return_options & ~(unsigned)(SEARCH_RETURN_SAVE | SEARCH_RETURN_UPDATE | SEARCH_RETURN_CONTEXT | SEARCH_RETURN_RELEVANCY);
 
 	if (cmd->c.has_return && options == SEARCH_RETURN_MIN)
 		return sr->first;
@@ -76,6 +76,10 @@ static void begin_esearch(struct command *cmd, struct search_answer *a, bool is_
 		if (a->at == a->end)
 			buffer_add_str(&a->line, "NIL");
 	}
+	a->score_from = (options & SEARCH_RETURN_PARTIAL) != 0 ? a->at : 0;
+	a->score_end = (options & SEARCH_RETURN_PARTIAL) != 0 ? a->end : sr->count;
+	a->score_at = a->score_from;
+	a->in_scores = false;
 }
 
 /* One range, or one number, from a->at on. */
@@ -98,19 +102,59 @@ static void write_next(struct command *cmd, struct search_answer *a)
 		buffer_add_u8(&a->line, ',');
 }
 
+/* Of the message that is FOUND's number AT. */
+static unsigned score_of(const struct search_answer *a, size_t at)
+{
+	const struct search *sr = a->search;
+	size_t from = 0, to = sr->count;
+
+	/* FOUND may be in another order. */
+	while (to - from > 1) {
+		size_t middle = from + (to - from) / 2;
+
+		if (sr->found[middle] <= a->found[at])
+			from = middle;
+		else
+			to = middle;
+	}
+	return sr->scores[from];
+}
+
+/* The line has become long: false, if the client does not take more now. */
+static bool tell_piece(struct session *s, struct search_answer *a)
+{
+	session_write(s, buffer_bytes(&a->line));
+	buffer_clear(&a->line);
+	return !session_is_full(s);
+}
+
+/* RFC 6203 section 4: a score for each that was told, or that was found where none was to be told. False: to be gone on with. */
+static bool tell_scores(struct session *s, struct search_answer *a)
+{
+	if (!a->in_scores)
+		buffer_add_str(&a->line, " RELEVANCY (");
+	for (a->in_scores = true; a->score_at < a->score_end; a->score_at++) {
+		if (a->line.n >= SEARCH_PIECE && !tell_piece(s, a))
+			return false;
+		if (a->score_at > a->score_from)
+			buffer_add_u8(&a->line, ' ');
+		buffer_add_u64(&a->line, score_of(a, a->score_at));
+	}
+	buffer_add_u8(&a->line, ')');
+	return true;
+}
+
 enum cmd_step search_answer_tell(struct session *s, struct command *cmd, struct search_answer *a)
 {
 	while (a->at < a->end) {
 		write_next(cmd, a);
-		if (a->line.n >= SEARCH_PIECE) {
-			session_write(s, buffer_bytes(&a->line));
-			buffer_clear(&a->line);
-			if (session_is_full(s) && a->at < a->end)
-				return CMD_WANT_OUTPUT;
-		}
+		if (a->line.n >= SEARCH_PIECE && !tell_piece(s, a) && a->at < a->end)
+			return CMD_WANT_OUTPUT;
 	}
-	if (cmd->c.has_return && (cmd->c.return_options & SEARCH_RETURN_PARTIAL) != 0)
+	if (cmd->c.has_return && (cmd->c.return_options & SEARCH_RETURN_PARTIAL) != 0 && !a->in_scores)
 		buffer_add_u8(&a->line, ')');
+	if ((cmd->c.return_options & SEARCH_RETURN_RELEVANCY) != 0 && !tell_scores(s, a))
+		return CMD_WANT_OUTPUT;
 	if (!cmd->c.has_return && cmd->c.has_modseq && a->search->count > 0)
 		buffer_addf(&a->line, " (MODSEQ %llu)", (unsigned long long)modseq_of(cmd, a->search));
 	buffer_add_str(&a->line, "\r\n");

@@ -10,6 +10,8 @@ struct search_answer { /* zeroed at first; may be begun again when all was told 
 	const struct search *search;
 	const uint32_t *found; /* search->found, or the same in another order; lent */
 	size_t at, end;        /* of FOUND still to be told */
+	size_t score_from, score_at, score_end; /* of FOUND: those whose scores are told, and the next one */
+	bool in_scores;
 	struct buffer line;    /* freed with the command */
 	bool has_begun;
 };

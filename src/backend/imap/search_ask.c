@@ -113,7 +113,7 @@ bool search_ask_begin(struct session *s, struct search *sr)
 		return false;
 	q = must_calloc(1, sizeof(*q));
 	for (struct search_plan *p = sr->plans; p != NULL && q->count < KEYS_MAX; p = p->next) {
-		p->is_asked = fulltext_may_ask(p->key->string);
+		p->is_asked = !p->key->is_fuzzy && fulltext_may_ask(p->key->string);
 		if (!p->is_asked)
 			continue;
 		buffer_add(&q->octets, p->key->string);

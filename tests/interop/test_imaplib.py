@@ -129,6 +129,7 @@ def test_rights(murder, c):
     assert b"lrs" in ok(bob.myrights('"Other Users/ann/Open"'))[0]
     ok(bob.select('"Other Users/ann/Open"'))
     no(bob.append('"Other Users/ann/Open"', None, None, MESSAGE))
+    ok(bob.unselect())
     ok(c.deleteacl("Open", "bob"))
     assert b"bob" not in ok(c.getacl("Open"))[0]
     no(bob.select('"Other Users/ann/Open"'))
@@ -138,14 +139,17 @@ def test_rights(murder, c):
 
 def test_what_is_not_offered_is_refused_clearly(c):
     ok(c.select("INBOX"))
-    for refused in (lambda: c.getquota("x"), lambda: c.getquotaroot("INBOX"), lambda: c.setquota("x", "(STORAGE 1)"),
-                    lambda: c.getannotation("INBOX", "*", "value"), lambda: c.setannotation("INBOX", '"/x"', '("value.priv" "1")'),
-                    lambda: c.proxyauth("bob"), lambda: c.partial("1", "RFC822", "1", "2")):
+    for refused in (lambda: c.getquota("x"), lambda: c.setquota("x", "(STORAGE 1)"), lambda: c.getannotation("INBOX", "*", "value"),
+                    lambda: c.setannotation("INBOX", '"/x"', '("value.priv" "1")'), lambda: c.proxyauth("bob"), lambda: c.partial("1", "RFC822", "1", "2")):
         try:
             assert no(refused())
         except imaplib.IMAP4.error:
             pass  # imaplib's way of telling BAD
     ok(c.noop())
+
+
+def test_quota(c):
+    assert ok(c.getquotaroot("INBOX")) == [[b"INBOX"], [None]], "no limit is set"
 
 
 def test_sort_and_thread(c):

@@ -21,8 +21,11 @@ def find(member, text):
 
 
 def spoil(member, text, skip=0, n=1):
-    """Change N octets of the one place of TEXT, SKIP behind its beginning. Segment and offset."""
-    (path, at), = find(member, text)
+    """Change N octets of the one body that has TEXT, SKIP behind its beginning. Segment and offset."""
+    places = find(member, text)
+    # The preview, which stands before the body, may have it, too.
+    assert 1 <= len(places) <= 2 and len({path for path, _ in places}) == 1, (text, places)
+    path, at = places[-1]
     with open(path, "r+b") as f:
         f.seek(at + skip)
         old = f.read(n)

@@ -112,19 +112,26 @@ static int peer_of(const struct driver *d, struct bytes name)
 	return -1;
 }
 
-/* Acceptor: who is it? Its account is ours, its authorization id says which member it is. */
+/* Acceptor: is it one of us? Its account is ours, its authorization id says which member it is. False: it is refused. */
+static bool is_member(struct link *l)
+{
+	struct driver *d = l->driver;
+	struct bytes authcid = sasl_server_authcid(l->server), authzid = sasl_server_authzid(l->server);
+
+	if (bytes_equal_str(authcid, config_string(d->o.config, "mupdate_authname")) && peer_of(d, authzid) >= 0)
+		return true;
+	log_event(LOG_WARNING, "driver.sync.refused", LOG_STR("peer", conn_peer(l->conn)), LOG_BYTES("account", authcid), LOG_BYTES("as", authzid));
+	refuse(l, "not a member of this server");
+	return false;
+}
+
 static void check_identity(struct link *l)
 {
 	struct driver *d = l->driver;
-	struct bytes authcid = sasl_server_authcid(l->server);
 	int peer = peer_of(d, sasl_server_authzid(l->server));
 
-	if (!bytes_equal_str(authcid, config_string(d->o.config, "mupdate_authname")) || peer < 0) {
-		log_event(LOG_WARNING, "driver.sync.refused", LOG_STR("peer", conn_peer(l->conn)), LOG_BYTES("account", authcid),
-		          LOG_BYTES("as", sasl_server_authzid(l->server)));
-		refuse(l, "not a member of this server");
+	if (!is_member(l))
 		return;
-	}
 	l->peer = (size_t)peer;
 	link_frame(l, BYTES_LIT("O"), bytes_of(d->member));
 	authed(l);
@@ -133,11 +140,13 @@ static void check_identity(struct link *l)
 static void server_step(struct link *l, struct bytes response)
 {
 	struct buffer out = { 0 };
-	struct fault why;
+	struct fault why = { 0 };
 
 	switch (sasl_server_step(l->server, true, response, &out, &why)) {
 	case SASL_MORE:
-		link_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
+		/* Nobody tries users' passwords here, where failures cost nothing. */
+		if (is_member(l))
+			link_frame(l, BYTES_LIT("C"), buffer_bytes(&out));
 		break;
 	case SASL_OK:
 		if (out.n > 0)

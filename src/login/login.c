@@ -55,6 +55,7 @@ static void end_attempt(struct login *l)
 	timer_free(&l->timer);
 	sasl_server_free(&l->sasl);
 	wipe(&l->response);
+	buffer_fini(&l->challenge);
 	buffer_fini(&l->exporter);
 	buffer_fini(&l->end_point);
 	buffer_fini(&l->unique);
@@ -68,7 +69,6 @@ static void end_attempt(struct login *l)
 void login_fini(struct login *l)
 {
 	end_attempt(l);
-	buffer_fini(&l->challenge);
 }
 
 bool login_is_spent(const struct login *l)

@@ -357,11 +357,27 @@ void oauth_refresh(struct oauth *o, struct worker *on)
 
 /* ---- the issuer's word ---- */
 
+/* RFC 6749 section 2.3.1: name and secret are encoded before they are put together. The caller frees; NULL: not given. */
+static char *encoded(const struct config *c, const char *key)
+{
+	const char *value = config_string(c, key);
+	struct buffer text = { 0 };
+	char *copy;
+
+	if (value == NULL)
+		return NULL;
+	login_http_encode(&text, bytes_of(value));
+	copy = bytes_to_str(buffer_bytes(&text));
+	buffer_fini(&text);
+	return copy;
+}
+
 static enum oauth_result introspect(struct oauth *o, struct bytes token, struct worker *on, struct buffer *name_r, struct fault *why)
 {
+	char *client = encoded(o->config, "oauth_client_id"), *secret = encoded(o->config, "oauth_client_secret");
 	struct http_request r = { .url = o->ask_url,
-		                  .user = config_string(o->config, "oauth_client_id"),
-		                  .password = config_string(o->config, "oauth_client_secret"),
+		                  .user = client,
+		                  .password = secret,
 		                  .ca_file = o->ca_file,
 		                  .timeout_ms = o->timeout_ms,
 		                  .max = ANSWER_MAX };
@@ -381,6 +397,8 @@ static enum oauth_result introspect(struct oauth *o, struct bytes token, struct 
 		remember(o, hash, buffer_bytes(&claims.name), claims.expires);
 		buffer_add(name_r, buffer_bytes(&claims.name));
 	}
+	free(client);
+	free(secret);
 	explicit_bzero(form.p, form.n);
 	buffer_fini(&form);
 	buffer_fini(&answer);

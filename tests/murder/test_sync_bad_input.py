@@ -103,6 +103,15 @@ def test_who_is_not_the_other_member_is_refused(unharmed):
         assert peer.ends()
 
 
+def test_nobody_tries_the_passwords_of_users(unharmed):
+    """Who is no member is refused before his password is looked at."""
+    for account, authzid in (("fred", "fred"), ("fred", "backenda2"), ("nobody", "backenda2"), ("admin", ""), ("backenda", "fred")):
+        peer = SyncPeer.dial(port(unharmed.first))
+        peer.frame(f"ASCRAM-SHA-256\0n,a={authzid or account},n={account},r=abcdefgh".encode())
+        assert peer.read_frame()[:1] == b"F", (account, authzid)
+        assert peer.ends()
+
+
 def follower(m):
     peer = SyncPeer.dial(port(m.first))
     assert peer.login("backenda", "backenda2") == b"Obackenda1"

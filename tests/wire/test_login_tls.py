@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import ssl
+import subprocess
 
 import pytest
 from OpenSSL import SSL
 
 import scratch
 from issuer import Authority
-from login import WHERE, Client
+from login import WHERE, Client, port_of
 from roost import Murder, free_port, wait_for
 
 FAST = {"login_delay_ms": "5", "login_delay_max_ms": "10", "login_max_failures": "1000"}
@@ -85,6 +86,14 @@ def test_a_certificate_logs_in(place, where, version):
     for initial in (True, False):
         assert external(place, where, "fred", initial=initial, version=version) == (True, "ok")
     assert external(place, where, "fred", b"fred") == (True, "ok")
+
+
+@pytest.mark.parametrize("where", ["backend-imap", "backend-pop3", "frontend-imap", "frontend-pop3"])
+def test_curl_logs_in_by_certificate(place, where):
+    cert, key, _ = place.certificates["fred"]
+    r = subprocess.run(["curl", "-sS", "-m", "10", f"{where.split('-')[1]}://127.0.0.1:{port_of(place.m, where)}/", "--ssl-reqd", "--cacert", place.ca_file,
+                        "--cert", cert, "--key", key, "-u", "fred:", "--login-options", "AUTH=EXTERNAL"], capture_output=True, text=True)
+    assert r.returncode == 0, r
 
 
 @pytest.mark.parametrize("where", ["backend-imap", "backend-pop3", "frontend-imap", "frontend-pop3"])

@@ -4,13 +4,14 @@ import base64
 import json
 import os
 import re
+import subprocess
 import time
 
 import pytest
 
 import scratch
 from issuer import AUDIENCE, ISSUER, Authority, Key, Server, claims, hmac_with, jwks, token
-from login import Client
+from login import Client, port_of
 from roost import PASSWORD, Daemon, Murder, http, wait_for
 
 WHERE = ["backend-imap", "backend-pop3", "frontend-imap", "frontend-pop3"]
@@ -105,6 +106,19 @@ def test_who_it_is(place):
         assert c.raw.cmd("SELECT INBOX")[1].startswith("OK")
         assert c.raw.cmd("GETACL INBOX")[0][0].startswith("* ACL INBOX fred l")
         c.close()
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_curl_logs_in_with_a_token(place, where):
+    """A client that is not ours."""
+    protocol = where.split("-")[1]
+    url = f"{protocol}://127.0.0.1:{port_of(place.m, where)}/"
+    for mechanism in ("OAUTHBEARER", "XOAUTH2"):
+        for key, code in ((place.keys[0], 0), (Key("RS256", "r1"), 67)):
+            r = subprocess.run(["curl", "-sS", "-m", "10", url, "-u", "fred:", "--oauth2-bearer", token(key, claims()), "--login-options", "AUTH=" + mechanism],
+                               capture_output=True, text=True)
+            assert r.returncode == code, (mechanism, r)
+            assert code or "INBOX" in r.stdout or protocol == "pop3", r
 
 
 @pytest.mark.parametrize("where", WHERE)
@@ -283,7 +297,8 @@ def test_asking_the_issuer(place):
         assert try_token(place, "frontend-imap", "opaque1")[0] == "ok"
         assert try_token(place, "frontend-pop3", "opaque1", "fred", "XOAUTH2")[0] == "ok"
     assert place.issuer.count("/introspect") <= 3, "the answer is remembered"
-    assert place.issuer.authorizations[-1] == "Basic " + base64.b64encode(b"mail server:s3:cret").decode()
+    said = [a for a in place.issuer.authorizations if a]  # asking for keys needs none
+    assert said[-1] == "Basic " + base64.b64encode(b"mail%20server:s3%3Acret").decode(), "as RFC 6749 section 2.3.1 has it"
     assert try_token(place, "frontend-imap", "opaque2")[0] == "no" and try_token(place, "frontend-imap", "opaque3")[0] == "no"
     assert try_token(place, "frontend-imap", "a+b/c==")[0] == "no"
     place.known["a+b/c=="] = place.known["opaque1"]

@@ -109,11 +109,6 @@ EVENTS {{
         c.logout()
         return self
 
-    def pids(self):
-        """Of all its processes."""
-        out = subprocess.run(["pgrep", "-f", f"{self.dir}/imapd.conf"], stdout=subprocess.PIPE, text=True, check=False)
-        return [int(pid) for pid in out.stdout.split()]
-
     def stop(self):
         stop_master(self.process, self.dir)
 

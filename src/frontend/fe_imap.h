@@ -172,6 +172,8 @@ void fe_autocreate_begin(struct fe_imap *s);
 /* fe_imap_list.c */
 void fe_list_begin(struct fe_imap *s);
 void fe_list_free(struct fe_imap *s);
+/* The client has taken what waited for it. */
+void fe_list_drained(struct fe_imap *s);
 acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, struct bytes acl);
 
 /* fe_imap_url.c: commands with URLs. */

@@ -6,12 +6,16 @@
  * A server that cannot be asked for the first makes the command fail; for the second its mailboxes are for what their names say; for the last
  * they are told without, as the RFCs allow.
  *
+ * The names are gone through some milliseconds at a time, and as the client takes the rows; what is renamed meanwhile may be told by both of
+ * its names, or neither.
+ *
  * BUGS: a pattern that may match other users' or shared mailboxes walks the whole list. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
+#include "clock.h"
 #include "fe_imap.h"
 #include "imap_lex.h"
 #include "imap_writer.h"
@@ -19,6 +23,7 @@
 
 #define STATUS_AT_ONCE 50 /* mailboxes that are asked about at one server */
 #define USES_PATIENCE_MS 2000
+#define LIST_TURN_NS 5000000u
 
 acl_rights_t fe_imap_rights(const struct fe_imap *s, struct bytes internal, struct bytes acl)
 {
@@ -45,7 +50,11 @@ struct list_job {
 	struct lister lister;
 	struct special_uses uses;
 	struct buffer out;
-	enum { ASK_SUBSCRIPTIONS, ASK_USES, ASK_STATUS } phase;
+	enum { ASK_SUBSCRIPTIONS, ASK_USES, TELL_ROWS, ASK_STATUS } phase;
+	struct buffer from;   /* TELL_ROWS: where the next turn goes on; empty: at the beginning, or all are told */
+	uint64_t until_ns;    /* of this turn, */
+	size_t looked_at;     /* and names in it */
+	bool waits_for_client;
 	struct use_server *servers; /* still to be asked; in the command's arena */
 	bool is_use_unknown;        /* one could not be asked */
 	struct status_want *wants; /* owned */
@@ -63,6 +72,7 @@ void fe_list_free(struct fe_imap *s)
 	lister_fini(&j->lister);
 	special_uses_fini(&j->uses);
 	buffer_fini(&j->out);
+	buffer_fini(&j->from);
 	free(j->wants);
 	free(j);
 }
@@ -158,11 +168,17 @@ static void row(void *arg, struct bytes row, struct bytes external, struct bytes
 static bool each(void *arg, struct bytes name, struct bytes location, struct bytes acl)
 {
 	struct fe_imap *s = arg;
+	struct list_job *j = s->list;
 
 	(void)location;
 	if (names_is_visible(&s->names, name) && (fe_imap_rights(s, name, acl) & ACL_LOOKUP) != 0)
-		lister_name(&s->list->lister, name);
-	return true;
+		lister_name(&j->lister, name);
+	if (++j->looked_at % 64 != 0 || (clock_mono_ns() < j->until_ns && conn_pending(s->conn) < CONN_OUTPUT_HIGH))
+		return true;
+	/* The first key behind it. */
+	buffer_add(&j->from, name);
+	buffer_add_u8(&j->from, '\0');
+	return false;
 }
 
 /* Whether a pattern could match outside of the user's own tree. */
@@ -183,20 +199,60 @@ static bool looks_elsewhere(const struct fe_imap *s)
 
 static void ask_status(struct fe_imap *s);
 
-static void answer_rows(struct fe_imap *s)
+static void tell_rows(struct fe_imap *s);
+
+static void next_turn(void *arg)
+{
+	struct fe_imap *s = arg;
+
+	timer_free(&s->retry);
+	tell_rows(s);
+}
+
+/* Some milliseconds of it, and as the client takes it: each turn goes on behind the name that was the last one's last. */
+static void tell_rows(struct fe_imap *s)
 {
 	struct list_job *j = s->list;
-	struct buffer own = { 0 };
+	struct buffer own = { 0 }, from = j->from;
 
+	j->from = (struct buffer){ 0 };
+	j->until_ns = clock_mono_ns() + LIST_TURN_NS;
+	j->looked_at = 0;
 	names_inbox(&s->names, bytes_of(s->user), &own);
 	if (lister_wants_names(&j->lister))
-		places_each(places_of(s), looks_elsewhere(s) ? BYTES_NONE : buffer_bytes(&own), each, s);
-	lister_finish(&j->lister);
+		places_each_from(places_of(s), looks_elsewhere(s) ? BYTES_NONE : buffer_bytes(&own), buffer_bytes(&from), each, s);
 	buffer_fini(&own);
+	buffer_fini(&from);
+	if (j->from.n == 0)
+		lister_finish(&j->lister);
 	conn_write(s->conn, buffer_bytes(&j->out));
 	buffer_clear(&j->out);
-	j->phase = ASK_STATUS;
-	ask_status(s);
+	if (j->from.n == 0) {
+		j->phase = ASK_STATUS;
+		ask_status(s);
+		return;
+	}
+	j->waits_for_client = conn_pending(s->conn) >= CONN_OUTPUT_HIGH;
+	if (j->waits_for_client)
+		return; /* fe_list_drained() */
+	timer_free(&s->retry);
+	s->retry = timer_new(s->base.shard->loop, next_turn, s);
+	timer_start(s->retry, 0, 0);
+}
+
+void fe_list_drained(struct fe_imap *s)
+{
+	if (s->list == NULL || !s->list->waits_for_client)
+		return;
+	s->list->waits_for_client = false;
+	tell_rows(s);
+}
+
+static void answer_rows(struct fe_imap *s)
+{
+	s->op_link = NULL; /* nothing is asked of a backend meanwhile */
+	s->list->phase = TELL_ROWS;
+	tell_rows(s);
 }
 
 /* The backends. */

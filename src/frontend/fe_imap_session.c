@@ -609,6 +609,7 @@ static void on_drained(struct conn *c, void *arg)
 	(void)c;
 	LIST_EACH(m, &s->links)
 		conn_pause(LIST_OBJECT(m, struct imap_link, in_session)->conn, false);
+	fe_list_drained(s);
 }
 
 static void on_timeout(struct conn *c, void *arg)

@@ -432,6 +432,11 @@ enum places_result places_find(struct places *p, struct bytes name, struct arena
 
 void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void *arg)
 {
+	places_each_from(p, prefix, prefix, fn, arg);
+}
+
+void places_each_from(struct places *p, struct bytes prefix, struct bytes from, places_each_fn *fn, void *arg)
+{
 	struct bytes key, value, location, acl;
 	struct fault why;
 	uint64_t generation;
@@ -441,7 +446,7 @@ void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void
 
 	if (t == NULL)
 		return;
-	c = kv_seek(t, T_MAILBOX, prefix, &key, &value);
+	c = kv_seek(t, T_MAILBOX, bytes_compare(from, prefix) > 0 ? from : prefix, &key, &value);
 	if (c != NULL) {
 		do {
 			if (!bytes_starts(key, prefix))

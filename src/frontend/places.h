@@ -63,6 +63,8 @@ enum places_result places_find(struct places *p, struct bytes name, struct arena
  * given is lent during the call. */
 typedef bool places_each_fn(void *arg, struct bytes name, struct bytes location, struct bytes acl);
 void places_each(struct places *p, struct bytes prefix, places_each_fn *fn, void *arg);
+/* The same from the name FROM on, if that is behind PREFIX. */
+void places_each_from(struct places *p, struct bytes prefix, struct bytes from, places_each_fn *fn, void *arg);
 
 /* Address of SERVER's present master for a service, and the epoch (0: the directory does not know the server). A server without members that
  * serve is a host of its name, as with Cyrus. False: it has none that is known. */

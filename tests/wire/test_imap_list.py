@@ -142,26 +142,32 @@ def test_many_mailboxes_with_status(session, tree):
 
 
 def test_a_long_list_is_told_as_the_client_takes_it(fronted, tree):
-    """More than may wait for the client: the backend goes on where it was, in the order of names, with what was made meanwhile behind."""
+    """More than may wait for the client: backend and frontend go on where they were, in the order of names, with what was made meanwhile
+    behind."""
     c, other = (fronted.raw().login("ann") for _ in range(2))
+    through = fronted.raw(fronted.frontends[0].imap).login("ann")
     want = [f"Long/{i:04}{'x' * 240}" for i in range(1200)]
     ok(c.cmd("CREATE Long"))
     for i in range(0, len(want), 100):
         c.send("".join(f"p CREATE {n}\r\n" for n in want[i:i + 100]))
         for _ in want[i:i + 100]:
             assert c.line().startswith("p OK")
-    c.send('q LIST "" Long/*\r\n')
-    ok(other.cmd("CREATE Long/zzz"))  # the client has not read yet
+    ok(through.cmd("CREATE Long/zz"))  # it has heard of all before
+    want.append("Long/zz")
+    for each in (c, through):
+        each.send('q LIST "" Long/*\r\n')
+    ok(other.cmd("CREATE Long/zzz"))  # the clients have not read yet
     ok(other.cmd("NOOP"))
-    lines, done = c.until("q")
-    got = [line.split(" ")[-1] for line in lines]
-    assert done.startswith("OK") and got in (want, want + ["Long/zzz"])
+    for each in (c, through):
+        lines, done = each.until("q")
+        got = [line.split(" ")[-1] for line in lines]
+        assert done.startswith("OK") and got in (want, want + ["Long/zzz"])
     for n in ("Long/zzz", *want, "Long"):
         other.send(f"p DELETE {n}\r\n")
     for _ in range(len(want) + 2):
         assert other.line().startswith("p OK")
-    c.close()
-    other.close()
+    for each in (c, other, through):
+        each.close()
 
 
 def test_a_name_between_a_mailbox_and_what_is_below_it(c):

@@ -379,7 +379,7 @@ static bool read_data(struct cursor *c, struct arena *a, struct entry *e, const 
 	switch (e->type) {
 	case ENTRY_EPOCH:
 		return cursor_bytes32(c, 4096, &e->master) && cursor_bytes32(c, 65536, &e->in_sync) &&
-		       (cursor_at_end(c) || cursor_u32le(c, &e->uidvalidity));
+		       (cursor_at_end(c) || (cursor_u32le(c, &e->uidvalidity) && e->uidvalidity != 0));
 	case ENTRY_CREATE:
 		return cursor_u64le(c, &e->mailbox) && cursor_u32le(c, &e->uidvalidity) &&
 		       cursor_bytes32(c, MAILBOX_NAME_MAX, &e->name) && cursor_bytes32(c, MAILBOX_ACL_MAX, &e->acl) &&

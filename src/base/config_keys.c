@@ -96,7 +96,10 @@ const struct config_key config_keys[] = {
 	/* names */
 	{ "altnamespace", CONFIG_SWITCH, "yes", 0, 0, NULL, "Show personal mailboxes beside INBOX instead of below it" },
 	{ "unixhierarchysep", CONFIG_SWITCH, "yes", 0, 0, NULL, "Separate the levels of names with / instead of ." },
-	{ "virtdomains", CONFIG_SWITCH, "no", 0, 0, NULL, "Take user@domain as a user of that domain" },
+	{ "virtdomains", CONFIG_CHOICE, "off", 0, 0, "off userid no yes", "Take user@domain as a user of that domain: userid (or yes); domains do not matter: off (or no)" },
+	{ "defaultdomain", CONFIG_STRING, NULL, 0, 0, NULL, "With virtdomains: the domain whose users and mailboxes have names without one" },
+	{ "postuser", CONFIG_STRING, "", 0, 0, NULL, "Mail to postuser+folder goes into the shared folder, if anyone may post there; empty: mail to +folder" },
+	{ "lmtp_downcase_rcpt", CONFIG_SWITCH, "yes", 0, 0, NULL, "Take recipients in lower case, up to a +" },
 	{ "specialuse_drafts", CONFIG_STRING, "Drafts", 0, 0, NULL, "Name, below the INBOX's own level, shown as \\Drafts" },
 	{ "specialuse_sent", CONFIG_STRING, "Sent", 0, 0, NULL, "The same for \\Sent" },
 	{ "specialuse_junk", CONFIG_STRING, "Junk", 0, 0, NULL, "The same for \\Junk" },

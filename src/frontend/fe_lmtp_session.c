@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acl.h"
 #include "alloc.h"
 #include "fe_lmtp.h"
 #include "lmtp_data.h"
@@ -173,34 +174,34 @@ static bool may_have_inbox(struct lmtp_session *s, struct bytes user)
 	       (config_has_word(cfg, "autocreate_users", user) || users_lookup(fe_of(s)->users, user, &ignored));
 }
 
-/* Where USER's mail goes: the server of his INBOX. */
+/* Where mail goes: to the server of the folder if anyone may post there, else to that of the user's INBOX; the backend finds the mailbox anew. */
 static enum places_result route(struct lmtp_session *s, struct bytes address, struct place *place)
 {
-	const struct config *cfg = fe_of(s)->config;
-	size_t at = bytes_rfind(address, '@');
-	struct bytes local = bytes_sub(address, 0, at), user;
-	struct names n = names_of(cfg, BYTES_NONE, true);
-	struct buffer full = { 0 }, inbox = { 0 };
+	const struct names n = names_of(fe_of(s)->config, BYTES_NONE, true);
+	struct buffer user = { 0 }, name = { 0 };
 	enum places_result result = PLACES_NONE;
 
-	user = bytes_sub(local, 0, bytes_find(local, '+'));
-	buffer_add(&full, user);
-	if (n.virt && at < address.n)
-		buffer_add(&full, bytes_from(address, at));
-	names_inbox(&n, buffer_bytes(&full), &inbox);
-	if (user.n > 0)
-		result = places_find(fe_of(s)->places, buffer_bytes(&inbox), &s->arena, place);
+	names_recipient(fe_of(s)->config, address, &user, &name);
+	if (name.n > 0)
+		result = places_find(fe_of(s)->places, buffer_bytes(&name), &s->arena, place);
+	if (result == PLACES_FOUND && (!place->is_active || (acl_effective(place->acl, BYTES_LIT("anyone"), false) & ACL_POST) == 0))
+		result = PLACES_NONE;
+	if (result == PLACES_NONE && user.n > 0) {
+		buffer_clear(&name);
+		names_inbox(&n, buffer_bytes(&user), &name);
+		result = places_find(fe_of(s)->places, buffer_bytes(&name), &s->arena, place);
+	}
 	/* The server that would get his INBOX says whether there is to be one. */
-	if (result == PLACES_NONE && user.n > 0 && may_have_inbox(s, buffer_bytes(&full)) &&
-	    places_any_server(fe_of(s)->places, buffer_bytes(&inbox), place->server)) {
+	if (result == PLACES_NONE && user.n > 0 && may_have_inbox(s, buffer_bytes(&user)) &&
+	    places_any_server(fe_of(s)->places, buffer_bytes(&name), place->server)) {
 		place->is_active = true;
 		result = PLACES_FOUND;
 	}
 	/* One that is only reserved is being made, or moved. */
 	if (result == PLACES_FOUND && !place->is_active)
 		result = PLACES_FAILED;
-	buffer_fini(&full);
-	buffer_fini(&inbox);
+	buffer_fini(&user);
+	buffer_fini(&name);
 	return result;
 }
 

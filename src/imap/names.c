@@ -9,11 +9,17 @@
 /* By so much the external form may be longer than the internal one. */
 #define PREFIX_MAX 16
 
+static bool is_word(const struct config *config, const char *key, const char *word)
+{
+	return bytes_equal_nocase_str(bytes_of(config_string(config, key)), word);
+}
+
 struct names names_of(const struct config *config, struct bytes user, bool is_admin)
 {
 	struct names n = { .alt = config_switch(config, "altnamespace") && !is_admin,
 		           .unix_sep = config_switch(config, "unixhierarchysep"),
-		           .virt = config_switch(config, "virtdomains"),
+		           .virt = !is_word(config, "virtdomains", "off") && !is_word(config, "virtdomains", "no"),
+		           .default_domain = config_string(config, "defaultdomain"),
 		           .is_admin = is_admin,
 		           .user = user,
 		           .config = config };
@@ -123,7 +129,7 @@ static bool check_levels(const struct names *n, struct bytes external, struct fa
 	for (size_t i = 0; i < external.n; i++) {
 		uint8_t c = external.p[i];
 
-		if (c == '*' || c == '%' || c == '!' || (c == '^' && n->unix_sep) || c == '\\' || c == '"')
+		if (c == '*' || c == '%' || c == '!' || (c == '^' && n->unix_sep) || (c == '/' && !n->unix_sep) || c == '\\' || c == '"')
 			return fault_set(why, FAULT_CLIENT, "a mailbox name may not hold '%c'", c);
 	}
 	return true;
@@ -134,8 +140,8 @@ static struct bytes add_domain(const struct names *n, struct bytes user, struct 
 {
 	size_t at = n->virt ? bytes_rfind(user, '@') : user.n;
 
-	if (at == user.n)
-		return user;
+	if (at == user.n || (n->default_domain != NULL && bytes_equal_nocase_str(bytes_from(user, at + 1), n->default_domain)))
+		return bytes_sub(user, 0, at);
 	for (size_t i = at + 1; i < user.n; i++)
 		buffer_add_u8(to, ascii_lower(user.p[i]));
 	buffer_add_u8(to, '!');
@@ -218,9 +224,14 @@ static bool is_domain(struct bytes text)
 static bool as_admin(const struct names *n, struct bytes external, struct buffer *to, struct fault *why)
 {
 	size_t at = n->virt ? bytes_rfind(external, '@') : external.n;
+	struct bytes rest;
 
-	if (bytes_equal_nocase_str(external, "INBOX")) {
+	if (first_level(n, external, "INBOX", true, &rest)) {
 		names_inbox(n, n->user, to);
+		if (rest.n > 0) {
+			buffer_add_u8(to, '.');
+			add_levels(n, to, rest);
+		}
 		return true;
 	}
 	if (at < external.n) {
@@ -389,6 +400,48 @@ bool names_owner(const struct names *n, struct bytes internal, struct buffer *to
 	return true;
 }
 
+static void add_recipient_folder(const struct names *n, struct bytes whole, bool is_shared, struct bytes detail, struct buffer *to)
+{
+	size_t start = to->n;
+	size_t first;
+	struct bytes levels;
+	struct fault ignored;
+
+	if (detail.n == 0 || !check_levels(n, detail, &ignored))
+		return;
+	if (is_shared) {
+		(void)add_domain(n, whole, to);
+	} else {
+		names_inbox(n, whole, to);
+		buffer_add_u8(to, '.');
+	}
+	first = to->n;
+	add_levels(n, to, detail);
+	levels = bytes_from(buffer_bytes(to), first);
+	if (to->n - start > NAMES_MAX || (is_shared && (bytes_equal_str(levels, "user") || bytes_starts(levels, BYTES_LIT("user.")))))
+		to->n = start;
+}
+
+void names_recipient(const struct config *config, struct bytes address, struct buffer *user, struct buffer *folder)
+{
+	const struct names n = names_of(config, BYTES_NONE, true);
+	const char *post = config_string(config, "postuser");
+	size_t at = bytes_rfind(address, '@'), plus = bytes_find(bytes_sub(address, 0, at), '+');
+	bool lower = config_switch(config, "lmtp_downcase_rcpt");
+	bool is_shared = plus < at && bytes_equal_str(bytes_sub(address, 0, plus), post == NULL ? "" : post);
+	struct buffer whole = { 0 };
+
+	for (size_t i = 0; i < plus; i++)
+		buffer_add_u8(&whole, lower ? ascii_lower(address.p[i]) : address.p[i]);
+	if (n.virt && at < address.n)
+		buffer_add(&whole, bytes_from(address, at));
+	if (!is_shared && plus > 0)
+		buffer_add(user, buffer_bytes(&whole));
+	if (is_shared || plus > 0)
+		add_recipient_folder(&n, buffer_bytes(&whole), is_shared, bytes_sub(address, plus + 1, at > plus ? at - plus - 1 : 0), folder);
+	buffer_fini(&whole);
+}
+
 static void to_external(const struct names *n, struct bytes internal, struct buffer *to)
 {
 	struct buffer inbox = { 0 };
@@ -465,7 +518,7 @@ void names_write_namespace(const struct names *n, struct buffer *to)
 {
 	const char *shared = names_shared_prefix(n);
 
-	if (n->alt || n->is_admin)
+	if (n->alt)
 		buffer_addf(to, "((\"\" \"%c\")) ", n->sep);
 	else
 		buffer_addf(to, "((\"INBOX%c\" \"%c\")) ", n->sep, n->sep);

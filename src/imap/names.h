@@ -1,7 +1,7 @@
 /* names.h - mailbox names: what a user sees, and the internal form that journal, directory and MUPDATE wire have.
  *
  * Internal (Cyrus's own): levels separated by '.', "user.fred.Work" is Fred's, anything else is shared; with virtual
- * domains "example.com!user.fred". A '.' within a level is '^'. Names stay in modified UTF-7 (RFC 3501 section 5.1.3).
+ * domains "example.com!user.fred", but for the default domain's. A '.' within a level is '^'. Names stay in modified UTF-7 (RFC 3501 section 5.1.3).
  *
  * External, with altnamespace: INBOX, Work, "Other Users/bob/x", "Shared Folders/x"; without: INBOX, INBOX/Work,
  * user/bob/x, x. The separator is '/' with unixhierarchysep, else '.'. Administrators see user/fred/Work and x. Pure. */
@@ -20,6 +20,7 @@ struct names {
 	bool alt, unix_sep, virt, is_admin;
 	bool is_utf8; /* external names are UTF-8 (RFC 6855, 9051), not modified UTF-7 */
 	char sep;
+	const char *default_domain; /* users and mailboxes of it have names without a domain; NULL: none. Lent by the configuration */
 	struct bytes user;          /* as authenticated; borrowed */
 	const struct config *config; /* for the names of special use; borrowed */
 };
@@ -37,6 +38,11 @@ void names_to_external(const struct names *n, struct bytes internal, struct buff
 /* Whether N's user can name INTERNAL at all: other domains than his own only an administrator can. What is not visible is
  * not listed: the external form leaves the domain out. */
 bool names_is_visible(const struct names *n, struct bytes internal);
+
+/* Whose a recipient's ADDRESS is, "user", "user@domain", "user+folder@domain" (the domain counts with virtual domains): append the user to
+ * USER, and to FOLDER the internal name of the folder, which need not be there. Levels are separated as in all names, whatever the
+ * namespace. With `postuser` before '+' it is a shared folder, and there is no user. What there is not, or cannot be, stays empty. */
+void names_recipient(const struct config *config, struct bytes address, struct buffer *user, struct buffer *folder);
 
 /* Append the internal name of USER's INBOX. */
 void names_inbox(const struct names *n, struct bytes user, struct buffer *to);

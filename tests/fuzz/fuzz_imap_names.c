@@ -10,11 +10,13 @@ static const char *const settings[] = { "altnamespace: no\n", "unixhierarchysep:
 
 static struct config *config_of(unsigned switches)
 {
-	static struct config *cache[8];
+	static struct config *cache[16];
 	struct buffer text = { 0 };
 	struct fault why;
 
-	switches &= 7;
+	switches = (switches & 7) | (switches >> 2 & 8);
+	if ((switches & 8) != 0)
+		buffer_add_str(&text, "defaultdomain: d.example\n");
 	for (unsigned i = 0; i < 3 && cache[switches] == NULL; i++)
 		buffer_add_str(&text, settings[(switches >> i & 1) * 3 + i]);
 	if (cache[switches] == NULL)
@@ -109,6 +111,24 @@ static void check_name(const struct names *n, struct bytes external)
 	buffer_fini(&again);
 }
 
+static void check_recipient(const struct config *config, struct bytes address)
+{
+	struct buffer user = { 0 }, folder = { 0 };
+
+	names_recipient(config, address, &user, &folder);
+	FUZZ_CHECK(user.n <= address.n && folder.n <= NAMES_MAX);
+	/* A shared one is nobody's. */
+	if (user.n == 0 && folder.n > 0 && bytes_find(address, '!') == address.n) {
+		struct buffer owner = { 0 };
+		const struct names n = names_of(config, BYTES_NONE, true);
+
+		FUZZ_CHECK(!names_owner(&n, buffer_bytes(&folder), &owner));
+		buffer_fini(&owner);
+	}
+	buffer_fini(&user);
+	buffer_fini(&folder);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes in = bytes_make(data, size);
@@ -119,6 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	n.is_utf8 = (switches & 16) != 0;
 	check_utf8(in);
+	check_recipient(config_of(switches), in);
 	/* Whatever stands in a directory must be shown without harm. */
 	names_to_external(&n, in, &any);
 	(void)names_owner(&n, in, &any);

@@ -57,6 +57,10 @@ static void names_go_both_ways_as_the_table_says(void **state)
 		{ "virtdomains: yes", "admin", true, "user/fred@example.com", "example.com!user.fred", NULL },
 		{ "virtdomains: yes", "admin", true, "user/fred@Example.COM", "example.com!user.fred", "user/fred@example.com" },
 		{ "virtdomains: yes", "admin", true, "user/fred@", NULL, NULL },
+		{ "virtdomains: yes\ndefaultdomain: example.com", "fred@Example.com", false, "Work", "user.fred.Work", NULL },
+		{ "virtdomains: yes\ndefaultdomain: example.com", "admin", true, "user/fred@example.com", "user.fred", "user/fred" },
+		{ "unixhierarchysep: no", "fred", false, "a/b", NULL, NULL },
+		{ "", "admin", true, "INBOX/x", "user.admin.x", "user/admin/x" },
 		{ "virtdomains: yes", "admin", true, "@example.com", NULL, NULL },
 		{ "virtdomains: yes", "admin", true, "user/fred@a b", NULL, NULL },
 		{ "virtdomains: yes", "admin", true, "user/fred@example.com/x", NULL, NULL },
@@ -82,6 +86,57 @@ static void names_go_both_ways_as_the_table_says(void **state)
 		}
 		buffer_fini(&internal);
 		buffer_fini(&back);
+		config_free(&c);
+	}
+}
+
+static void recipients_are_users_and_folders_as_the_table_says(void **state)
+{
+	static const struct {
+		const char *config, *address, *user, *folder;
+	} rows[] = {
+		{ "", "fred", "fred", "" },
+		{ "", "Fred@Example.COM", "fred", "" },
+		{ "lmtp_downcase_rcpt: no", "Fred@example.com", "Fred", "" },
+		{ "", "Fred+Work/2026@example.com", "fred", "user.fred.Work.2026" },
+		{ "altnamespace: no", "fred+Work/2026", "fred", "user.fred.Work.2026" },
+		{ "altnamespace: no", "fred+INBOX/Work", "fred", "user.fred.INBOX.Work" },
+		{ "unixhierarchysep: no", "fred+Work.2026", "fred", "user.fred.Work.2026" },
+		{ "unixhierarchysep: no", "fred+Work/2026", "fred", "" },
+		{ "", "fred+v1.2", "fred", "user.fred.v1^2" },
+		{ "", "fred.smith+a", "fred.smith", "user.fred^smith.a" },
+		{ "", "fred+a+b", "fred", "user.fred.a+b" },
+		{ "", "fred+", "fred", "" },
+		{ "", "fred+a//b", "fred", "" },
+		{ "", "fred+*", "fred", "" },
+		{ "", "fred+caf\xc3\xa9", "fred", "" },
+		{ "", "+news/old", "", "news.old" },
+		{ "", "+user/fred", "", "" },
+		{ "", "+user", "", "" },
+		{ "", "+users/x", "", "users.x" },
+		{ "", "+", "", "" },
+		{ "", "", "", "" },
+		{ "postuser: bb", "+news", "", "" },
+		{ "postuser: bb", "bb+news@example.com", "", "news" },
+		{ "postuser: bb", "bb@example.com", "bb", "" },
+		{ "virtdomains: userid", "fred+a@Example.com", "fred@Example.com", "example.com!user.fred.a" },
+		{ "virtdomains: userid", "+news@Example.com", "", "example.com!news" },
+		{ "virtdomains: userid", "fred+a", "fred", "user.fred.a" },
+		{ "virtdomains: userid\ndefaultdomain: example.com", "fred+a@Example.com", "fred@Example.com", "user.fred.a" },
+		{ "virtdomains: off", "fred+a@b@c", "fred", "user.fred.a@b" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fault why;
+		struct config *c = config_parse(bytes_of(rows[i].config), "test", &why);
+		struct buffer user = { 0 }, folder = { 0 };
+
+		names_recipient(c, bytes_of(rows[i].address), &user, &folder);
+		if (!bytes_equal_str(buffer_bytes(&user), rows[i].user) || !bytes_equal_str(buffer_bytes(&folder), rows[i].folder))
+			fail_msg("row %zu: \"%.*s\" \"%.*s\"", i, BYTES_FMT(buffer_bytes(&user)), BYTES_FMT(buffer_bytes(&folder)));
+		buffer_fini(&user);
+		buffer_fini(&folder);
 		config_free(&c);
 	}
 }
@@ -251,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_go_both_ways_as_the_table_says),
+		cmocka_unit_test(recipients_are_users_and_folders_as_the_table_says),
 		cmocka_unit_test(a_domain_that_begins_like_a_user_is_not_his),
 		cmocka_unit_test(sets_of_mailboxes_have_what_the_client_sees_in_them),
 		cmocka_unit_test(patterns_match_as_the_table_says),

@@ -485,6 +485,15 @@ def test_move_to_another_server_needs_the_same_rights():
         assert bob.cmd('CREATE "Other Users/fred/far"')[1] == bob.cmd('CREATE "Other Users/fred/none"')[1]
         ok(fred.cmd("SETACL far bob l"))
         assert "ALREADYEXISTS" in no(bob.cmd('CREATE "Other Users/fred/far"')[1])
+        # Mail finds a folder on another server than the INBOX's, if it may be posted there.
+        ok(fred.cmd("SETACL far anyone p"))
+        before = count(fred, "INBOX")
+        l = Raw(fe.lmtp)  # noqa: E741
+        l.reply()
+        say(l, "LHLO x")
+        assert [code for code, _ in deliver(l, ["fred+far", "fred+Box", "bob"], b"Subject: x\r\n\r\nx\r\n")] == [250] * 3
+        l.close()
+        assert (count(fred, "far"), count(fred, "INBOX"), count(bob, "INBOX")) == (1, before + 1, 2)
         for c in (a, fred, bob):
             c.close()
     finally:

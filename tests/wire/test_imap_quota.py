@@ -283,6 +283,24 @@ def test_two_servers_count_what_they_have(limited):
     fred.close()
 
 
+def test_several_messages_at_once_are_refused_whole(at):
+    """MULTIAPPEND (RFC 3502) and REPLACE (RFC 8508)."""
+    admin, fred = at("admin"), at()
+    ok(admin.cmd("SETQUOTA user/fred (MESSAGE 2)"))
+    three = b" ".join(b"() {12+}\r\nSubject: x\r\n" for _ in range(3))
+    assert no(fred.cmd(b"APPEND INBOX " + three)[1]).startswith("NO [OVERQUOTA]")
+    assert quota_of(fred) == "INBOX (MESSAGE 0 2)"
+    ok(fred.cmd(b"APPEND INBOX " + three[:three.rindex(b" () {")]))
+    assert quota_of(fred) == "INBOX (MESSAGE 2 2)"
+    ok(fred.cmd("SELECT INBOX"))
+    ok(fred.cmd(b"REPLACE 1 INBOX {12+}\r\nSubject: y\r\n")), "one for one fits"
+    assert quota_of(fred) == "INBOX (MESSAGE 2 2)"
+    ok(admin.cmd("SETQUOTA user/fred (STORAGE 1)"))
+    body = b"Subject: z\r\n\r\n" + b"z" * 1100
+    assert no(fred.cmd(b"REPLACE 1 INBOX {%d+}\r\n%s" % (len(body), body))[1]).startswith("NO [OVERQUOTA]")
+    assert quota_of(fred) == "INBOX (STORAGE 0 1)"
+
+
 MAIL = b"Subject: hello\r\n\r\n" + b"x" * 2000 + b"\r\n"
 
 
@@ -317,10 +335,10 @@ def test_lmtp_answers_each_recipient_for_itself(at):
 
 @pytest.fixture(scope="module")
 def strict():
-    m = Murder(users=["fred", "bob"], limits={"lmtp_strict_quota": "yes", "lmtp_over_quota_perm_failure": "yes", "autocreate_quota": "3",
+    m = Murder(users=["fred", "bob", "new"], limits={"lmtp_strict_quota": "yes", "lmtp_over_quota_perm_failure": "yes", "autocreate_quota": "3",
                                               "autocreate_quota_messages": "50", "quotawarn": "10", "quotawarnkb": "2",
-                                              "quotawarnmsg": "2"}).start()
-    m.add_frontend()
+                                              "quotawarnmsg": "2", "autocreate": "yes"}).start()
+    m.add_frontend({"autocreate": "yes"})
     for u in ("fred", "bob"):
         m.create_user(u)
     yield m
@@ -331,6 +349,9 @@ def test_keys(strict):
     fe = strict.frontends[0]
     fred, admin = strict.raw(fe.imap).login("fred"), strict.raw(fe.imap).login("admin")
     assert quota_of(fred) == "INBOX (STORAGE 0 3 MESSAGE 0 50)", "from the beginning"
+    new = strict.raw(fe.imap).login("new")
+    assert quota_of(new) == "INBOX (STORAGE 0 3 MESSAGE 0 50)", "also one that makes itself"
+    new.close()
     ok(fred.cmd("CREATE Box"))
     assert ok(fred.cmd("GETQUOTAROOT Box"))[0] == "* QUOTAROOT Box INBOX", "only the INBOX is a root"
     for port in (strict.first.lmtp, fe.lmtp):

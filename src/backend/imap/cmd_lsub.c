@@ -44,12 +44,14 @@ static bool is_subscribed(struct listing *l, struct bytes external)
 	return is;
 }
 
-/* With "%" a level above is told for what is below it, once, unless it is subscribed itself. */
+/* With "%" a level above is told for what is below it and does not match itself, once, unless it is subscribed itself. */
 static void list_parents(struct listing *l, struct bytes external)
 {
 	for (size_t i = 0; i < l->cmd->c.pattern_count; i++) {
 		size_t n = 0;
 
+		if (list_match(l->patterns[i], external, l->s->names.sep))
+			continue;
 		while (list_match_parent(l->patterns[i], external, l->s->names.sep, &n)) {
 			struct bytes parent = bytes_sub(external, 0, n);
 

@@ -1,5 +1,5 @@
 /* lmtp_route.c - a recipient's address to a mailbox: "user+folder" to the user's folder if anyone may post there,
- * else to the user's INBOX. */
+ * else to the user's INBOX; "+folder" to a shared one. */
 #include "lmtp_route.h"
 
 #include "acl.h"
@@ -17,35 +17,26 @@ static enum store_result find_folder(struct store_view *v, struct bytes internal
 
 void lmtp_route_user(const struct backend *b, struct bytes address, struct buffer *to)
 {
-	size_t at = bytes_rfind(address, '@');
-	struct bytes local = bytes_sub(address, 0, at), user = bytes_sub(local, 0, bytes_find(local, '+'));
+	struct buffer folder = { 0 };
 
-	buffer_add(to, user);
-	if (user.n > 0 && at < address.n && names_of(b->cfg, BYTES_NONE, false).virt)
-		buffer_add(to, bytes_from(address, at));
+	names_recipient(b->cfg, address, to, &folder);
+	buffer_fini(&folder);
 }
 
 enum store_result lmtp_route(struct backend *b, struct store_view *v, struct bytes address, struct arena *a,
                              struct bytes *name_r, mailbox_id_t *id_r, uint32_t *uidnext_r, struct fault *why)
 {
-	size_t at = bytes_rfind(address, '@');
-	struct bytes local = bytes_sub(address, 0, at);
-	size_t plus = bytes_find(local, '+');
-	struct bytes folder = bytes_from(local, plus + 1);
+	const struct names n = names_of(b->cfg, BYTES_NONE, false);
 	struct buffer user = { 0 }, internal = { 0 };
-	struct names n;
 	struct mailbox m;
-	struct fault ignored;
 	enum store_result result = STORE_NO_MAILBOX;
 
-	lmtp_route_user(b, address, &user);
-	n = names_of(b->cfg, buffer_bytes(&user), false);
-	if (folder.n > 0 && names_to_internal(&n, folder, &internal, &ignored) &&
-	    names_is_owner(&n, buffer_bytes(&internal), n.user))
+	names_recipient(b->cfg, address, &user, &internal);
+	if (internal.n > 0)
 		result = find_folder(v, buffer_bytes(&internal), &m, why);
-	if (result == STORE_NO_MAILBOX && n.user.n > 0) {
+	if (result == STORE_NO_MAILBOX && user.n > 0) {
 		buffer_clear(&internal);
-		names_inbox(&n, n.user, &internal);
+		names_inbox(&n, buffer_bytes(&user), &internal);
 		if (internal.n <= NAMES_MAX)
 			result = store_view_mailbox(v, buffer_bytes(&internal), &m, why);
 	}

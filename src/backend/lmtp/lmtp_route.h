@@ -5,8 +5,8 @@
 #include "backend_private.h"
 #include "store_view.h"
 
-/* ADDRESS is "user", "user@domain" or "user+folder@domain"; the domain is not looked at unless `virtdomains` is set.
- * The mailbox is the user's folder if it is there and anyone may post to it (RFC 4314 right `p`), else the user's INBOX.
+/* ADDRESS is as names_recipient() has it. The mailbox is the folder if it is there and anyone may post to it (RFC 4314 right `p`), else the
+ * user's INBOX.
  * NAME_R lives in A; *uidnext_r and *id_r are the mailbox's. NO_MAILBOX: no such user. FAILED with WHY set. */
 enum store_result lmtp_route(struct backend *b, struct store_view *v, struct bytes address, struct arena *a,
                              struct bytes *name_r, mailbox_id_t *id_r, uint32_t *uidnext_r, struct fault *why);

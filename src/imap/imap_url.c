@@ -2,6 +2,8 @@
  * older clients write them. */
 #include "imap_url.h"
 
+#include <string.h>
+
 #include "imap_date.h"
 #include "imap_lex.h"
 #include "imap_parse_private.h"
@@ -91,6 +93,10 @@ static bool take_server(struct bytes text, struct arena *a, struct imap_url *u, 
 		server = bytes_sub(server, 0, at);
 	}
 	u->host = server;
+	for (size_t i = 0; i < server.n; i++) {
+		if (!ascii_is_alnum(server.p[i]) && strchr("-._[]:%", server.p[i]) == NULL)
+			return wrong(why, "host");
+	}
 	return server.n > 0 || wrong(why, "host");
 }
 
@@ -211,6 +217,7 @@ static bool take_path(struct bytes path, const struct imap_command_limits *limit
 bool imap_url_parse(struct bytes text, const struct imap_command_limits *limits, struct arena *a, struct imap_url *u, struct fault *why)
 {
 	struct bytes path;
+	bool is_absolute;
 
 	*u = (struct imap_url){ .section = { .type = FETCH_SECTION, .kind = SECTION_ALL }, .rump = text };
 	*why = (struct fault){ 0 };
@@ -223,12 +230,15 @@ bool imap_url_parse(struct bytes text, const struct imap_command_limits *limits,
 	if (!take_server(text, a, u, &path, why))
 		return false;
 	/* An absolute path names its mailbox; else it is the one that is selected, not one relative to that. */
-	if (bytes_starts(path, BYTES_LIT("/")) && !bytes_starts(path, BYTES_LIT("/;")))
+	is_absolute = bytes_starts(path, BYTES_LIT("/")) && !bytes_starts(path, BYTES_LIT("/;"));
+	if (is_absolute)
 		path = bytes_from(path, 1);
 	else if (u->has_server || !(bytes_starts(path, BYTES_LIT("/;")) || bytes_starts(path, BYTES_LIT(";"))))
 		return wrong(why, "mailbox");
 	if (!take_path(path, limits, a, u, why))
 		return why->kind != FAULT_NONE ? false : wrong(why, "SECTION");
+	if (is_absolute && u->mailbox.n == 0)
+		return wrong(why, "mailbox");
 	if (u->access == URL_ACCESS_NONE)
 		u->rump = BYTES_NONE;
 	if (u->uid == 0 || (u->uidvalidity != 0 && u->mailbox.p == NULL) || (u->has_expire && u->access == URL_ACCESS_NONE))

@@ -74,6 +74,7 @@ static void what_breaks_a_rule_is_no_url(void **state)
 		"/INBOX/;UID=1;URLAUTH=", "/INBOX/;UID=1;URLAUTH=user+", "/INBOX/;UID=1;URLAUTH=user", "/INBOX/;UID=1;URLAUTH=authuser+x",
 		"/INBOX/;UID=1;URLAUTH=nobody", "/INBOX/;UID=1;URLAUTH=authuser:", "/INBOX/;UID=1;URLAUTH=authuser:INTERNAL", "/INBOX/;UID=1;URLAUTH=authuser:INTERNAL:",
 		"/INBOX/;UID=1;URLAUTH=authuser:INTERNAL:91354a", "/INBOX/;UID=1;URLAUTH=authuser::" HEX, "/INBOX/;UID=1;URLAUTH=authuser:INTERNAL:" HEX "g",
+		"imap://host//;UID=8", "//;UID=8", "///;UID=8", "imap://joe;AU3/x/;UID=8", "imap://a(b/x/;UID=8",
 		";UIDVALIDITY=1/;UID=1", "/INBOX/;UID=1;URLAUTH=authuser;EXPIRE=2006-11-09T08:00:00Z",
 	};
 

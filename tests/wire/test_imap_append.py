@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from roost import Murder, wait_for
 from test_imap_search import fill
 from test_imap_session import no, ok
 
@@ -269,3 +270,34 @@ def test_replace_on_another_server(fronted, elsewhere):
     ok(c.cmd("UNSELECT"))
     ok(c.cmd("DELETE Box"))
     c.close()
+
+
+def test_more_than_may_be_in_memory_at_once():
+    """max_inflight: refused, and the room is had again by who comes after."""
+    limits = {"max_inflight": "1M", "maxmessagesize": "1M", "imap_max_append": "3M"}
+    m = Murder(users=["fred"], limits=limits).start()
+    try:
+        m.add_frontend(limits)
+        m.create_user("fred")
+        for port in (m.first.imap, m.frontends[0].imap):
+            c = m.raw(port).login("fred")
+            fill(c, count=1)
+            big = b"Subject: big\r\n\r\n" + b"x" * 400000
+            for _ in range(4):
+                assert append(c, big, big, big)[1].startswith("NO [LIMIT]")
+                assert append(c, big, big, command="UID REPLACE 1")[1].startswith("BAD")
+                assert append(c, b"x" * 900000, b"y" * 200000)[1].startswith("NO [LIMIT]")
+                ok(c.cmd("NOOP"))  # ten refusals in a row end a session
+            assert append(c, big)[1].startswith("OK")
+            assert c.cmd("APPEND Box CATENATE (" + " ".join(["URL /Box/;UID=2"] * 3) + ")")[1].startswith(("NO [LIMIT]", "NO [TOOBIG]"))
+            # In the midst of a literal the connection goes.
+            for _ in range(4):
+                other = m.raw(port).login("fred")
+                other.s.sendall(b"a APPEND Box " + literal(big) + b" {400000+}\r\n" + b"z" * 300000)
+                other.close()
+            wait_for(lambda: append(c, big)[1].startswith("OK"), "there is room again")
+            ok(c.cmd("NOOP"))
+            assert subjects(c)[:2] == ["number 1", "big"] and len(subjects(c)) == 3
+            c.close()
+    finally:
+        m.stop()

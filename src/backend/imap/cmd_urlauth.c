@@ -29,6 +29,13 @@ static void free_out(void *arg)
 	buffer_fini(&((struct generating *)arg)->out);
 }
 
+static void wipe(struct buffer *key)
+{
+	if (key->n > 0)
+		explicit_bzero(key->p, key->n);
+	buffer_fini(key);
+}
+
 /* Append the key of USER in MAILBOX. NO_MAILBOX: there is none yet. */
 static enum store_result read_key(struct store_view *v, mailbox_id_t mailbox, struct bytes user, struct buffer *to, struct fault *why)
 {
@@ -45,14 +52,17 @@ static enum store_result read_key(struct store_view *v, mailbox_id_t mailbox, st
 	return result == STORE_NO_MAILBOX ? STORE_OK : result;
 }
 
-/* Have USER's key made: of MAILBOX (empty: of the server); IS_NEW: unless there is one. False: the tagged answer is set. */
+/* Have the session's user's key made: of MAILBOX (empty: of the server); ONLY_NEW: unless there is one. False: the tagged answer is set. */
 static bool submit_key(struct session *s, struct command *cmd, struct bytes mailbox, bool only_new, submission_fn *answered)
 {
 	struct submission *sub = submission_new(&s->client);
-	struct attribute_change *change = arena_zalloc(&sub->arena, sizeof(*change));
-	uint8_t *key = arena_alloc(&sub->arena, URL_KEY_SIZE);
+	struct attribute_change *change;
+	uint8_t *key;
 	struct fault why;
 
+	sub->arena.is_secret = true;
+	change = arena_zalloc(&sub->arena, sizeof(*change));
+	key = arena_alloc(&sub->arena, URL_KEY_SIZE);
 	if (!url_key_make(key)) {
 		submission_free(sub);
 		(void)fault_set(&why, FAULT_OPERATOR, "no random numbers to be had");
@@ -143,8 +153,7 @@ static bool authorize(struct session *s, struct command *cmd, struct store_view 
 	} else {
 		(void)answer_fault(s, cmd, &why);
 	}
-	explicit_bzero(key.p, key.n);
-	buffer_fini(&key);
+	wipe(&key);
 	buffer_fini(&full);
 	return result == STORE_OK || result == STORE_NO_MAILBOX;
 }
@@ -265,9 +274,7 @@ static bool has_token(struct store_view *v, const struct url_reader *owner, cons
 	          url_mailbox(v, owner, u, &m, &rights, &why) == URL_READ && read_key(v, m.id, owner->user, &key, &why) == STORE_OK &&
 	          url_token_is_right(buffer_bytes(&key), u->rump, u->verifier);
 
-	if (key.n > 0)
-		explicit_bzero(key.p, key.n);
-	buffer_fini(&key);
+	wipe(&key);
 	return is;
 }
 

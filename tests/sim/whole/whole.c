@@ -112,6 +112,12 @@ static void on_changes(void *arg, const struct store_changes *changes)
 	(void)changes;
 }
 
+/* There is no search index here that would have to forget. */
+static void on_replaced(void *arg)
+{
+	(void)arg;
+}
+
 static struct config *make_config(const struct whole_member *m)
 {
 	struct buffer text = { 0 };
@@ -137,7 +143,7 @@ static void settle_end(struct whole_member *m);
 
 static void member_start(struct whole_member *m)
 {
-	static const struct driver_events events = { .on_serving = on_serving, .on_changes = on_changes };
+	static const struct driver_events events = { .on_serving = on_serving, .on_changes = on_changes, .on_replaced = on_replaced };
 	const struct store_options so = { .dir = m->disk.dir, .map_size = 16u << 20, .segment_size = 48u << 10 };
 	struct driver_options o = { .config = m->config, .imap_address = "i", .lmtp_address = "l", .admin_address = "h", .pop3_address = "",
 		                    .events = &events };

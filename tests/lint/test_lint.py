@@ -295,3 +295,11 @@ def test_headers_are_guarded_by_their_path():
               if n.endswith(".h") and re.search(r"^#ifndef (\w+)", read(n), re.M)]
     found += [f"{g}: guards two headers" for g in sorted(set(g for g in guards if guards.count(g) > 1))]
     fail_on(found)
+
+
+def test_each_capability_has_its_row():
+    """In the table of RFCs of docs/operations.md."""
+    words = re.search(r"#define IMAP_CAPABILITIES((?:\s*\\?\n?\s*\"[^\"]*\")+)", read("src/imap/imap_feature.h"))[1]
+    rows = [line for line in read("docs/operations.md").split("\n") if line.startswith("| ") and line.count("|") == 5]
+    fail_on([f"src/imap/imap_feature.h: {word} has no row in docs/operations.md, \"RFCs\"" for word in re.sub(r'[\\"\n]', " ", words).split()
+             if not any(f"`{word}`" in row.split("|")[3] for row in rows)])

@@ -16,6 +16,7 @@
 #include "imap_writer.h"
 #include "log.h"
 #include "picture.h"
+#include "radix.h"
 #include "seqset.h"
 
 #define BOX_STEPS 8
@@ -419,6 +420,16 @@ static void add_gone(struct box *box, uint32_t uid)
 	box->gone_count++;
 }
 
+/* The number of UID, 0: it is not known; the one AT is looked at first, and it is left behind the one that was found: many changes of one
+ * modseq are in the order of UIDs. */
+static uint32_t number_near(const struct box *box, uint32_t uid, size_t *at)
+{
+	uint32_t number = *at < box->count && box->uids[*at] == uid ? (uint32_t)*at + 1 : box_number(box, uid);
+
+	*at = number;
+	return number;
+}
+
 /* What was changed or removed since, in order of modseq and UID; where the output is full it goes on another time. */
 static bool tell_changes(struct session *s, const struct command *cmd, struct store_view *v, const struct mailbox *m)
 {
@@ -462,11 +473,22 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 	return it.result == STORE_OK;
 }
 
-static int by_value(const void *a, const void *b)
+static void sort_numbers(uint32_t *at, size_t n)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	struct radix_item *items;
+	size_t i = 1;
 
-	return x < y ? -1 : x > y;
+	while (i < n && at[i - 1] <= at[i])
+		i++;
+	if (i >= n)
+		return;
+	items = must_realloc(NULL, 2 * n, sizeof(*items));
+	for (i = 0; i < n; i++)
+		items[i] = (struct radix_item){ at[i], 0 };
+	radix_sort(items, items + n, n);
+	for (i = 0; i < n; i++)
+		at[i] = (uint32_t)items[i].key;
+	free(items);
 }
 
 struct number_list {
@@ -486,8 +508,7 @@ static void add_number(struct number_list *l, uint32_t n)
 /* The sorted list as the arena's; L is empty then. */
 static uint32_t *take_sorted(struct number_list *l, struct arena *a)
 {
-	if (l->count > 1)
-		qsort(l->at, l->count, sizeof(*l->at), by_value);
+	sort_numbers(l->at, l->count);
 	if (l->at != NULL)
 		arena_on_free(a, free, l->at);
 	return l->at;
@@ -501,12 +522,13 @@ bool box_changes(struct session *s, struct command *cmd, modseq_t since, const s
 	struct view_changes it;
 	struct view_change c;
 	struct fault why;
+	size_t at = 0;
 
 	if (v == NULL)
 		return false;
 	store_view_changes(v, s->box->id, since, &it);
 	while (view_changes_next(&it, &c)) {
-		uint32_t number = box_number(s->box, c.uid);
+		uint32_t number = number_near(s->box, c.uid, &at);
 
 		if (!c.is_gone && number != 0)
 			add_number(&there, number - 1);

@@ -1,4 +1,4 @@
-"""kill -9 of the master in the midst of APPENDs of several messages and of REPLACEs: of each command all is there or nothing, what
+"""kill -9 of the master, and a hand-over, in the midst of APPENDs of several messages and of REPLACEs: of each command all is there or nothing, what
 was answered OK is there, and both members have the same.
 
 ROOST_SEED replays a seed.
@@ -101,11 +101,15 @@ def test_each_command_is_done_whole_or_not_at_all():
         batches, draft = Batches(m, SEED + 1), Draft(m, SEED + 2)
         batches.start()
         draft.start()
-        for _ in range(3):
+        for how in ("kill", "promote", "kill"):
             counts = len(batches.acked), len(draft.acked)
             wait_for(lambda: len(batches.acked) > counts[0] + 3 and len(draft.acked) > counts[1] + 3, "commands are done", 60)
             time.sleep(rng.random() / 5)  # anywhere in a command
             name = wait_for(lambda: in_sync_master(m), "both are in sync", 60)
+            if how == "promote":
+                to = m.replica("backenda")
+                wait_for(lambda: m.roost("promote", "backenda", to, "--murder", m.dir, check=False).returncode == 0, "promoted", 30)
+                continue
             before = m.daemon(name)["pid"]
             m.kill(name)
             wait_for(lambda: m.daemon(name)["pid"] not in (0, before), f"{name} is started again", 20)

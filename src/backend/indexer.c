@@ -36,7 +36,7 @@
 
 /* More texts than this many times what is alive: the file is made anew. */
 #define GONE_FACTOR 2
-#define GONE_MIN 10000
+#define GONE_MIN 1000
 
 /* Sleep for at most MS, or until there is something new. False: the end. */
 static bool rest(struct indexer *ix, uint64_t ms)

@@ -270,6 +270,24 @@ def test_made_anew_when_asked_and_when_it_is_gone(one):
     check(m.first.imap, COUNT + 20, m.first)
 
 
+def test_what_is_expunged_is_given_back(one):
+    m = one(expunge_delay=0)
+    c = log_in(m.first.imap)
+    fill(c, 1, 1800)
+    wait_current(m.first, 1800)
+    assert c.cmd(r"UID STORE 1001:* +FLAGS.SILENT (\Deleted)")[1].startswith("OK") and c.cmd("EXPUNGE")[1].startswith("OK")
+    fill(c, 1801, 1)
+    wait_current(m.first, 1801)
+    assert files(m.first)[0] == "1.db", "that much may be gone"
+    assert c.cmd(r"UID STORE 261:* +FLAGS.SILENT (\Deleted)")[1].startswith("OK") and c.cmd("EXPUNGE")[1].startswith("OK")
+    wait_for(lambda: status(m.first)["search_texts"] == 260, "it is made anew", 30)
+    wait_current(m.first, 260)
+    assert files(m.first)[0] == "2.db" and m.first.text().count("search.index.anew") == 1
+    check(m.first.imap, 260, m.first)
+    assert numbers(c, "BODY marker500x") == []
+    c.close()
+
+
 def test_a_member_that_takes_all_anew():
     with Server(2) as s:
         one, two = s.members.values()

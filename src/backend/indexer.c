@@ -211,6 +211,7 @@ static void *indexer_main(void *arg)
 	char *request = must_printf("%s/anew", ix->dir);
 	uint64_t ms;
 
+	(void)pthread_setname_np(pthread_self(), "indexer");
 	/* Of this thread alone. What cannot be had is done without. */
 	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
 	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);

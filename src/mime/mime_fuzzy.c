@@ -19,13 +19,14 @@
 #define WORDS_MAX 32
 /* Characters of a word that may have errors. */
 #define LETTERS_MAX 64
-#define ERRORS_MAX 2
+/* What is kept of the memory that a text took. */
+#define KEEP_BUFFER (1u << 20)
 
 enum { SCORE_WORD = 100, SCORE_BEGINNING = 90, SCORE_PART = 75, SCORE_ONE_ERROR = 60, SCORE_TWO_ERRORS = 40 };
 
 struct fuzzy_word {
 	struct bytes text;
-	uint32_t letters[LETTERS_MAX]; /* its characters; none if it has more */
+	uint32_t *letters; /* its characters; none if they are more than LETTERS_MAX */
 	size_t count;
 	size_t errors; /* that it may have */
 	unsigned score; /* of the message at hand */
@@ -33,7 +34,7 @@ struct fuzzy_word {
 
 struct mime_fuzzy {
 	struct bytes key; /* without accents */
-	struct fuzzy_word words[WORDS_MAX];
+	struct fuzzy_word *words; /* one at least, for the score */
 	size_t count;
 	struct buffer text; /* being looked at; freed with the arena */
 };
@@ -87,22 +88,37 @@ static void add_plain(struct buffer *to, struct bytes text)
 	to->n += n;
 }
 
-static void add_word(struct mime_fuzzy *f, struct bytes text)
+static void add_word(struct mime_fuzzy *f, struct arena *a, struct bytes text)
 {
 	struct fuzzy_word *w = &f->words[f->count++];
+	uint32_t letters[LETTERS_MAX];
 	size_t n;
 
-	*w = (struct fuzzy_word){ .text = text };
+	w->text = text;
 	for (size_t at = 0; at < text.n; at += n) {
-		uint32_t c = letter(bytes_from(text, at), &n);
-
 		if (w->count == LETTERS_MAX) {
 			w->count = 0;
 			return;
 		}
-		w->letters[w->count++] = c;
+		letters[w->count++] = letter(bytes_from(text, at), &n);
 	}
 	w->errors = w->count >= 8 ? 2 : w->count >= 4 ? 1 : 0;
+	w->letters = arena_array(a, w->count, sizeof(*w->letters));
+	memcpy(w->letters, letters, w->count * sizeof(*letters));
+}
+
+/* The next word of REST, which then stands behind it. False: there is none. */
+static bool next_word(struct bytes *rest, struct bytes *word_r)
+{
+	while (rest->n > 0) {
+		size_t n = word_length(*rest);
+
+		*word_r = bytes_sub(*rest, 0, n);
+		*rest = bytes_from(*rest, n > 0 ? n : 1);
+		if (n > 0)
+			return true;
+	}
+	return false;
 }
 
 static void free_text(void *arg)
@@ -113,18 +129,18 @@ static void free_text(void *arg)
 struct mime_fuzzy *mime_fuzzy_new(struct arena *a, struct bytes key)
 {
 	struct mime_fuzzy *f = arena_zalloc(a, sizeof(*f));
-	struct bytes rest;
+	struct bytes rest, word;
+	size_t count = 0;
 
 	arena_on_free(a, free_text, &f->text);
 	add_plain(&f->text, key);
 	f->key = arena_copy(a, buffer_bytes(&f->text));
-	for (rest = f->key; rest.n > 0 && f->count < WORDS_MAX;) {
-		size_t n = word_length(rest);
-
-		if (n > 0)
-			add_word(f, bytes_sub(rest, 0, n));
-		rest = bytes_from(rest, n > 0 ? n : 1);
-	}
+	buffer_fini(&f->text);
+	for (rest = f->key; count < WORDS_MAX && next_word(&rest, &word);)
+		count++;
+	f->words = arena_array(a, count > 0 ? count : 1, sizeof(*f->words));
+	for (rest = f->key; f->count < count && next_word(&rest, &word);)
+		add_word(f, a, word);
 	return f;
 }
 
@@ -207,35 +223,43 @@ static bool look(void *arg, struct bytes text, unsigned what)
 	return f->words[0].score > 0;
 }
 
+static size_t words_of(const struct mime_fuzzy *f)
+{
+	return f->count > 0 ? f->count : 1;
+}
+
 static void begin(struct mime_fuzzy *f)
 {
-	for (size_t i = 0; i < WORDS_MAX; i++)
+	for (size_t i = 0; i < words_of(f); i++)
 		f->words[i].score = 0;
 }
 
-static unsigned mean(const struct mime_fuzzy *f)
+/* The mean, 0 if any word is missing. */
+static unsigned end(struct mime_fuzzy *f)
 {
-	size_t count = f->count > 0 ? f->count : 1;
 	unsigned sum = 0;
 
-	for (size_t i = 0; i < count; i++) {
+	if (f->text.cap > KEEP_BUFFER)
+		buffer_fini(&f->text);
+	for (size_t i = 0; i < words_of(f); i++) {
 		if (f->words[i].score == 0)
 			return 0;
 		sum += f->words[i].score;
 	}
-	return sum / (unsigned)count;
+	return sum / (unsigned)words_of(f);
 }
 
 unsigned mime_fuzzy_header(struct mime_fuzzy *f, struct bytes header, struct bytes name)
 {
-	unsigned best = 0;
+	unsigned best = 0, score;
 
 	for (struct bytes field, body; mime_next_field(&header, &field, &body);) {
 		if (!bytes_equal_nocase(field, name))
 			continue;
 		begin(f);
 		(void)mime_field_text(body, look, f);
-		best = mean(f) > best ? mean(f) : best;
+		score = end(f);
+		best = score > best ? score : best;
 	}
 	return best;
 }
@@ -244,5 +268,5 @@ unsigned mime_fuzzy_text(struct mime_fuzzy *f, struct bytes message, const struc
 {
 	begin(f);
 	(void)mime_each_text(message, limits, with_headers, look, f);
-	return mean(f);
+	return end(f);
 }

@@ -175,6 +175,7 @@ static bool check_config(struct backend *b, const char **dir_r, struct fault *wh
 	b->max_message = config_number(c, "maxmessagesize");
 	b->message_limit = (size_t)config_number(c, "imap_message_limit");
 	b->max_search_mailboxes = (size_t)config_number(c, "imap_max_search_mailboxes");
+	b->max_notify_mailboxes = (size_t)config_number(c, "imap_max_notify_mailboxes");
 	b->max_contexts = (size_t)config_number(c, "imap_max_contexts");
 	b->progress_ns = config_number(c, "imap_progress_ms") * 1000000;
 	b->frame_limits = (struct imap_frame_limits){

@@ -31,7 +31,7 @@ struct shard {
 	struct backend *backend;
 	struct loop *loop;
 	struct map clients; /* id -> struct client, lent by the session that embeds it */
-	struct map watched; /* mailbox id -> struct watch, owned */
+	struct map watched; /* key -> struct watch, owned */
 	atomic_size_t watch_count;
 	bool is_ending;     /* no new clients */
 };
@@ -42,12 +42,22 @@ enum farewell {
 	FAREWELL_STOPPING,   /* the process ends */
 };
 
+/* Who wants to hear of changes: on its shard's loop, as all of it. Zeroed at first; the shard lends it while it watches. */
+struct watcher {
+	struct list in_watch;
+	uint64_t key; /* what is watched; 0: nothing */
+	/* WHAT of MAILBOX was changed by a commit. It must not call watcher_set(). */
+	void (*changed)(struct watcher *w, mailbox_id_t mailbox, uint32_t what);
+};
+
 struct client_class {
 	/* Say good-bye and close, at once or when the command that waits for a commit has its answer. */
 	void (*farewell)(struct client *c, enum farewell why);
 	/* The mailbox that client_watch() named was changed by a commit: WHAT is bits of enum store_change_bit. It
-	 * must not call client_watch(). NULL: it never watches. */
+	 * must not call client_watch() or watcher_set(). NULL: it never watches. */
 	void (*changed)(struct client *c, uint32_t what);
+	/* An intent of the client is committed, just before it is answered. NULL: it need not know. */
+	void (*committed)(struct client *c, const struct submission *s);
 };
 
 /* The part that IMAP, LMTP and POP3 sessions have in common; embedded at their start. */
@@ -58,8 +68,7 @@ struct client {
 	struct conn *conn; /* lent by net/; NULL once it is closed */
 	uint64_t id;       /* conn_id() */
 	unsigned waiting;  /* submissions and directory calls under way */
-	mailbox_id_t mailbox; /* watched; 0: none */
-	struct list watching; /* in the watch */
+	struct watcher watcher; /* client_watch()'s */
 };
 
 struct backend_counters {
@@ -90,6 +99,7 @@ struct backend {
 	uint64_t max_message;
 	size_t message_limit; /* of one command; 0: none */
 	size_t max_search_mailboxes; /* of one ESEARCH */
+	size_t max_notify_mailboxes; /* of one session */
 	size_t max_contexts; /* of one session */
 	uint64_t progress_ns; /* after which a client is told how far its command is */
 	struct imap_frame_limits frame_limits;
@@ -155,6 +165,10 @@ void client_work(struct client *c, loop_fn *fn, client_worked_fn *told, void *ar
 
 /* Have class->changed called after commits that touch MAILBOX; 0: no more. */
 void client_watch(struct client *c, mailbox_id_t mailbox);
+/* Have W, whose function is set, hear of changes of KEY: a mailbox's id, STORE_CHANGE_OF_SERVER, store_change_of_user(), or
+ * WATCH_LIST: any mailbox that was made, removed, renamed, or got another ACL. 0: no more. */
+#define WATCH_LIST (1ull << 61)
+void watcher_set(struct shard *s, struct watcher *w, uint64_t key);
 
 /* ---- for backend.c ---- */
 

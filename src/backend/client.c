@@ -7,7 +7,7 @@
 #include "backend_private.h"
 
 struct watch {
-	struct list clients; /* struct client, watching */
+	struct list watchers;
 };
 
 static struct shard *shard_of_loop(struct backend *b, const struct loop *loop)
@@ -26,7 +26,6 @@ bool client_enter(struct client *c, struct backend *b, struct conn *conn)
 	c->id = conn_id(conn);
 	c->shard = shard_of_loop(b, conn_loop(conn));
 	assert(c->shard != NULL);
-	list_init(&c->watching);
 	(void)map_put_u64(&c->shard->clients, c->id, c);
 	return !c->shard->is_ending;
 }
@@ -50,33 +49,46 @@ bool backend_may_serve(struct backend *b)
 	return may;
 }
 
-void client_watch(struct client *c, mailbox_id_t mailbox)
+void watcher_set(struct shard *s, struct watcher *w, uint64_t key)
 {
-	struct shard *s = c->shard;
-	struct watch *w;
+	struct watch *of;
 
-	if (c->mailbox == mailbox)
+	if (w->key == key)
 		return;
-	if (c->mailbox != 0) {
-		list_remove(&c->watching);
-		w = map_get_u64(&s->watched, c->mailbox);
-		if (list_is_empty(&w->clients)) {
-			(void)map_take_u64(&s->watched, c->mailbox);
-			free(w);
+	if (w->key != 0) {
+		list_remove(&w->in_watch);
+		of = map_get_u64(&s->watched, w->key);
+		if (list_is_empty(&of->watchers)) {
+			(void)map_take_u64(&s->watched, w->key);
+			free(of);
 		}
 		atomic_fetch_sub(&s->watch_count, 1);
 	}
-	c->mailbox = mailbox;
-	if (mailbox == 0)
+	w->key = key;
+	if (key == 0)
 		return;
-	w = map_get_u64(&s->watched, mailbox);
-	if (w == NULL) {
-		w = must_alloc(sizeof(*w));
-		list_init(&w->clients);
-		(void)map_put_u64(&s->watched, mailbox, w);
+	of = map_get_u64(&s->watched, key);
+	if (of == NULL) {
+		of = must_alloc(sizeof(*of));
+		list_init(&of->watchers);
+		(void)map_put_u64(&s->watched, key, of);
 	}
-	list_push(&w->clients, &c->watching);
+	list_push(&of->watchers, &w->in_watch);
 	atomic_fetch_add(&s->watch_count, 1);
+}
+
+static void client_changed(struct watcher *w, mailbox_id_t mailbox, uint32_t what)
+{
+	struct client *c = LIST_OBJECT(w, struct client, watcher);
+
+	(void)mailbox;
+	c->class->changed(c, what);
+}
+
+void client_watch(struct client *c, mailbox_id_t mailbox)
+{
+	c->watcher.changed = client_changed;
+	watcher_set(c->shard, &c->watcher, mailbox);
 }
 
 void backend_submit(struct backend *b, struct driver_request *r)
@@ -157,6 +169,8 @@ static void submission_back(void *arg)
 
 	if (c != NULL) {
 		c->waiting--;
+		if (c->class->committed != NULL)
+			c->class->committed(c, s);
 		s->answered(c, s);
 	}
 	submission_free(s);
@@ -296,20 +310,28 @@ struct change_message {
 	struct store_change of[];
 };
 
+static void tell_watchers(struct shard *s, uint64_t key, const struct store_change *change)
+{
+	struct watch *of = map_get_u64(&s->watched, key);
+
+	if (of == NULL)
+		return;
+	LIST_EACH(l, &of->watchers) {
+		struct watcher *w = LIST_OBJECT(l, struct watcher, in_watch);
+
+		w->changed(w, change->mailbox, change->what);
+	}
+}
+
 static void changed_here(void *arg)
 {
+	const uint32_t of_list = STORE_CHANGE_CREATED | STORE_CHANGE_DELETED | STORE_CHANGE_NAME | STORE_CHANGE_ACL;
 	struct change_message *m = arg;
 
 	for (size_t i = 0; i < m->n; i++) {
-		struct watch *w = map_get_u64(&m->shard->watched, m->of[i].mailbox);
-
-		if (w == NULL)
-			continue;
-		LIST_EACH(l, &w->clients) {
-			struct client *c = LIST_OBJECT(l, struct client, watching);
-
-			c->class->changed(c, m->of[i].what);
-		}
+		tell_watchers(m->shard, m->of[i].mailbox, &m->of[i]);
+		if ((m->of[i].what & of_list) != 0)
+			tell_watchers(m->shard, WATCH_LIST, &m->of[i]);
 	}
 	free(m);
 }

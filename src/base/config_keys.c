@@ -154,6 +154,7 @@ const struct config_key config_keys[] = {
 	{ "imap_progress_ms", CONFIG_NUMBER, "1000", 1, MS_MAX, NULL, "Milliseconds after which a client is told how far its command is" },
 	{ "mailbox_cache", CONFIG_NUMBER, "64M", 0, 1ull << 40, NULL, "Octets of memory for what is kept of the mailboxes that were used lately: the UIDs of large ones, and what messages are sorted and threaded by; 0: none" },
 	{ "imap_max_search_mailboxes", CONFIG_NUMBER, "10000", 1, 1u << 24, NULL, "Most mailboxes that one ESEARCH looks through" },
+	{ "imap_max_notify_mailboxes", CONFIG_NUMBER, "2000", 1, 1u << 20, NULL, "Most mailboxes, and most subscriptions, that one session hears of by NOTIFY" },
 	{ "imap_max_contexts", CONFIG_NUMBER, "20", 1, 1000, NULL, "Most search results that are kept up to date for one session (RETURN (UPDATE))" },
 	{ "imap_idle_timeout_s", CONFIG_NUMBER, "1800", 1, 1u << 20, NULL, "Seconds after which a silent authenticated client is logged out" },
 	{ "imap_login_timeout_s", CONFIG_NUMBER, "60", 1, 1u << 20, NULL, "Seconds a client may take to authenticate" },

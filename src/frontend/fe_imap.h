@@ -39,6 +39,9 @@ struct imap_link {
 	unsigned features;    /* enum imap_feature: what it was told to enable */
 	bool is_enabling;     /* its answer to that is awaited; the client does not see it */
 	bool is_swallowing;   /* of an UNSELECT nobody asked for, up to its tagged line */
+	unsigned notify_version; /* of what it was told to notify of */
+	unsigned notify_awaited; /* answers to that, which the client does not see */
+	bool is_watching;     /* for that: what it has to say is lost with it */
 	bool is_last_segment; /* the segment at hand began with the awaited tag */
 	struct buffer collect; /* a response of an internal command */
 };
@@ -60,6 +63,8 @@ struct copy_job;
 struct replace_job;
 struct url_job;
 struct esearch_job;
+struct fe_notify;
+struct notify_job;
 struct list_job;
 
 struct fe_imap {
@@ -87,6 +92,10 @@ struct fe_imap {
 	struct buffer selected_name; /* internal, as it was when it was selected */
 	bool is_readonly;
 	unsigned features; /* what the client enabled */
+	struct fe_notify *notify; /* what it wants to hear of; owned; NULL: it never said */
+	unsigned notify_version;  /* grows with each change of that */
+	struct imap_link *mid;    /* in the midst of a response that goes to the client piece by piece: nothing may come between */
+	struct buffer held_output; /* what the frontend has to say meanwhile */
 	uint64_t told_version; /* of the capabilities that it was told */
 
 	/* The command at hand. */
@@ -107,6 +116,7 @@ struct fe_imap {
 	struct replace_job *replace; /* in the arena */
 	struct url_job *url;         /* in the arena */
 	struct esearch_job *esearch;
+	struct notify_job *notify_job;
 	struct list_job *list;
 	struct bytes own_tag;   /* of the commands of OWN, if it is not FE_TAG; borrowed */
 	uint64_t syncs;         /* places_sync() under way */
@@ -115,8 +125,17 @@ struct fe_imap {
 
 void fe_imap_called(struct conn *c, void *frontend);
 
-/* fe_imap_session.c */
+/* fe_imap_output.c */
+/* Write to the client, or once the response that is on its way is whole. */
+void fe_imap_write(struct fe_imap *s, struct bytes b);
+/* A line, which need not bring its end. */
 void fe_imap_say(struct fe_imap *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A piece of a response of L was passed on, HAS_MORE to come. */
+void fe_imap_passed(struct fe_imap *s, struct imap_link *l, bool has_more);
+/* Whether what L has to say, that no command asked for, is the client's: of its selected mailbox, or what it wants to hear of. */
+bool fe_imap_is_news(const struct fe_imap *s, const struct imap_link *l);
+
+/* fe_imap_session.c */
 void fe_imap_tagged(struct fe_imap *s, const char *status, const char *text);
 void fe_imap_op_done(struct fe_imap *s);
 /* Count N octets of the command at hand against max_inflight. False: it is too much now. */
@@ -129,6 +148,8 @@ void fe_imap_replace_raw(struct fe_imap *s, struct buffer *to);
 /* fe_imap_enable.c */
 /* ENABLE. False: it goes on with the selected mailbox's server. */
 bool fe_imap_enable(struct fe_imap *s);
+/* Have all backends that may speak without a command told, too. */
+void fe_imap_enable_all(struct fe_imap *s);
 
 /* fe_imap_link.c */
 /* The session's connection to SERVER's present master, dialled if need be. NULL: it has no master now. */
@@ -186,6 +207,17 @@ void fe_replace_begin(struct fe_imap *s, const char *target_server);
 /* "* LSUB (attributes) "/" name", or with NIL for a separator: *external_r is the name, empty where nothing is subscribed to, in the
  * command's arena. False: it is something else. */
 bool fe_take_lsub(struct fe_imap *s, struct bytes response, struct bytes *external_r);
+
+/* fe_imap_notify.c */
+void fe_notify_begin(struct fe_imap *s);
+void fe_notify_end_job(struct fe_imap *s);
+void fe_notify_free(struct fe_imap *s);
+/* Have the backend notify of what the client wants, if it was told something else. */
+void fe_notify_link(struct imap_link *l);
+/* Whether SEGMENT is its answer to that. */
+bool fe_notify_is_answer(struct imap_link *l, struct bytes segment);
+/* Something may have got lost, or was too much: tell the client, and notify of nothing any more. */
+void fe_notify_overflow(struct fe_imap *s);
 
 /* fe_imap_esearch.c */
 void fe_esearch_begin(struct fe_imap *s);

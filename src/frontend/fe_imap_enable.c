@@ -17,7 +17,7 @@ static void enable(struct fe_imap *s, unsigned features)
 	s->names.is_utf8 = (s->features & (IMAP_F_REV2 | IMAP_F_UTF8)) != 0;
 }
 
-/* The backends are told with the next command that goes there. */
+/* The backends are told with the next command that goes there; now, where they speak without one. */
 static void enable_here(struct fe_imap *s)
 {
 	struct buffer out = { 0 };
@@ -29,6 +29,7 @@ static void enable_here(struct fe_imap *s)
 	conn_write(s->conn, buffer_bytes(&out));
 	buffer_fini(&out);
 	enable(s, features);
+	fe_imap_enable_all(s);
 	fe_imap_tagged(s, "OK", "done");
 }
 
@@ -46,7 +47,20 @@ static void enable_selected(struct fe_imap *s)
 	fe_imap_replace_raw(s, &command);
 	enable(s, features);
 	s->selected->features |= features;
+	fe_imap_enable_all(s);
 	fe_imap_forward_selected(s);
+}
+
+void fe_imap_enable_all(struct fe_imap *s)
+{
+	if (s->notify == NULL)
+		return;
+	LIST_EACH(m, &s->links) {
+		struct imap_link *l = LIST_OBJECT(m, struct imap_link, in_session);
+
+		if (l->state == ILINK_READY)
+			imap_link_enable(l);
+	}
 }
 
 bool fe_imap_enable(struct fe_imap *s)

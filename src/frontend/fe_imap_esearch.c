@@ -227,7 +227,7 @@ static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes r
 		if (external.n > 0 && names_to_internal(&s->names, external, &internal, &why))
 			add_named(s, buffer_bytes(&internal), false);
 		buffer_fini(&internal);
-	} else if (j->is_asking || l == s->selected) {
+	} else if (j->is_asking || fe_imap_is_news(s, l)) {
 		conn_write(s->conn, response);
 	}
 }

@@ -421,7 +421,7 @@ void fe_imap_forward_replace(struct fe_imap *s)
 
 static void pass_final(struct fe_imap *s)
 {
-	conn_write(s->conn, buffer_bytes(&s->final));
+	fe_imap_write(s, buffer_bytes(&s->final));
 	fe_imap_op_done(s);
 }
 
@@ -482,6 +482,10 @@ void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes s
 
 	if (is_parsed && r.is_untagged && bytes_equal_nocase_str(r.word, "BYE"))
 		return; /* the connection's end follows */
+	if (is_parsed && r.is_untagged && bytes_equal_nocase_str(r.code, "NOTIFICATIONOVERFLOW")) {
+		fe_notify_overflow(s);
+		return;
+	}
 	if (s->has_op && s->own != NULL && s->op_link == l) {
 		if (is_first)
 			buffer_clear(&l->collect);
@@ -504,6 +508,7 @@ void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes s
 	if (!(is_parsed && r.is_untagged && bytes_starts_nocase(r.code, BYTES_LIT("INPROGRESS "))))
 		s->has_passed = true;
 	conn_write(s->conn, segment);
+	fe_imap_passed(s, l, has_literal);
 }
 
 void fe_imap_link_literal(struct fe_imap *s, struct imap_link *l, struct bytes piece)
@@ -525,6 +530,12 @@ void fe_imap_link_lost(struct fe_imap *s, struct imap_link *l, const char *why)
 		fe_imap_bye(s, "[UNAVAILABLE] the mailbox's server was lost: please connect again");
 		return;
 	}
+	if (s->mid == l) {
+		fe_imap_bye(s, "[UNAVAILABLE] a server was lost in the midst of what it said: please connect again");
+		return;
+	}
+	if (l->is_watching)
+		fe_notify_overflow(s);
 	if (!s->has_op || s->op_link != l)
 		return;
 	s->op_link = NULL;

@@ -26,7 +26,9 @@ static void lost(struct imap_link *l, const char *why)
 
 void imap_link_drop(struct imap_link *l)
 {
-	if (l->session == NULL)
+	struct fe_imap *s = l->session;
+
+	if (s == NULL)
 		return;
 	if (l->session->selected == l)
 		l->session->selected = NULL;
@@ -34,6 +36,10 @@ void imap_link_drop(struct imap_link *l)
 		l->session->op_link = NULL;
 	l->session = NULL;
 	list_remove(&l->in_session);
+	if (s->mid == l && !s->is_dead)
+		fe_imap_bye(s, "[UNAVAILABLE] a server was lost in the midst of what it said: please connect again");
+	if (l->is_watching)
+		fe_notify_overflow(s);
 	if (l->state == ILINK_READY)
 		conn_write(l->conn, BYTES_LIT("FQ LOGOUT\r\n"));
 	conn_close(l->conn);
@@ -50,8 +56,10 @@ void imap_link_enable(struct imap_link *l)
 	unsigned missing = l->session->features & ~l->features;
 	struct buffer out = { 0 };
 
-	if (missing == 0)
+	if (missing == 0) {
+		fe_notify_link(l);
 		return;
+	}
 	l->features |= missing;
 	l->is_enabling = true;
 	buffer_add_str(&out, "FE ENABLE");
@@ -59,6 +67,14 @@ void imap_link_enable(struct imap_link *l)
 	buffer_add_str(&out, "\r\n");
 	conn_write(l->conn, buffer_bytes(&out));
 	buffer_fini(&out);
+	fe_notify_link(l);
+}
+
+/* News of others than the selected mailbox (RFC 5465). */
+static bool is_of_others(struct bytes seg)
+{
+	return bytes_starts_nocase(seg, BYTES_LIT("* STATUS ")) || bytes_starts_nocase(seg, BYTES_LIT("* LIST ")) ||
+	       bytes_starts_nocase(seg, BYTES_LIT("* METADATA "));
 }
 
 /* Whether SEG is the answer to that; what the selected mailbox has to say meanwhile is not. */
@@ -99,12 +115,12 @@ static void segment(struct imap_link *l, struct bytes seg, bool has_literal)
 	bool is_first = !l->in_response;
 
 	l->in_response = has_literal;
-	if (l->is_swallowing) {
+	if (l->is_swallowing && !(is_first && !has_literal && is_of_others(seg))) {
 		if (is_first && bytes_starts(seg, BYTES_LIT("FU ")))
 			l->is_swallowing = false;
 		return;
 	}
-	if (is_first && is_of_enable(l, seg))
+	if (is_first && (is_of_enable(l, seg) || fe_notify_is_answer(l, seg)))
 		return;
 	fe_imap_link_segment(l->session, l, seg, is_first, has_literal);
 }
@@ -142,6 +158,11 @@ static bool take(struct imap_link *l)
 		return false;
 	/* The client reads slowly: so does the proxy. */
 	if (conn_pending(l->session->conn) >= CONN_OUTPUT_HIGH) {
+		conn_pause(l->conn, true);
+		return false;
+	}
+	/* Another one is in the midst of a response that goes to the client as it comes. */
+	if (l->session->mid != NULL && l->session->mid != l) {
 		conn_pause(l->conn, true);
 		return false;
 	}

@@ -490,7 +490,7 @@ static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes r
 		conn_write(s->conn, response);
 	} else if (j->phase == ASK_USES ? take_use(s, response) : j->phase == ASK_SUBSCRIPTIONS && take_lsub(s, response)) {
 		return;
-	} else if (l == s->selected) {
+	} else if (fe_imap_is_news(s, l)) {
 		/* What the selected mailbox has to say of itself is the client's. */
 		conn_write(s->conn, response);
 	}

@@ -153,7 +153,7 @@ static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes r
 	if (j->step == REPLACE_FIND && note_uid(j, response))
 		return;
 	/* What the selected mailbox has to say of itself is the client's. */
-	if (l == s->selected)
+	if (fe_imap_is_news(s, l))
 		conn_write(s->conn, response);
 }
 

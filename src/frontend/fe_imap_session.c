@@ -1,5 +1,4 @@
 /* fe_imap_session.c - the client's side of a proxied session: framing, login, and what is done with each command. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,19 +22,6 @@ struct frontend *fe_imap_frontend(const struct fe_imap *s)
 	return s->base.shard->fe;
 }
 
-void fe_imap_say(struct fe_imap *s, const char *fmt, ...)
-{
-	struct buffer out = { 0 };
-	va_list ap;
-
-	va_start(ap, fmt);
-	buffer_vaddf(&out, fmt, ap);
-	va_end(ap);
-	buffer_add_str(&out, "\r\n");
-	conn_write(s->conn, buffer_bytes(&out));
-	buffer_fini(&out);
-}
-
 /* "TAG STATUS TEXT"; TEXT may begin with a response code and is made safe for a line. */
 static void answer(struct fe_imap *s, struct bytes tag, const char *status, const char *text)
 {
@@ -45,7 +31,7 @@ static void answer(struct fe_imap *s, struct bytes tag, const char *status, cons
 	buffer_addf(&out, " %s ", status);
 	imap_write_text(&out, bytes_of(text));
 	buffer_add_str(&out, "\r\n");
-	conn_write(s->conn, buffer_bytes(&out));
+	fe_imap_write(s, buffer_bytes(&out));
 	buffer_fini(&out);
 }
 
@@ -118,6 +104,7 @@ void fe_imap_op_done(struct fe_imap *s)
 	timer_free(&s->retry);
 	fe_copy_free(s);
 	fe_esearch_free(s);
+	fe_notify_end_job(s);
 	fe_list_free(s);
 	s->own_tag = BYTES_NONE;
 	buffer_fini(&s->raw);
@@ -263,6 +250,8 @@ static void cmd_namespace(struct fe_imap *s)
 /* Nobody is logged in any more: no backend acts for him, nothing of his is left. */
 static void cmd_unauthenticate(struct fe_imap *s)
 {
+	fe_notify_free(s);
+	s->notify_version = 0;
 	LIST_EACH(m, &s->links)
 		imap_link_drop(LIST_OBJECT(m, struct imap_link, in_session));
 	free(s->user);
@@ -283,7 +272,10 @@ static bool dispatch(struct fe_imap *s)
 		fe_imap_tagged(s, "BAD", "[UIDREQUIRED] " IMAP_UIDREQUIRED);
 		return true;
 	}
-	s->features |= imap_command_enables(c);
+	if ((imap_command_enables(c) & ~s->features) != 0) {
+		s->features |= imap_command_enables(c);
+		fe_imap_enable_all(s);
+	}
 	switch (c->verb) {
 	case IMAP_CAPABILITY:
 		cmd_capability(s);
@@ -334,6 +326,9 @@ static bool dispatch(struct fe_imap *s)
 		return true;
 	case IMAP_LIST:
 		fe_list_begin(s);
+		return false;
+	case IMAP_NOTIFY:
+		fe_notify_begin(s);
 		return false;
 	case IMAP_NOOP:
 		if (s->selected == NULL) {
@@ -546,7 +541,7 @@ static bool take(struct fe_imap *s)
 
 	if (s->is_authenticating || s->is_idling)
 		return take_line(s);
-	if (s->has_op || s->is_login_waiting)
+	if (s->has_op || s->is_login_waiting || s->mid != NULL)
 		return false;
 	if (s->wants_inbox) {
 		s->wants_inbox = false;
@@ -642,6 +637,8 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	arrival_end(&s->arrival);
 	fe_copy_free(s);
 	fe_esearch_free(s);
+	fe_notify_free(s);
+	buffer_fini(&s->held_output);
 	fe_list_free(s);
 	LIST_EACH(m, &s->links)
 		imap_link_drop(LIST_OBJECT(m, struct imap_link, in_session));

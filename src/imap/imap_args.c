@@ -461,6 +461,8 @@ bool imap_parse_args(struct imap_parser *p)
 		return space(p) && imap_parse_search(p);
 	case IMAP_SETMETADATA:
 		return imap_parse_setmetadata(p);
+	case IMAP_NOTIFY:
+		return space(p) && imap_parse_notify(p);
 	case IMAP_ESEARCH:
 		return space(p) && imap_parse_esearch(p);
 	case IMAP_SORT:

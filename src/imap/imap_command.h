@@ -42,6 +42,7 @@ enum imap_verb {
 	IMAP_MYRIGHTS,
 	IMAP_NAMESPACE,
 	IMAP_NOOP,
+	IMAP_NOTIFY,
 	IMAP_RENAME,
 	IMAP_REPLACE, /* RFC 8508 */
 	IMAP_RESETKEY, /* RFC 4467 */
@@ -208,6 +209,33 @@ struct mailbox_filter {
 	size_t name_count;
 };
 
+/* What of them NOTIFY tells (RFC 5465 section 5). */
+enum notify_event {
+	NOTIFY_MESSAGE_NEW = 1 << 0,
+	NOTIFY_MESSAGE_EXPUNGE = 1 << 1,
+	NOTIFY_BOTH = NOTIFY_MESSAGE_NEW | NOTIFY_MESSAGE_EXPUNGE,
+	NOTIFY_FLAG_CHANGE = 1 << 2,
+	NOTIFY_ANNOTATION_CHANGE = 1 << 3,
+	NOTIFY_MAILBOX_NAME = 1 << 4,
+	NOTIFY_SUBSCRIPTION_CHANGE = 1 << 5,
+	NOTIFY_MAILBOX_METADATA = 1 << 6,
+	NOTIFY_SERVER_METADATA = 1 << 7,
+	NOTIFY_OF_MAILBOXES = NOTIFY_MAILBOX_NAME | NOTIFY_SUBSCRIPTION_CHANGE | NOTIFY_MAILBOX_METADATA | NOTIFY_SERVER_METADATA,
+	NOTIFY_UNKNOWN = 1 << 8, /* one that is in no RFC */
+};
+#define NOTIFY_GROUPS_MAX 100
+/* Those that are served, for BADEVENT. */
+#define NOTIFY_SUPPORTED \
+	"MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange"
+struct notify_group {
+	struct mailbox_filter filter;
+	unsigned events; /* 0: NONE */
+	struct bytes octets;      /* the group as it was written, and its events alone */
+	struct bytes event_octets;
+	struct fetch_item *items; /* of MessageNew */
+	size_t item_count;
+};
+
 /* What SORT sorts by (RFC 5256, 5957). */
 enum sort_by {
 	SORT_ARRIVAL,
@@ -343,6 +371,9 @@ struct imap_command {
 	struct mailbox_filter *filters; /* ESEARCH IN (...); none: the selected mailbox */
 	size_t filter_count;
 	struct bytes rest;         /* ESEARCH: all behind that */
+	bool is_notify_set, wants_status; /* NOTIFY SET STATUS; else NONE */
+	struct notify_group *groups;
+	size_t group_count;
 	bool has_partial;          /* FETCH */
 	struct fetch_item *update_items;
 	size_t update_item_count;

@@ -34,6 +34,7 @@ bool imap_take_filter(struct imap_parser *p, struct mailbox_filter *f);
 /* The next of a growing array in the arena, AT with room for CAP of SIZE octets, not zeroed. */
 void *imap_one_more(struct imap_parser *p, void **at, size_t *count, size_t *cap, size_t size);
 bool imap_parse_esearch(struct imap_parser *p);
+bool imap_parse_notify(struct imap_parser *p);
 bool imap_parse_sort(struct imap_parser *p);
 bool imap_parse_thread(struct imap_parser *p);
 /* "1:500" or "-1:-100" (RFC 9394): to cmd->partial_from and partial_to. */

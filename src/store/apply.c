@@ -441,7 +441,7 @@ static enum kv_result apply_place(struct kv_txn *t, const struct entry *e, struc
 	return r;
 }
 
-static enum kv_result apply_subscribe(struct kv_txn *t, const struct entry *e)
+static enum kv_result apply_subscribe(struct kv_txn *t, const struct entry *e, struct store_changes *changes)
 {
 	struct buffer key = { 0 };
 	enum kv_result r;
@@ -451,6 +451,7 @@ static enum kv_result apply_subscribe(struct kv_txn *t, const struct entry *e)
 	buffer_add(&key, e->name);
 	r = key.n > KV_KEY_MAX ? KV_FAILED : index_subscribe(t, buffer_bytes(&key), e->is_on);
 	buffer_fini(&key);
+	changes_note(changes, store_change_of_user(e->user), STORE_CHANGE_SUBSCRIPTIONS);
 	return r;
 }
 
@@ -484,7 +485,9 @@ static enum kv_result apply_attribute(struct kv_txn *t, const struct entry *e, s
 		if (r == KV_OK && of->uid > 0)
 			r = touch_message(t, e, &m, of->uid);
 		is_touched = is_touched || of->uid > 0;
-		if (e->mailbox > 0)
+		if (e->mailbox == 0)
+			changes_note(changes, STORE_CHANGE_OF_SERVER, STORE_CHANGE_ATTRIBUTES);
+		else
 			changes_note(changes, e->mailbox, of->uid > 0 ? STORE_CHANGE_MESSAGES : STORE_CHANGE_ATTRIBUTES);
 	}
 	if (r != KV_OK || !is_touched)
@@ -593,7 +596,7 @@ static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct aren
 	case ENTRY_COPY:
 		return apply_copy(t, e, a, changes);
 	case ENTRY_SUBSCRIBE:
-		return apply_subscribe(t, e);
+		return apply_subscribe(t, e, changes);
 	case ENTRY_RECLAIM:
 		return apply_reclaim(t, e, changes);
 	case ENTRY_DIGEST:

@@ -114,6 +114,7 @@ struct append_target {
 	mailbox_id_t mailbox_id;
 	uint32_t uidvalidity;
 	uint32_t uid;
+	modseq_t modseq; /* 0 if it was done before */
 };
 
 /* Add one message to one or more mailboxes. The body is kept once. answer.result is OK if any target's is, else the first

@@ -175,6 +175,7 @@ static enum store_result prepare_target(struct store *s, const struct intent_app
 	if (result != STORE_OK)
 		return result;
 	t->uid = m.uidnext;
+	t->modseq = m.highestmodseq + 1;
 	*d = (struct entry_delivery){ m.id, m.uidnext, m.highestmodseq + 1, t->internaldate, (uint8_t)(t->flags & IMAP_FLAGS_ALL),
 		                      keywords };
 	e->count++;

@@ -91,10 +91,14 @@ enum store_change_bit {
 	STORE_CHANGE_DELETED = 1u << 2,
 	STORE_CHANGE_NAME = 1u << 3,
 	STORE_CHANGE_ACL = 1u << 4,
-	STORE_CHANGE_ATTRIBUTES = 1u << 5, /* of the mailbox itself */
+	STORE_CHANGE_ATTRIBUTES = 1u << 5, /* of the mailbox itself, or of the server */
+	STORE_CHANGE_SUBSCRIPTIONS = 1u << 6, /* of a user */
 };
+/* What no mailbox is, and changes: numbers that none has. Users are told apart in this process only, and not always. */
+#define STORE_CHANGE_OF_SERVER (1ull << 62)
+mailbox_id_t store_change_of_user(struct bytes user);
 struct store_change {
-	mailbox_id_t mailbox;
+	mailbox_id_t mailbox; /* or one of these */
 	uint32_t what; /* enum store_change_bit */
 };
 struct store_changes {

@@ -92,6 +92,15 @@ static void commands_are_taken_or_refused_as_the_table_says(void **state)
 		{ "a UID EXPUNGE 1:4", IMAP_PARSE_OK, IMAP_EXPUNGE },
 		{ "a EXPUNGE 1:4", IMAP_PARSE_BAD, IMAP_EXPUNGE },
 		{ "a FETCH 1 FULL", IMAP_PARSE_OK, IMAP_FETCH },
+		{ "a NOTIFY NONE", IMAP_PARSE_OK, IMAP_NOTIFY },
+		{ "a NOTIFY SET STATUS (selected (MessageNew (UID) MessageExpunge)) (personal (MailboxName))", IMAP_PARSE_OK, IMAP_NOTIFY },
+		{ "a NOTIFY SET (mailboxes (a \"b c\") NONE)", IMAP_PARSE_OK, IMAP_NOTIFY },
+		{ "a NOTIFY SET (personal (X-Other))", IMAP_PARSE_OK, IMAP_NOTIFY },
+		{ "a NOTIFY SET (personal (MessageNew))", IMAP_PARSE_BAD, IMAP_NOTIFY },
+		{ "a NOTIFY SET (selected (MailboxName))", IMAP_PARSE_BAD, IMAP_NOTIFY },
+		{ "a NOTIFY SET", IMAP_PARSE_BAD, IMAP_NOTIFY },
+		{ "a ESEARCH IN (personal subtree (a b)) RETURN (MIN) ALL", IMAP_PARSE_OK, IMAP_ESEARCH },
+		{ "a ESEARCH IN (selected-delayed) ALL", IMAP_PARSE_BAD, IMAP_ESEARCH },
 		{ "a CANCELUPDATE \"b1\" \"b2\"", IMAP_PARSE_OK, IMAP_CANCELUPDATE },
 		{ "a CANCELUPDATE b1", IMAP_PARSE_BAD, IMAP_CANCELUPDATE },
 		{ "a SEARCH RETURN (UPDATE (UID BODY.PEEK[1]) CONTEXT) ALL", IMAP_PARSE_OK, IMAP_SEARCH },
@@ -381,9 +390,35 @@ static void numbers_of_messages_are_found_wherever_they_stand(void **state)
 	}
 }
 
+static void groups_of_notify_keep_what_was_written(void **state)
+{
+	struct arena a = { 0 };
+	struct imap_command c;
+	struct fault why;
+	const struct notify_group *g;
+
+	(void)state;
+	assert_int_equal(imap_command_parse(BYTES_LIT("a NOTIFY SET (subscribed (MailboxName)) (selected MessageNew (UID FLAGS) MessageExpunge)"),
+	                                    &limits, &a, &c, &why),
+	                 IMAP_PARSE_OK);
+	assert_true(c.is_notify_set && !c.wants_status);
+	assert_int_equal(c.group_count, 2);
+	g = &c.groups[0];
+	assert_int_equal(g->filter.kind, FILTER_SUBSCRIBED);
+	assert_int_equal(g->events, NOTIFY_MAILBOX_NAME);
+	assert_true(bytes_equal_str(g->octets, "(subscribed (MailboxName))"));
+	assert_true(bytes_equal_str(g->event_octets, "(MailboxName)"));
+	g = &c.groups[1];
+	assert_int_equal(g->events, NOTIFY_BOTH);
+	assert_int_equal(g->item_count, 2);
+	assert_true(bytes_equal_str(g->event_octets, "MessageNew (UID FLAGS) MessageExpunge"));
+	arena_fini(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(groups_of_notify_keep_what_was_written),
 		cmocka_unit_test(numbers_of_messages_are_found_wherever_they_stand),
 		cmocka_unit_test(commands_are_taken_or_refused_as_the_table_says),
 		cmocka_unit_test(sections_and_searches_keep_what_was_asked),

@@ -13,7 +13,7 @@ LIMIT = 5
 
 @pytest.fixture(scope="module")
 def murder():
-    limits = {"imap_message_limit": LIMIT, "imap_progress_ms": 1, "imap_max_search_mailboxes": 3}
+    limits = {"imap_message_limit": LIMIT, "imap_progress_ms": 1, "imap_max_search_mailboxes": 3, "imap_max_notify_mailboxes": 4}
     m = Murder(users=["fred"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]}, limits=limits).start()
     m.add_frontend({"imap_progress_ms": 1, "imap_max_search_mailboxes": 3})
     m.create_user("fred")
@@ -223,6 +223,24 @@ def test_search_in_several_mailboxes(c):
     assert c.cmd("ESEARCH IN (subtree More mailboxes INBOX) ALL")[1].startswith("NO [LIMIT] ")
     for i in range(3):
         ok(c.cmd(f"DELETE More/{i}"))
+
+
+def test_no_more_mailboxes_are_watched_than_may_be(session):
+    """RFC 5465 sections 3.1 and 5.8."""
+    c, other = session(), session()
+    for i in range(5):
+        c.cmd(f"DELETE Many/{i}")
+    for i in range(4):
+        ok(other.cmd(f"CREATE Many/{i}"))
+    assert c.cmd("NOTIFY SET (subtree Many mailboxes (MailboxName))")[1].startswith("BAD")
+    ok(c.cmd("NOTIFY SET (subtree Many (MailboxName))"))
+    assert c.cmd("NOTIFY SET (subtree Many (MailboxName)) (mailboxes INBOX (MessageNew MessageExpunge))")[1].startswith("NO [NOTIFICATIONOVERFLOW] ")
+    ok(other.cmd("CREATE Many/4"))
+    assert c.line().startswith("* OK [NOTIFICATIONOVERFLOW] ")
+    ok(other.cmd("DELETE Many/4"))
+    assert ok(c.cmd("NOOP")) == []
+    for i in range(4):
+        ok(other.cmd(f"DELETE Many/{i}"))
 
 
 def test_progress_of_a_search(murder):

@@ -15,6 +15,7 @@
 #include "imap_flags.h"
 #include "imap_writer.h"
 #include "log.h"
+#include "notify.h"
 #include "picture.h"
 #include "radix.h"
 #include "seqset.h"
@@ -438,6 +439,7 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 	struct view_change c;
 	struct message msg;
 	struct fault why;
+	bool tells_flags = (notify_selected(s) & NOTIFY_FLAG_CHANGE) != 0;
 	bool is_all = true, has_contexts = contexts_are_there(box);
 	uint64_t until = has_contexts ? clock_mono_ns() + SYNC_TURN_NS : 0;
 
@@ -445,7 +447,7 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 	while (is_all && view_changes_next(&it, &c)) {
 		uint32_t number = c.uid <= box->last_uid ? box_number(box, c.uid) : 0;
 
-		bool was_told = cmd != NULL && c.modseq <= cmd->told_modseq && is_in(cmd->told, cmd->told_count, c.uid);
+		bool was_told = !tells_flags || (cmd != NULL && c.modseq <= cmd->told_modseq && is_in(cmd->told, cmd->told_count, c.uid));
 
 		if (c.is_gone) {
 			add_gone(box, c.uid);
@@ -604,7 +606,14 @@ static void tell_count(struct session *s)
 	buffer_fini(&out);
 }
 
-bool box_sync(struct session *s, const struct command *cmd, bool may_expunge)
+/* Whether the client does not want to hear of the selected mailbox (RFC 5465 section 3.1), but for what it does itself. */
+static bool is_muted(const struct session *s, const struct command *cmd)
+{
+	return (notify_selected(s) & NOTIFY_BOTH) == 0 &&
+	       (cmd == NULL || (cmd->c.verb != IMAP_EXPUNGE && cmd->c.verb != IMAP_MOVE && cmd->c.verb != IMAP_REPLACE));
+}
+
+static bool sync(struct session *s, const struct command *cmd, bool may_expunge)
 {
 	struct box *box = s->box;
 	struct mailbox m;
@@ -635,6 +644,8 @@ bool box_sync(struct session *s, const struct command *cmd, bool may_expunge)
 		}
 		if (box->count != before)
 			tell_count(s);
+		if (!notify_fetch_new(s, v, &m, clock_mono_ns() + SYNC_TURN_NS))
+			box->is_behind = true;
 		if (contexts_are_there(box)) {
 			if (!contexts_take_new(s, v, &m, clock_mono_ns() + SYNC_TURN_NS))
 				box->is_behind = true;
@@ -651,4 +662,9 @@ bool box_sync(struct session *s, const struct command *cmd, bool may_expunge)
 		session_bye(s, "[SERVERBUG] the mail store has a problem");
 	}
 	return false;
+}
+
+bool box_sync(struct session *s, const struct command *cmd, bool may_expunge)
+{
+	return is_muted(s, cmd) || sync(s, cmd, may_expunge);
 }

@@ -10,6 +10,7 @@
 #include "alloc.h"
 #include "answer.h"
 #include "box.h"
+#include "cmd_fetch.h"
 #include "dispatch.h"
 #include "imap_date.h"
 #include "imap_flags.h"
@@ -441,6 +442,24 @@ static bool write_message(struct output *o, struct command *cmd, uint32_t number
 	buffer_add_str(&o->line, ")\r\n");
 	end_message(o, !o->is_broken);
 	return !o->is_broken;
+}
+
+void fetch_tell(struct session *s, struct store_view *v, const struct mailbox *m, uint32_t number, const struct message *msg,
+                const struct fetch_item *items, size_t count)
+{
+	struct fetching f = { .wants_uid = false };
+	struct command cmd = { .state = &f };
+	struct output o = { .s = s, .v = v, .m = m, .msg = msg };
+
+	cmd.c.items = (struct fetch_item *)(uintptr_t)items;
+	cmd.c.item_count = count;
+	for (size_t i = 0; i < count; i++) {
+		f.wants_uid = f.wants_uid || items[i].type == FETCH_UID;
+		f.wants_flags = f.wants_flags || items[i].type == FETCH_FLAGS;
+		f.wants_modseq = f.wants_modseq || items[i].type == FETCH_MODSEQ;
+	}
+	(void)write_message(&o, &cmd, number);
+	end_output(&o);
 }
 
 static enum cmd_step go_on(struct session *s, struct command *cmd);

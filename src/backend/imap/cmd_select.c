@@ -6,6 +6,7 @@
 #include "box.h"
 #include "dispatch.h"
 #include "imap_writer.h"
+#include "notify.h"
 #include "quota_answer.h"
 
 #define RESYNC_TURN 500 /* messages told in one turn of the loop */
@@ -142,6 +143,7 @@ enum cmd_step cmd_select(struct session *s, struct command *cmd)
 		s->box = box;
 		session_enter(s, SESSION_SELECTED);
 		client_watch(&s->client, m.id);
+		notify_selected_anew(s);
 		tell(s, &m, first_unseen);
 		warn(s, v, &m);
 	}

@@ -14,6 +14,7 @@
 #include "answer.h"
 #include "box.h"
 #include "clock.h"
+#include "cmd_fetch.h"
 #include "column_fill.h"
 #include "imap_writer.h"
 #include "search.h"
@@ -379,8 +380,11 @@ bool contexts_take_new(struct session *s, struct store_view *v, const struct mai
 		size_t i = box_position(box, x->looked_uid + 1);
 
 		for (; i < box->count && clock_mono_ns() < until_ns; i++) {
-			if (box_read(&reader, box->uids[i], &msg))
+			if (box_read(&reader, box->uids[i], &msg)) {
 				look(x, s, v, m, &msg, i);
+				if (has_bit(x, i) && x->cmd.update_item_count > 0) /* RFC 5465 section 7 */
+					fetch_tell(s, v, m, (uint32_t)i + 1, &msg, x->cmd.update_items, x->cmd.update_item_count);
+			}
 			x->looked_uid = box->uids[i];
 		}
 		box_read_end(&reader);

@@ -35,6 +35,7 @@ static cmd_fn *const handlers[IMAP_VERB_COUNT] = {
 	[IMAP_MYRIGHTS] = cmd_myrights,
 	[IMAP_NAMESPACE] = cmd_namespace,
 	[IMAP_NOOP] = cmd_noop,
+	[IMAP_NOTIFY] = cmd_notify,
 	[IMAP_RENAME] = cmd_rename,
 	[IMAP_REPLACE] = cmd_append,
 	[IMAP_RESETKEY] = cmd_resetkey,

@@ -22,6 +22,7 @@
 #include "inprogress.h"
 #include "limit.h"
 #include "log.h"
+#include "notify.h"
 
 #define IMAP_BAD_MAX 10
 #define IMAP_MESSAGE_ROOM (64u << 10) /* a command longer than this is counted against max_inflight while it is read */
@@ -154,6 +155,7 @@ void session_logged_out(struct session *s)
 	if (s->state == SESSION_SELECTED)
 		session_enter(s, SESSION_AUTHED);
 	session_enter(s, SESSION_NOT_AUTHED);
+	notify_free(&s->notify);
 	s->features = 0;
 	s->names = (struct names){ 0 };
 	identity_fini(&s->identity);
@@ -192,6 +194,30 @@ static bool may_expunge(const struct imap_command *c)
 	                     c->verb != IMAP_THREAD);
 }
 
+static void turn_come(void *arg);
+
+struct turn_message {
+	struct shard *shard;
+	uint64_t client;
+};
+
+static void post_turn(struct session *s)
+{
+	struct turn_message *m;
+
+	if (s->is_turn_posted)
+		return;
+	m = must_alloc(sizeof(*m));
+	*m = (struct turn_message){ s->client.shard, s->client.id };
+	s->is_turn_posted = true;
+	loop_post(s->client.shard->loop, turn_come, m);
+}
+
+void session_wake(struct session *s)
+{
+	post_turn(s);
+}
+
 static void finish_command(struct session *s)
 {
 	struct command *cmd = s->cmd;
@@ -200,6 +226,11 @@ static void finish_command(struct session *s)
 	assert(cmd->has_answer || s->is_leaving || s->state == SESSION_ENDING);
 	if (s->state == SESSION_SELECTED && !cmd->is_quiet && cmd->has_answer && cmd->status != ANSWER_BAD)
 		(void)box_sync(s, cmd, may_expunge(&cmd->c));
+	if (s->notify != NULL && s->state != SESSION_ENDING && cmd->has_answer && cmd->status != ANSWER_BAD) {
+		notify_forget(s, cmd);
+		if (!notify_tell(s))
+			post_turn(s);
+	}
 	if (s->state != SESSION_ENDING) {
 		if (cmd->tells_modseq && s->state == SESSION_SELECTED && (s->features & IMAP_F_QRESYNC) != 0 &&
 		    cmd->status == ANSWER_OK && cmd->code.n == 0)
@@ -226,33 +257,23 @@ static void finish_command(struct session *s)
 	}
 }
 
-static void turn_come(void *arg);
-
-struct turn_message {
-	struct shard *shard;
-	uint64_t client;
-};
-
-static void post_turn(struct session *s)
+/* Tell the news to a client that idles, or that has asked for them at any time; what is too much for one turn in the next. */
+static void tell_news(struct session *s)
 {
-	struct turn_message *m;
+	bool is_idle = s->cmd != NULL && s->cmd->c.verb == IMAP_IDLE && s->cmd->step == CMD_WANT_INPUT;
+	bool is_all = true;
 
-	if (s->is_turn_posted)
+	if (s->state == SESSION_ENDING || s->client.conn == NULL || (s->cmd != NULL && !is_idle) || (!is_idle && s->notify == NULL))
 		return;
-	m = must_alloc(sizeof(*m));
-	*m = (struct turn_message){ s->client.shard, s->client.id };
-	s->is_turn_posted = true;
-	loop_post(s->client.shard->loop, turn_come, m);
-}
-
-/* Tell the news of the selected mailbox to a client that idles, and what is too much for one turn in the next. */
-static void tell_idle(struct session *s)
-{
-	if (s->state != SESSION_SELECTED || s->cmd == NULL || s->cmd->c.verb != IMAP_IDLE || s->cmd->step != CMD_WANT_INPUT)
-		return;
-	if (s->box->has_new_rights)
+	if (s->state == SESSION_SELECTED && s->box->has_new_rights)
 		session_take_rights(s);
-	if (s->state == SESSION_SELECTED && box_sync(s, NULL, true) && s->box->is_behind && !session_is_full(s))
+	if (s->state == SESSION_SELECTED) {
+		if (!box_sync(s, NULL, is_idle || !notify_delays_expunge(s)))
+			return;
+		is_all = !s->box->is_behind;
+	}
+	is_all = notify_tell(s) && is_all;
+	if (!is_all && !session_is_full(s))
 		post_turn(s);
 }
 
@@ -319,8 +340,8 @@ static void turn_come(void *arg)
 	if (s->cmd != NULL && s->cmd->step == CMD_WANT_TURN) {
 		stepped(s, s->cmd->resume(s, s->cmd));
 		run(s);
-	} else if (s->state == SESSION_SELECTED && s->box->is_behind) {
-		tell_idle(s);
+	} else {
+		tell_news(s);
 	}
 }
 
@@ -562,8 +583,8 @@ static void on_drained(struct conn *c, void *arg)
 	(void)c;
 	if (s->cmd != NULL && s->cmd->step == CMD_WANT_OUTPUT && s->state != SESSION_ENDING)
 		stepped(s, s->cmd->resume(s, s->cmd));
-	else if (s->state == SESSION_SELECTED && s->box->is_behind)
-		tell_idle(s);
+	else if (s->notify != NULL || (s->state == SESSION_SELECTED && s->box->is_behind))
+		tell_news(s);
 	run(s);
 }
 
@@ -611,6 +632,7 @@ static void on_closed(struct conn *c, void *arg, const struct fault *why)
 	if (why != NULL)
 		log_event(LOG_DEBUG, "imap.session.broken", LOG_U64("conn", s->client.id), LOG_FAULT(why));
 	arrival_end(&s->arrival);
+	notify_free(&s->notify);
 	client_leave(&s->client);
 	(void)inflight_set(&s->client.backend->inflight, &s->share, 0);
 	if (s->cmd != NULL)
@@ -634,15 +656,18 @@ static void farewell(struct client *c, enum farewell why)
 		say_farewell(s);
 }
 
+static void committed(struct client *c, const struct submission *sub)
+{
+	notify_committed((struct session *)c, sub);
+}
+
 static void changed(struct client *c, uint32_t what)
 {
 	struct session *s = (struct session *)c;
 
-	if (s->state != SESSION_SELECTED)
-		return;
-	if ((what & (STORE_CHANGE_ACL | STORE_CHANGE_NAME)) != 0)
+	if (s->state == SESSION_SELECTED && (what & (STORE_CHANGE_ACL | STORE_CHANGE_NAME)) != 0)
 		s->box->has_new_rights = true;
-	tell_idle(s);
+	tell_news(s);
 }
 
 void imap_session_called(struct conn *conn, void *arg)
@@ -654,7 +679,7 @@ void imap_session_called(struct conn *conn, void *arg)
 		.on_timeout = on_timeout,
 		.on_closed = on_closed,
 	};
-	static const struct client_class class = { .farewell = farewell, .changed = changed };
+	static const struct client_class class = { .farewell = farewell, .changed = changed, .committed = committed };
 	static const struct login_class logins = { .protocol = "imap", .done = session_login_done };
 	struct backend *b = arg;
 	struct session *s = must_calloc(1, sizeof(*s));

@@ -85,6 +85,7 @@ struct session {
 	bool is_running;     /* session_run() is on the stack */
 	bool is_turn_posted;
 	enum farewell farewell;
+	struct notify *notify;  /* what NOTIFY has asked for; owned; NULL: it was never used */
 	struct timer *progress; /* of inprogress.c; owned; NULL: not made yet */
 };
 
@@ -92,6 +93,8 @@ struct session {
 void session_enter(struct session *s, enum session_state state);
 /* The command that waited for a commit goes on with STEP (not CMD_WANT_COMMIT twice without a waker). */
 void session_resume(struct session *s, enum cmd_step step);
+/* There may be news: tell them in a later turn, unless a command that runs then tells them. */
+void session_wake(struct session *s);
 /* "* BYE ..." and close; TEXT is ours, may begin with a code in brackets. */
 void session_bye(struct session *s, const char *text);
 /* The client proved who it is (identity is set). */

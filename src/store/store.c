@@ -62,11 +62,18 @@ void store_note_reign(struct store *s, const struct store_reign *r)
 bool store_read_entry(struct store *s, lsn_t lsn, bool check_body, struct arena *a, struct entry *e_r, struct fault *why)
 {
 	struct bytes head, body;
+	struct segment *in;
+	struct fault unused;
+	uint64_t at;
 
 	*e_r = (struct entry){ 0 };
 	if (!journal_find(&s->journal, lsn, &head, &body, why))
 		return false;
-	return entry_read(head, body, check_body, a, e_r, why) || fault_context(why, "%s", s->dir);
+	if (entry_read(head, body, check_body, a, e_r, why))
+		return true;
+	if (journal_locate(&s->journal, lsn, &in, &at, &unused) == JOURNAL_FOUND)
+		return fault_context(why, "%s: at %llu", in->path, (unsigned long long)at);
+	return fault_context(why, "%s: entry %llu", s->dir, (unsigned long long)lsn);
 }
 
 /* The newest epoch entry stands at the beginning of one of the last epochs; of those that were applied the index knows it. */

@@ -140,7 +140,8 @@ def test_rights(murder, c):
 def test_what_is_not_offered_is_refused_clearly(c):
     ok(c.select("INBOX"))
     for refused in (lambda: c.getquota("x"), lambda: c.setquota("x", "(STORAGE 1)"), lambda: c.getannotation("INBOX", "*", "value"),
-                    lambda: c.setannotation("INBOX", '"/x"', '("value.priv" "1")'), lambda: c.proxyauth("bob"), lambda: c.partial("1", "RFC822", "1", "2")):
+                    lambda: c.setannotation("INBOX", '"/x"', '("value.priv" "1")'), lambda: c.proxyauth("bob"),
+                    lambda: c.partial("1", "RFC822", "1", "2")):
         try:
             assert no(refused())
         except imaplib.IMAP4.error:

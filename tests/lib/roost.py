@@ -279,9 +279,10 @@ class Raw:
     def until(self, tag):
         lines = []
         while True:
-            line = self.line()
-            if line == "":
+            octets = self.f.readline()
+            if octets == b"":
                 raise EOFError(lines)
+            line = octets.decode("utf-8", "replace").rstrip("\r\n")
             if line.startswith(tag + " "):
                 return lines, line[len(tag) + 1:]
             lines.append(line)

@@ -273,23 +273,21 @@ def test_one_octet_at_a_time_before_login(hasty, hasty_port):
 def test_who_announces_much_and_sends_little_is_cut_off(hasty, hasty_port):
     """All that may be in memory is announced by clients that send nothing, or an octet now and then; others wait for a second, not for
     the idle time-out."""
+    message = b"Subject: x\r\n\r\n" + b"x" * 200000
+    other = Raw(hasty_port).login("fred")
     many = [Raw(hasty_port, timeout=15).login("fred") for _ in range(3)]
     for i, c in enumerate(many):
         c.send(b"a APPEND INBOX {%d%s}\r\n" % (1 << 20, b"+" if i % 2 else b""))
-    message = b"Subject: x\r\n\r\n" + b"x" * 200000
-    other = Raw(hasty_port).login("fred")
-    answers = []
 
-    def gets_in():
+    def is_answered(text):
         for c in many:
             try:
                 c.send(b"x")
             except OSError:
                 pass
-        answers.append(other.cmd(b"APPEND INBOX {%d+}\r\n%s" % (len(message), message))[1])
-        return answers[-1].startswith("OK")
-    wait_for(gets_in, "a message gets in", 3)
-    assert any(x.startswith("NO [LIMIT]") for x in answers), "else nothing was tested"
+        return other.cmd(b"APPEND INBOX {%d+}\r\n%s" % (len(message), message))[1].startswith(text)
+    wait_for(lambda: is_answered("NO [LIMIT]"), "all room is taken", 3)
+    wait_for(lambda: is_answered("OK"), "a message gets in", 3)
     for c in many:
         c.s.settimeout(5)
         try:

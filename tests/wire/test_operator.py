@@ -216,7 +216,8 @@ def test_a_corrupt_segment_is_refused_with_file_and_offset(own):
     r = roost(m, "verify")
     assert r.returncode == 1 and os.path.basename(victim) in r.stdout + r.stderr, r
     r = roost(m, "rebuild")
-    assert r.returncode == 1 and os.path.basename(victim) in r.stdout and "roost rebuild: " in r.stderr, r
+    # In a body it is found by looking through the journal behind that; in a head the index cannot be made.
+    assert r.returncode == 1 and os.path.basename(victim) in r.stdout + r.stderr and "roost rebuild: " in r.stderr, r
     with open(victim, "r+b") as f:
         f.seek(100000)
         f.write(old)

@@ -269,11 +269,10 @@ static void asked(struct fe_imap *s, const struct imap_response *r)
 	struct url_item *item = &j->items[j->at];
 	bool is_ok = bytes_equal_nocase_str(r->word, "OK");
 
-	if (!is_ok && (s->cmd.verb == IMAP_GENURLAUTH || s->cmd.verb == IMAP_RESETKEY)) {
-		const char *text = bytes_starts(r->code, BYTES_LIT("XNOTMASTER")) ? "[UNAVAILABLE] a server has another master" :
-		                                                                   arena_str(&s->arena, bytes_trim(r->rest));
-
-		end(s, bytes_equal_nocase_str(r->word, "BAD") ? "BAD" : "NO", text);
+	if (!is_ok && s->cmd.verb != IMAP_URLFETCH && bytes_starts(r->code, BYTES_LIT("XNOTMASTER"))) {
+		end(s, "NO", "[UNAVAILABLE] a server has another master");
+	} else if (!is_ok && !is_catenate(s) && s->cmd.verb != IMAP_URLFETCH) {
+		end(s, bytes_equal_nocase_str(r->word, "BAD") ? "BAD" : "NO", arena_str(&s->arena, bytes_trim(r->rest)));
 	} else if (s->cmd.verb != IMAP_GENURLAUTH && s->cmd.verb != IMAP_RESETKEY && !item->has_octets) {
 		missing(s);
 	} else if (!is_catenate(s) || count_octets(s, item)) {

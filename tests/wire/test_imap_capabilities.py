@@ -1,6 +1,7 @@
 """What a frontend offers: what all its backends can. Beside a Roost backend there is one of another kind, or of an earlier version, which
 says what the test lets it say; it is a host of that name with port 143, as Cyrus's are."""
 import base64
+import random
 import re
 import socket
 import threading
@@ -64,17 +65,21 @@ class Backend:
             self.listener.close()
 
 
+def some_address():
+    """Of loopback, most likely nobody else's."""
+    return f"127.{random.randrange(16, 250)}.{random.randrange(250)}.{random.randrange(1, 250)}"
+
+
 def may_listen_there():
     try:
         with socket.socket() as s:
-            s.bind(("127.0.0.77", 143))
+            s.bind((some_address(), 143))
         return True
-    except OSError:
+    except PermissionError:
         return False
 
 
 pytestmark = pytest.mark.skipif(not may_listen_there(), reason="port 143 is not to be had")
-ADDRESSES = iter(f"127.0.3.{i}" for i in range(1, 250))
 
 
 @pytest.fixture
@@ -91,7 +96,7 @@ def old():
     made = []
 
     def make(**how):
-        address = next(ADDRESSES)
+        address = some_address()
         made.append(Backend(address, how.pop("capabilities", OLD), **how))
         made[-1].address = address
         return made[-1]

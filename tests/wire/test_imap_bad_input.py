@@ -156,6 +156,10 @@ VALID = [
     b'a LIST (SUBSCRIBED RECURSIVEMATCH) "" ("*" % {3+}\r\nabc) RETURN (CHILDREN SPECIAL-USE STATUS (MESSAGES UNSEEN))',
     b"a STORE 1:2 (UNCHANGEDSINCE 5) +FLAGS.SILENT (x)", b"a STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN)", b'a ID ("name" "x" "version" NIL)',
     b'a APPEND NoSuch (\\Seen x) "17-Jul-1996 02:44:25 -0700" {5+}\r\na: b\r', b"a EXAMINE {5+}\r\nNoSuc (CONDSTORE)", b"a MYRIGHTS INBOX", b"a LSUB \"\" \"*\"", b"a ENABLE X-A X-B", b"a UID COPY 1 NoSuch",
+    b'a GETMETADATA (MAXSIZE 10 DEPTH infinity) "INBOX" (/private/comment {9+}\r\n/shared/x)', b"a SETMETADATA NoSuch (/private/comment {3+}\r\nabc /shared/x NIL)", b'a SETQUOTA "x" (STORAGE 10 MESSAGE 5)', b"a GETQUOTAROOT INBOX",
+    b'a ESEARCH IN (mailboxes ("INBOX" NoSuch) subtree NoSuch personal) RETURN (COUNT) CHARSET UTF-8 SUBJECT "x"', b"a UID REPLACE 1 NoSuch (\\Seen) {6+}\r\na: b\r\n", b"a APPEND NoSuch {6+}\r\na: b\r\n (x) {6+}\r\na: c\r\n",
+    b'a APPEND NoSuch CATENATE (URL "/INBOX/;UID=1/;SECTION=1.2" TEXT {3+}\r\nabc)', b'a GENURLAUTH "imap://bob@h/NoSuch/;UID=1;EXPIRE=2030-01-01T00:00:00Z;URLAUTH=anonymous" INTERNAL', b'a URLFETCH "imap://bob@h/INBOX/;UID=1" {3+}\r\nabc',
+    b"a FETCH 1 (PREVIEW (LAZY) SAVEDATE EMAILID THREADID)", b'a SEARCH RETURN (UPDATE (x) COUNT) FUZZY SUBJECT "x" SAVEDBEFORE 1-Jan-2020', b'a CANCELUPDATE "x" {1+}\r\ny',
 ]
 OCTETS = b" ()[]{}<>\"\\%*+-.,:~$\0\r\n\x01\x7f\x80\xff0a1A"
 

@@ -146,6 +146,8 @@ const struct config_key config_keys[] = {
 	{ "imap_max_command", CONFIG_NUMBER, "256K", 4096, 1u << 26, NULL, "Largest command with its literals, but for messages, octets" },
 	{ "imap_max_list", CONFIG_NUMBER, "10000", 16, 1u << 24, NULL, "Most members of one list or ranges of one sequence set" },
 	{ "imap_max_depth", CONFIG_NUMBER, "50", 4, 1000, NULL, "Deepest nesting of parentheses and search keys" },
+	{ "annotation_max_value", CONFIG_NUMBER, "16K", 1024, 1u << 20, NULL, "Largest value of a message's annotation, octets; a literal is bounded by imap_max_literal, too" },
+	{ "annotation_max_entries", CONFIG_NUMBER, "100", 10, 10000, NULL, "Most annotations of one message: shared ones, and private ones of each user" },
 	{ "metadata_max_value", CONFIG_NUMBER, "32K", 1024, 1u << 20, NULL, "Largest value of a metadata entry, octets; a literal is bounded by imap_max_literal, too" },
 	{ "metadata_max_entries", CONFIG_NUMBER, "1000", 10, 100000, NULL, "Most metadata entries of one mailbox, or of the server: shared ones, and private ones of each user" },
 	{ "metadata_max_name", CONFIG_NUMBER, "255", 32, 400, NULL, "Longest name of a metadata entry, octets" },

@@ -13,7 +13,7 @@
 #include "imap_writer.h"
 #include "seqset.h"
 
-enum copy_step { COPY_LIST, COPY_FETCH, COPY_APPEND, COPY_STORE, COPY_EXPUNGE };
+enum copy_step { COPY_LIST, COPY_FETCH, COPY_ANNOTATIONS, COPY_APPEND, COPY_STORE, COPY_EXPUNGE };
 
 struct copy_job {
 	enum copy_step step;
@@ -24,6 +24,8 @@ struct copy_job {
 	char uidvalidity[24];
 	struct buffer flags, date, message;
 	bool has_message;
+	const char *annotations; /* which go along; NULL: not all servers know of them */
+	struct buffer annotated; /* as they stand in APPEND, with a blank behind; or nothing */
 	char limit[64];   /* MOVE: the code that tells that a limit left some out */
 	uint64_t told_ms; /* when the client was last told how far it is, or the beginning */
 	bool was_told;
@@ -47,6 +49,7 @@ void fe_copy_free(struct fe_imap *s)
 	buffer_fini(&j->flags);
 	buffer_fini(&j->date);
 	buffer_fini(&j->message);
+	buffer_fini(&j->annotated);
 	free(j);
 }
 
@@ -109,10 +112,14 @@ static void link_ready(struct fe_imap *s, struct imap_link *l)
 		buffer_addf(&out, "UID FETCH %u (FLAGS INTERNALDATE BODY.PEEK[])", j->uids[j->at]);
 		j->has_message = false;
 		break;
+	case COPY_ANNOTATIONS:
+		buffer_addf(&out, "UID FETCH %u (ANNOTATION (/* %s))", j->uids[j->at], j->annotations);
+		break;
 	case COPY_APPEND:
 		buffer_add_str(&out, "APPEND ");
 		imap_write_astring(&out, s->cmd.target, true);
 		buffer_addf(&out, " (%.*s) %.*s ", BYTES_FMT(buffer_bytes(&j->flags)), BYTES_FMT(buffer_bytes(&j->date)));
+		buffer_add(&out, buffer_bytes(&j->annotated));
 		imap_write_literal_head(&out, j->message.n, true);
 		buffer_add(&out, buffer_bytes(&j->message));
 		break;
@@ -225,6 +232,21 @@ static bool note_message(struct copy_job *j, struct bytes response)
 	return true;
 }
 
+/* "* 3 FETCH (UID 7 ANNOTATION (...))": what is in it is as APPEND has it, but for its literals. */
+static bool note_annotations(struct copy_job *j, struct bytes response)
+{
+	struct bytes rest = bytes_trim(response);
+	size_t at = bytes_search(rest, BYTES_LIT("ANNOTATION ("));
+
+	/* UID and MODSEQ are before it; it is the last that was asked for. */
+	if (!is_fetch(response) || at == rest.n || !bytes_ends(rest, BYTES_LIT("))")))
+		return false;
+	buffer_clear(&j->annotated);
+	imap_framer_add_non_sync(&j->annotated, bytes_sub(rest, at, rest.n - at - 1));
+	buffer_add_u8(&j->annotated, ' ');
+	return true;
+}
+
 static void all_copied(struct fe_imap *s)
 {
 	struct copy_job *j = s->copy;
@@ -329,10 +351,14 @@ static void step_done(struct fe_imap *s, const struct imap_response *r)
 		go(s, COPY_FETCH);
 		return;
 	case COPY_FETCH:
+		buffer_clear(&j->annotated);
 		if (!j->has_message)
 			fail_copy(s, "a message was removed meanwhile");
 		else
-			go(s, COPY_APPEND);
+			go(s, j->annotations != NULL ? COPY_ANNOTATIONS : COPY_APPEND);
+		return;
+	case COPY_ANNOTATIONS:
+		go(s, COPY_APPEND);
 		return;
 	case COPY_APPEND:
 		appended(s, r);
@@ -365,7 +391,8 @@ static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes r
 			step_done(s, &r);
 		return;
 	}
-	if ((j->step == COPY_LIST && note_uid(j, response)) || (j->step == COPY_FETCH && note_message(j, response)))
+	if ((j->step == COPY_LIST && note_uid(j, response)) || (j->step == COPY_FETCH && note_message(j, response)) ||
+	    (j->step == COPY_ANNOTATIONS && note_annotations(j, response)))
 		return;
 	/* What the selected mailbox has to say of itself is the client's. */
 	if (fe_imap_is_news(s, l))
@@ -380,11 +407,33 @@ static void lost(struct fe_imap *s, const char *why)
 
 static const struct own_op copy_op = { .link_ready = link_ready, .response = take_response, .lost = lost };
 
+/* Which annotations go along (RFC 5257 section 4.6): the user's own, and what is shared where he may set that. */
+static const char *annotations_of(struct fe_imap *s)
+{
+	struct buffer offered = { 0 }, internal = { 0 };
+	struct place place;
+	struct fault why;
+	acl_rights_t rights = 0;
+	bool are_known;
+
+	(void)capabilities_write(fe_imap_frontend(s)->capabilities, true, &offered);
+	are_known = bytes_search(buffer_bytes(&offered), BYTES_LIT("ANNOTATE-EXPERIMENT-1")) < offered.n;
+	buffer_fini(&offered);
+	if (names_to_internal(&s->names, s->cmd.target, &internal, &why) &&
+	    places_find(fe_imap_frontend(s)->places, buffer_bytes(&internal), &s->arena, &place) == PLACES_FOUND)
+		rights = fe_imap_rights(s, buffer_bytes(&internal), place.acl);
+	buffer_fini(&internal);
+	if (!are_known)
+		return NULL;
+	return (rights & ACL_ANNOTATE) != 0 ? "value" : "value.priv";
+}
+
 void fe_copy_begin(struct fe_imap *s, const char *target_server)
 {
 	s->copy = must_calloc(1, sizeof(*s->copy));
 	s->copy->told_ms = loop_now_ms(s->base.shard->loop);
 	s->own = &copy_op;
+	s->copy->annotations = annotations_of(s);
 	(void)snprintf(s->copy->source, sizeof(s->copy->source), "%s", s->selected->server);
 	(void)snprintf(s->copy->target, sizeof(s->copy->target), "%s", target_server);
 	go(s, COPY_LIST);

@@ -280,6 +280,8 @@ static bool take_qresync(struct imap_parser *p)
 
 static bool parse_select(struct imap_parser *p)
 {
+	bool has_annotate = false;
+
 	if (!astring(p, &p->cmd->mailbox))
 		return false;
 	if (cursor_left(&p->c) < 2 || p->c.p[0] != ' ' || p->c.p[1] != '(')
@@ -291,8 +293,10 @@ static bool parse_select(struct imap_parser *p)
 		} else if (p->cmd->qresync == NULL && cursor_take_nocase(&p->c, BYTES_LIT("QRESYNC "))) {
 			if (!take_qresync(p))
 				return false;
+		} else if (!has_annotate && cursor_take_nocase(&p->c, BYTES_LIT("ANNOTATE"))) { /* RFC 5257 section 4.2 */
+			has_annotate = true;
 		} else {
-			return imap_expected(&p->c, "CONDSTORE or QRESYNC", p->why);
+			return imap_expected(&p->c, "CONDSTORE, QRESYNC or ANNOTATE", p->why);
 		}
 	} while (cursor_take(&p->c, ' '));
 	return cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of the parameters", p->why);
@@ -310,6 +314,10 @@ static bool parse_store(struct imap_parser *p)
 			return imap_expected(&p->c, "the end of the modifiers", p->why);
 		if (!space(p))
 			return false;
+	}
+	if (cursor_take_nocase(&p->c, BYTES_LIT("ANNOTATION "))) { /* RFC 5257 section 4.5: as with .SILENT */
+		p->cmd->is_silent = true;
+		return imap_take_annotations(p, &p->cmd->annotations, &p->cmd->annotation_count);
 	}
 	p->cmd->how = cursor_take(&p->c, '+') ? STORE_HOW_ADD : cursor_take(&p->c, '-') ? STORE_HOW_TAKE : STORE_HOW_REPLACE;
 	if (!cursor_take_nocase(&p->c, BYTES_LIT("FLAGS")))

@@ -110,9 +110,24 @@ enum fetch_type {
 	FETCH_THREADID,
 	FETCH_BINARY,      /* BINARY[...], BINARY.PEEK[...] (RFC 3516): PARTS, decoded */
 	FETCH_BINARY_SIZE, /* BINARY.SIZE[...] */
+	FETCH_ANNOTATION,  /* RFC 5257: FIELDS are entries, with wildcards; attributes */
 	FETCH_SAVEDATE, /* RFC 8514 */
 	FETCH_PREVIEW,  /* RFC 8970; IS_LAZY: only if it is at hand */
 };
+/* ANNOTATE (RFC 5257). */
+enum annotation_attribute {
+	ANNOTATION_VALUE_PRIV = 1 << 0,
+	ANNOTATION_VALUE_SHARED = 1 << 1,
+	ANNOTATION_SIZE_PRIV = 1 << 2,
+	ANNOTATION_SIZE_SHARED = 1 << 3,
+};
+#define ANNOTATIONS_MAX 200 /* values set by one command, for one message */
+struct annotation {
+	struct bytes entry; /* well formed: section 3.2 */
+	bool is_shared;
+	struct bytes value; /* p is NULL: NIL */
+};
+
 enum section_kind {
 	SECTION_ALL, /* the message, or the part's body */
 	SECTION_HEADER,
@@ -127,8 +142,9 @@ struct fetch_item {
 	enum section_kind kind;
 	uint32_t *parts; /* part numbers, in the arena */
 	size_t part_count;
-	struct bytes *fields; /* of SECTION_FIELDS and _NOT */
+	struct bytes *fields; /* of SECTION_FIELDS and _NOT, FETCH_ANNOTATION */
 	size_t field_count;
+	unsigned attributes;  /* FETCH_ANNOTATION: enum annotation_attribute */
 	bool has_partial;
 	uint32_t offset, length; /* of <offset.length> */
 	struct bytes text;       /* the section as it stands in the answer, "BODY[...]" or "BINARY[...]" without PEEK and partial */
@@ -160,6 +176,7 @@ enum search_type {
 	SEARCH_MODSEQ,   /* NUMBER or more (RFC 7162 section 3.1.5) */
 	SEARCH_EMAILID,  /* STRING (RFC 8474) */
 	SEARCH_THREADID,
+	SEARCH_ANNOTATION, /* FIELD: entry, with wildcards; STRING; FLAGS: ANNOTATION_VALUE_... */
 	SEARCH_OLDER,    /* NUMBER: seconds (RFC 5032) */
 	SEARCH_YOUNGER,
 	SEARCH_SAVEDBEFORE, /* as SEARCH_BEFORE, by the time when it came into the mailbox (RFC 8514) */
@@ -248,11 +265,14 @@ enum sort_by {
 	SORT_DISPLAYFROM,
 	SORT_DISPLAYTO,
 	SORT_RELEVANCY, /* RFC 6203; only with a FUZZY key */
+	SORT_ANNOTATION,
 };
 #define SORT_CRITERIA_MAX 16
 struct sort_criterion {
 	enum sort_by by;
 	bool is_reverse;
+	struct bytes entry; /* ANNOTATION */
+	bool is_shared;
 };
 
 enum thread_algorithm {
@@ -297,6 +317,8 @@ struct cat_part {
 /* One message of APPEND or REPLACE. */
 struct append_message {
 	uint32_t flags;
+	struct annotation *annotations;
+	size_t annotation_count;
 	struct bytes *keywords;
 	size_t keyword_count;
 	bool has_date;
@@ -388,6 +410,8 @@ struct imap_command {
 	bool is_condstore;     /* SELECT, EXAMINE */
 	struct qresync_args *qresync; /* SELECT, EXAMINE; NULL: none */
 
+	struct annotation *annotations; /* STORE */
+	size_t annotation_count;
 	enum store_how how; /* STORE */
 	bool is_silent;
 	uint32_t flags; /* STORE */

@@ -56,6 +56,12 @@ static bool take_date(struct imap_parser *p, struct append_message *m)
 	return imap_take_space(&p->c, p->why);
 }
 
+static bool take_annotations(struct imap_parser *p, struct append_message *m)
+{
+	return !cursor_take_nocase(&p->c, BYTES_LIT("ANNOTATION ")) ||
+	       (imap_take_annotations(p, &m->annotations, &m->annotation_count) && imap_take_space(&p->c, p->why));
+}
+
 static bool take_part(struct imap_parser *p, struct cat_part *part)
 {
 	const uint8_t *start = p->c.p;
@@ -120,7 +126,7 @@ static bool take_message(struct imap_parser *p, struct message_list *l)
 	struct append_message *m = add(p, l);
 
 	return m != NULL && (cursor_peek(&p->c) != '(' || take_flags(p, m)) && (cursor_peek(&p->c) != '"' || take_date(p, m)) &&
-	       take_octets(p, m);
+	       take_annotations(p, m) && take_octets(p, m);
 }
 
 /* REPLACE's first argument is one message, not a set (RFC 8508 section 5). */

@@ -180,6 +180,7 @@ static bool take_item(struct imap_parser *p, struct item_list *l)
 		enum fetch_type type;
 	} names[] = {
 		/* Longer before what they begin with. */
+		{ "ANNOTATION ", FETCH_ANNOTATION },
 		{ "EMAILID", FETCH_EMAILID },
 		{ "ENVELOPE", FETCH_ENVELOPE },
 		{ "THREADID", FETCH_THREADID },
@@ -212,6 +213,8 @@ static bool take_item(struct imap_parser *p, struct item_list *l)
 		if ((item.type == FETCH_BINARY || item.type == FETCH_BINARY_SIZE) && !take_binary(p, &item))
 			return false;
 		if (item.type == FETCH_SECTION && !take_section(p, &item))
+			return false;
+		if (item.type == FETCH_ANNOTATION && !imap_take_annotation_item(p, &item))
 			return false;
 		if (item.type == FETCH_PREVIEW && !take_preview(p, &item))
 			return false;

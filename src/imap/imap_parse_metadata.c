@@ -168,8 +168,7 @@ bool imap_parse_getmetadata(struct imap_parser *p)
 	return take_entries(p);
 }
 
-/* nstring / literal8 */
-static bool take_value(struct imap_parser *p, struct bytes *value_r)
+bool imap_take_nstring8(struct imap_parser *p, struct bytes *value_r)
 {
 	bool is_binary = cursor_take(&p->c, '~');
 
@@ -197,7 +196,7 @@ bool imap_parse_setmetadata(struct imap_parser *p)
 	if (!cursor_take(&p->c, '('))
 		return imap_expected(&p->c, "a list of entries and values", p->why);
 	do {
-		if (!imap_take_astring(&p->c, p->a, &name, p->why) || !imap_take_space(&p->c, p->why) || !take_value(p, &value) ||
+		if (!imap_take_astring(&p->c, p->a, &name, p->why) || !imap_take_space(&p->c, p->why) || !imap_take_nstring8(p, &value) ||
 		    !add_entry(p, &cap, name, value))
 			return false;
 	} while (cursor_take(&p->c, ' '));

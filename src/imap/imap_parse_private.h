@@ -40,6 +40,14 @@ bool imap_parse_thread(struct imap_parser *p);
 /* "1:500" or "-1:-100" (RFC 9394): to cmd->partial_from and partial_to. */
 bool imap_take_partial(struct imap_parser *p);
 bool imap_parse_setquota(struct imap_parser *p);
+/* imap_parse_annotate.c, each behind the word ANNOTATION and the blank behind that: "(entries attributes)", "(entry (attribute value ...) ...)",
+ * "entry value.priv string", "entry value.priv". */
+bool imap_take_annotation_item(struct imap_parser *p, struct fetch_item *item);
+bool imap_take_annotations(struct imap_parser *p, struct annotation **at_r, size_t *count_r);
+bool imap_take_annotation_key(struct imap_parser *p, struct search_key *k);
+bool imap_take_annotation_criterion(struct imap_parser *p, struct sort_criterion *c);
+/* nstring / literal8; NIL: p is NULL. */
+bool imap_take_nstring8(struct imap_parser *p, struct bytes *value_r);
 bool imap_parse_getmetadata(struct imap_parser *p);
 bool imap_parse_setmetadata(struct imap_parser *p);
 /* The entries of LIST RETURN (METADATA ...): to cmd->metadata. */

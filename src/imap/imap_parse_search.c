@@ -3,7 +3,7 @@
 #include "imap_flags.h"
 #include "imap_parse_private.h"
 
-enum argument { ARG_NONE, ARG_STRING, ARG_FIELD, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_MODSEQ, ARG_INTERVAL, ARG_AFTER_UID, ARG_BEFORE_UID, ARG_ONE_KEY, ARG_TWO_KEYS };
+enum argument { ARG_NONE, ARG_STRING, ARG_FIELD, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_MODSEQ, ARG_INTERVAL, ARG_AFTER_UID, ARG_BEFORE_UID, ARG_ANNOTATION, ARG_ONE_KEY, ARG_TWO_KEYS };
 
 static const struct search_row {
 	const char *name;
@@ -14,6 +14,7 @@ static const struct search_row {
 	const char *field;
 } rows[] = {
 	{ "ALL", SEARCH_ALL, ARG_NONE, 0, false, NULL },
+	{ "ANNOTATION", SEARCH_ANNOTATION, ARG_ANNOTATION, 0, false, NULL },
 	{ "ANSWERED", SEARCH_FLAG, ARG_NONE, IMAP_FLAG_ANSWERED, false, NULL },
 	{ "BCC", SEARCH_HEADER, ARG_STRING, 0, false, "Bcc" },
 	{ "BEFORE", SEARCH_BEFORE, ARG_DATE, 0, false, NULL },
@@ -142,6 +143,8 @@ static bool take_argument(struct search_state *s, const struct search_row *row, 
 	case ARG_AFTER_UID:
 	case ARG_BEFORE_UID:
 		return take_open_set(p, row->argument == ARG_AFTER_UID, &k->set);
+	case ARG_ANNOTATION:
+		return imap_take_annotation_key(p, k);
 	case ARG_SET:
 		return seqset_parse(&p->c, p->a, p->limits->list, &k->set, p->why);
 	case ARG_DATE:
@@ -371,7 +374,7 @@ static bool take_program(struct imap_parser *p)
 bool imap_parse_sort(struct imap_parser *p)
 {
 	static const char *const names[] = { "ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO",
-		                             "RELEVANCY" };
+		                             "RELEVANCY", "ANNOTATION" };
 	struct imap_command *cmd = p->cmd;
 	struct bytes word;
 
@@ -393,6 +396,8 @@ bool imap_parse_sort(struct imap_parser *p)
 		if (i == sizeof(names) / sizeof(names[0]))
 			return fault_set(p->why, FAULT_CLIENT, "cannot sort by %.*s", BYTES_FMT(bytes_sub(word, 0, 32)));
 		k->by = (enum sort_by)i;
+		if (k->by == SORT_ANNOTATION && (!imap_take_space(&p->c, p->why) || !imap_take_annotation_criterion(p, k)))
+			return false;
 		cmd->criterion_count++;
 	} while (cursor_take(&p->c, ' '));
 	return (cursor_take(&p->c, ')') || imap_expected(&p->c, "the end of what to sort by", p->why)) && take_program(p) && check_relevancy(p);

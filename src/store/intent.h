@@ -108,6 +108,8 @@ struct append_target {
 		QUOTA_CHECK_NONE,
 	} quota;
 
+	struct attribute_changes attributes; /* of the message, once it is there; count is at most most */
+
 	/* answered: */
 	enum store_result result; /* OK, NO_MAILBOX, LIMIT, OVER_QUOTA */
 	bool was_done;            /* OK: this OP_ID had been delivered here before; the following are of then */
@@ -141,6 +143,7 @@ struct intent_place {
 		const struct bytes *keywords;
 		size_t keyword_count;
 		int64_t internaldate; /* seconds since 1970 UTC */
+		struct attribute_changes attributes; /* as in append_target */
 	} *messages;
 	size_t count;         /* 1.. */
 	mailbox_id_t source;  /* 0: nothing is replaced */
@@ -187,7 +190,8 @@ struct intent_undelete {
 	int64_t since; /* only what was expunged then or later */
 };
 
-/* Copy or move messages with flags, keywords, internaldate and attributes. answer.uids: the sources, answer.new_uids: the copies,
+/* Copy or move messages with flags, keywords, internaldate, and their attributes: shared ones unless LEAVES_SHARED, and those of USER.
+ * answer.uids: the sources, answer.new_uids: the copies,
  * in the same order, answer.uidvalidity and .mailbox of the target (for COPYUID). Into the same mailbox is allowed.
  * OK, LIMIT (keywords; attributes of more than COPIED_ATTRIBUTES octets), OVER_QUOTA, NO_MAILBOX; answer.no_target tells that it is
  * the target that is missing. */
@@ -199,6 +203,8 @@ struct intent_copy {
 	struct bytes target;
 	uint32_t withheld;       /* flags that the copies do not get */
 	bool withholds_keywords; /* nor keywords */
+	struct bytes user;
+	bool leaves_shared;
 };
 
 /* Set and remove attributes of the server, of a mailbox, or of messages. Messages that get another value get a new modseq.

@@ -19,6 +19,15 @@ static enum store_result check_change(const struct attribute_change *c)
 	return STORE_OK;
 }
 
+uint64_t attributes_cost(const struct attribute_changes *c)
+{
+	uint64_t cost = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		cost += 17 + c->at[i].user.n + c->at[i].name.n + c->at[i].value.n;
+	return cost;
+}
+
 /* The first word of *rest, which is moved behind it; empty at the end. */
 static struct bytes take_word(struct bytes *rest)
 {
@@ -280,8 +289,14 @@ static void add_copied(struct copied_attributes *c, struct arena *a, const struc
 	c->at[c->count++].is_set = true;
 }
 
-enum store_result attributes_gather(struct store *s, mailbox_id_t from, const struct entry *e, uint64_t most, struct arena *a,
-                                    struct copied_attributes *c_r)
+/* Whether attribute OF goes along with a copy that IN makes; IN may be NULL: all do. */
+static bool goes_along(const struct intent_copy *in, const struct attribute *of)
+{
+	return in == NULL || (of->user.n == 0 ? !in->leaves_shared : bytes_equal(of->user, in->user));
+}
+
+enum store_result attributes_gather(struct store *s, const struct intent_copy *in, mailbox_id_t from, const struct entry *e, uint64_t most,
+                                    struct arena *a, struct copied_attributes *c_r)
 {
 	uint8_t start[KV_KEY_MAX];
 	struct bytes key, value;
@@ -296,7 +311,8 @@ enum store_result attributes_gather(struct store *s, mailbox_id_t from, const st
 
 		while (i < e->count && e->copies[i].source < key_read_u32(key, 8))
 			i++;
-		if (i == e->count || e->copies[i].source > key_read_u32(key, 8) || !index_decode_attribute(key, value, &of))
+		if (i == e->count || e->copies[i].source > key_read_u32(key, 8) || !index_decode_attribute(key, value, &of) ||
+		    !goes_along(in, &of))
 			continue;
 		octets += 17 + key.n + value.n;
 		of.uid = e->copies[i].uid;
@@ -347,4 +363,22 @@ enum store_result attributes_gather_own(struct store *s, mailbox_id_t from, stru
 	if (kv_has_failed(s->txn))
 		return STORE_FAILED;
 	return octets > RENAMED_OCTETS_MAX ? STORE_LIMIT : STORE_OK;
+}
+
+enum store_result attributes_check_new(struct store *s, const struct attribute_changes *in, struct arena *a)
+{
+	struct intent_answer ignored = { 0 };
+
+	if (in->most > 0 && in->count > in->most)
+		return STORE_LIMIT;
+	return attributes_check(s, 0, in, a, &ignored);
+}
+
+enum store_result attributes_set_new(struct store *s, mailbox_id_t mailbox, uint32_t uid, const struct attribute_changes *in, struct arena *a)
+{
+	const struct uid_range one = { uid, uid };
+	const struct intent_attribute set = { .mailbox = mailbox, .uids = &one, .uid_count = 1, .changes = *in };
+	struct intent_answer ignored = { 0 };
+
+	return in->count == 0 || op_attribute(s, &set, a, &ignored) == STORE_OK ? STORE_OK : STORE_FAILED;
 }

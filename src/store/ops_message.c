@@ -195,7 +195,9 @@ enum store_result op_append(struct store *s, struct intent_append *in, struct in
 	for (size_t i = 0; i < in->target_count; i++) {
 		struct append_target *t = &in->targets[i];
 
-		t->result = prepare_target(s, in, t, &p);
+		t->result = attributes_check_new(s, &t->attributes, &p.a);
+		if (t->result == STORE_OK)
+			t->result = prepare_target(s, in, t, &p);
 		if (t->result == STORE_FAILED) {
 			arena_fini(&p.a);
 			return STORE_FAILED;
@@ -218,6 +220,12 @@ enum store_result op_append(struct store *s, struct intent_append *in, struct in
 		p.e.sums = buffer_bytes(&sums);
 		result = turn_entry(s, &p.e);
 		buffer_fini(&sums);
+		for (size_t i = 0; result == STORE_OK && i < in->target_count; i++) {
+			const struct append_target *t = &in->targets[i];
+
+			if (t->result == STORE_OK && !t->was_done)
+				result = attributes_set_new(s, t->mailbox_id, t->uid, &t->attributes, &p.a);
+		}
 	}
 	arena_fini(&p.a);
 	return result;
@@ -452,7 +460,7 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 	out->new_uids = made.at;
 	out->new_uid_count = made.count;
 	out->message_count = p.count;
-	result = attributes_gather(s, from.id, &e, attributes_most == 0 ? COPIED_ATTRIBUTES(p.count) : attributes_most, a, &attributes);
+	result = attributes_gather(s, attributes_most == 0 ? in : NULL, from.id, &e, attributes_most == 0 ? COPIED_ATTRIBUTES(p.count) : attributes_most, a, &attributes);
 	if (result == STORE_OK)
 		result = turn_entry(s, &e);
 	return result == STORE_OK ? attributes_give(s, &e, &attributes) : result;

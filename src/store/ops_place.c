@@ -15,7 +15,7 @@ uint64_t place_cost(const struct intent_place *in)
 	for (size_t i = 0; i < in->count; i++) {
 		const struct place_message *m = &in->messages[i];
 
-		cost += m->body.n + m->structure.n + m->body.n / ENTRY_BLOCK * 8 + 8 + MESSAGE_REST;
+		cost += m->body.n + m->structure.n + m->body.n / ENTRY_BLOCK * 8 + 8 + MESSAGE_REST + attributes_cost(&m->attributes);
 	}
 	return cost;
 }
@@ -43,8 +43,8 @@ static enum store_result check_room(struct store *s, const struct intent_place *
 }
 
 /* Whether all can be done: nothing may fail once the first entry is made. */
-static enum store_result check(struct store *s, const struct intent_place *in, struct intent_answer *out, struct mailbox *to,
-                               struct mailbox *from)
+static enum store_result check(struct store *s, const struct intent_place *in, struct arena *a, struct intent_answer *out,
+                               struct mailbox *to, struct mailbox *from)
 {
 	struct message old;
 	enum store_result result;
@@ -54,6 +54,9 @@ static enum store_result check(struct store *s, const struct intent_place *in, s
 	for (size_t i = 0; i < in->count; i++) {
 		if (in->messages[i].body.n > ENTRY_BODY_MAX || in->messages[i].structure.n > STRUCTURE_MAX)
 			return STORE_LIMIT;
+		result = attributes_check_new(s, &in->messages[i].attributes, a);
+		if (result != STORE_OK)
+			return result;
 	}
 	result = find_mailbox(s, in->target, to);
 	out->no_target = result == STORE_NO_MAILBOX;
@@ -113,7 +116,7 @@ enum store_result op_place(struct store *s, const struct intent_place *in, struc
 {
 	struct entry e = { .type = ENTRY_PLACE, .time = clock_wall_s(), .count = in->count };
 	struct mailbox to, from;
-	enum store_result result = check(s, in, out, &to, &from);
+	enum store_result result = check(s, in, a, out, &to, &from);
 
 	if (result == STORE_OK)
 		result = take_keywords(s, in, &to, a);
@@ -152,5 +155,8 @@ enum store_result op_place(struct store *s, const struct intent_place *in, struc
 	out->new_uids[0] = (struct uid_range){ to.uidnext, to.uidnext + (uint32_t)in->count - 1 };
 	out->new_uid_count = 1;
 	out->message_count = in->count;
-	return whole(turn_entry(s, &e));
+	result = turn_entry(s, &e);
+	for (size_t i = 0; result == STORE_OK && i < in->count; i++)
+		result = attributes_set_new(s, to.id, e.copies[i].uid, &in->messages[i].attributes, a);
+	return whole(result);
 }

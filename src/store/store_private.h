@@ -217,17 +217,23 @@ struct uid_list {
 	size_t uids;
 };
 void uid_list_add(struct uid_list *l, uint32_t uid);
-/* ops_attribute.c: whether the changes can be made to MAILBOX (0: one that is not there yet), but for their number. */
+/* ops_attribute.c: octets of journal that they take. */
+uint64_t attributes_cost(const struct attribute_changes *c);
+/* Whether the changes can be made to MAILBOX (0: one that is not there yet), but for their number. */
 enum store_result attributes_check(struct store *s, mailbox_id_t mailbox, const struct attribute_changes *in, struct arena *a,
                                    struct intent_answer *out);
+/* Of a message that is about to be made: whether the changes can be; and once it is there, make them. FAILED: only a turn that is dropped undoes
+ * it. */
+enum store_result attributes_check_new(struct store *s, const struct attribute_changes *in, struct arena *a);
+enum store_result attributes_set_new(struct store *s, mailbox_id_t mailbox, uint32_t uid, const struct attribute_changes *in, struct arena *a);
 /* What the messages that the COPY entry E copies from mailbox FROM have, LIMIT where that is more than MOST octets: read before it is applied,
  * and given to the copies after. */
 struct copied_attributes {
 	struct entry_attribute *at; /* in the arena; the copies' */
 	size_t count, cap;
 };
-enum store_result attributes_gather(struct store *s, mailbox_id_t from, const struct entry *e, uint64_t most, struct arena *a,
-                                    struct copied_attributes *c_r);
+enum store_result attributes_gather(struct store *s, const struct intent_copy *in, mailbox_id_t from, const struct entry *e, uint64_t most,
+                                    struct arena *a, struct copied_attributes *c_r);
 /* What FROM itself has. LIMIT: with those of its messages it is more than a RENAME of INBOX may carry. */
 enum store_result attributes_gather_own(struct store *s, mailbox_id_t from, struct arena *a, struct copied_attributes *c_r);
 enum store_result attributes_give(struct store *s, const struct entry *e, const struct copied_attributes *c);

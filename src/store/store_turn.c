@@ -15,15 +15,6 @@ void store_fail(struct store *s, const struct fault *why)
 	s->failure = *why;
 }
 
-static uint64_t changes_cost(const struct attribute_changes *c)
-{
-	uint64_t cost = 0;
-
-	for (size_t i = 0; i < c->count; i++)
-		cost += 17 + c->at[i].user.n + c->at[i].name.n + c->at[i].value.n;
-	return cost;
-}
-
 uint64_t intent_cost(const struct intent *in)
 {
 	uint64_t cost = 1024;
@@ -31,12 +22,14 @@ uint64_t intent_cost(const struct intent *in)
 	switch (in->op) {
 	case INTENT_APPEND:
 		cost += in->append.body.n + in->append.structure.n + in->append.target_count * 1024;
+		for (size_t i = 0; i < in->append.target_count; i++)
+			cost += attributes_cost(&in->append.targets[i].attributes);
 		break;
 	case INTENT_RENAME:
 		cost += in->rename.count * (MAILBOX_NAME_MAX + 16);
 		break;
 	case INTENT_CREATE:
-		cost += 2 * MAILBOX_NAME_MAX + in->create.acl.n + changes_cost(&in->create.attributes);
+		cost += 2 * MAILBOX_NAME_MAX + in->create.acl.n + attributes_cost(&in->create.attributes);
 		break;
 	case INTENT_RENAME_INBOX:
 		cost += MAILBOX_NAME_MAX + in->rename_inbox.acl.n + (8u << 20);
@@ -81,7 +74,7 @@ uint64_t intent_cost(const struct intent *in)
 
 		for (size_t i = 0; i < in->attribute.uid_count; i++)
 			messages += (uint64_t)in->attribute.uids[i].last - in->attribute.uids[i].first + 1;
-		cost += messages * changes_cost(&in->attribute.changes);
+		cost += messages * attributes_cost(&in->attribute.changes);
 		break;
 	}
 	case INTENT_SET_QUOTA:

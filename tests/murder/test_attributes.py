@@ -54,11 +54,18 @@ def test_what_is_set_survives():
                         'SETMETADATA "" (/private/vendor/a/b "server")'):
             ok(c.cmd(command))
         ok(admin.cmd('SETMETADATA "" (/shared/comment "everybody")'))
+        text = "Subject: x\r\n\r\nx\r\n"
+        ok(c.cmd(f'APPEND INBOX ANNOTATION (/comment (value.priv "annotated")) {{{len(text)}+}}\r\n{text}'))
+        ok(c.cmd("SELECT INBOX"))
+        ok(c.cmd("COPY * INBOX"))
+        ok(c.cmd('STORE * ANNOTATION (/comment (value.shared "copied"))'))
         old = take_over(m)
         c = connect(m)
         assert [value(c, *x) for x in (("INBOX", "/private/comment"), ("INBOX", "/shared/comment"), ('""', "/private/vendor/a/b"),
                                        ('""', "/shared/comment"))] == ["mine", "ours", "server", "everybody"]
         assert uses(c) == {"Gesendet": {r"\Sent"}}
+        ok(c.cmd("SELECT INBOX"))
+        assert '(/comment (value.priv "annotated" value.shared "copied"))' in ok(c.cmd("FETCH * (ANNOTATION (/comment value))"))[0]
         # Meanwhile the other is away.
         for command in ("DELETE Gone", "RENAME Gesendet Raus", "SETMETADATA INBOX (/private/vendor/a/b NIL)",
                         r'SETMETADATA Sent (/private/specialuse "\\Archive")'):
@@ -66,7 +73,7 @@ def test_what_is_set_survives():
         m.revive(old)
         dump = m.dumps_equal("backenda")
         assert "name=/private/specialuse value=\\Sent\n" in dump and "value=everybody\n" in dump and "removed" not in dump
-        assert dump.count("\nattribute ") == 6, dump
+        assert dump.count("\nattribute ") == 9, dump
         # One that has nothing takes a copy.
         lost = m.replica("backenda")
         m.kill(lost)

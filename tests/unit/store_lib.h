@@ -115,8 +115,9 @@ static inline struct intent_answer place(struct store *s, const char *name, size
 	struct intent_answer out;
 
 	for (size_t i = 0; i < count; i++)
-		m[i] = (struct place_message){ bytes_from(bytes_of(body), i), BYTES_LIT("structure"), i == 0 ? IMAP_FLAG_DRAFT : 0, &keyword, i % 2,
-			                       2000 + (int64_t)i };
+		m[i] = (struct place_message){ .body = bytes_from(bytes_of(body), i), .structure = BYTES_LIT("structure"),
+			                       .flags = i == 0 ? IMAP_FLAG_DRAFT : 0, .keywords = &keyword, .keyword_count = i % 2,
+			                       .internaldate = 2000 + (int64_t)i };
 	out = run(s, in, &a);
 	if (out.new_uid_count > 0)
 		out.message_count = out.new_uids[0].first; /* for who asks once the arena is gone */
@@ -254,7 +255,7 @@ static inline void some_life(struct store *s, unsigned seed)
 			break;
 		case 6:
 			(void)run(s, (struct intent){ .op = rand() % 2 ? INTENT_COPY : INTENT_MOVE,
-			                              .copy = { id, &r, 1, BYTES_LIT("user.fred.0"), 0, false } }, &a);
+			                              .copy = { .mailbox = id, .uids = &r, .uid_count = 1, .target = BYTES_LIT("user.fred.0"), .user = BYTES_LIT("fred") } }, &a);
 			break;
 		case 7:
 			if (rand() % 4 == 0)

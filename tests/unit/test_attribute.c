@@ -268,7 +268,7 @@ static void messages_carry_theirs_along(void **state)
 	assert_int_equal(annotate(s, from, (struct uid_range){ 3, 4 }, "fred", "/z", "3", &a).message_count, 2);
 	/* UIDs without a message are passed over. */
 	assert_int_equal(annotate(s, from, (struct uid_range){ 40, 50 }, "fred", "/z", "3", &a).lsn, 0);
-	out = run(s, (struct intent){ .op = INTENT_COPY, .copy = { from, &some, 1, BYTES_LIT("user.fred.to"), 0, false } }, &a);
+	out = run(s, (struct intent){ .op = INTENT_COPY, .copy = { .mailbox = from, .uids = &some, .uid_count = 1, .target = BYTES_LIT("user.fred.to"), .user = BYTES_LIT("fred") } }, &a);
 	assert_int_equal(out.result, STORE_OK);
 	assert_string_equal(value_of(s, "user.fred.to", 2, "", "/y"), "2");
 	assert_string_equal(value_of(s, "user.fred.to", 3, "", "/y"), "2");
@@ -276,11 +276,11 @@ static void messages_carry_theirs_along(void **state)
 	assert_string_equal(value_of(s, "user.fred.to", 4, "fred", "/z"), "3");
 	assert_string_equal(value_of(s, "user.fred", 2, "", "/y"), "2");
 	assert_int_equal(modseq_of(s, to, 2), out.modseq);
-	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { from, &one, 1, BYTES_LIT("user.fred.to"), 0, false } }, &a);
+	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { .mailbox = from, .uids = &one, .uid_count = 1, .target = BYTES_LIT("user.fred.to"), .user = BYTES_LIT("fred") } }, &a);
 	assert_string_equal(value_of(s, "user.fred.to", 5, "", "/y"), "2");
 	assert_string_equal(value_of(s, "user.fred", 2, "", "/y"), VALUE_NONE);
 	/* Within one mailbox. */
-	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { to, &one, 1, BYTES_LIT("user.fred.to"), 0, false } }, &a);
+	(void)run(s, (struct intent){ .op = INTENT_MOVE, .copy = { .mailbox = to, .uids = &one, .uid_count = 1, .target = BYTES_LIT("user.fred.to"), .user = BYTES_LIT("fred") } }, &a);
 	assert_string_equal(value_of(s, "user.fred.to", 6, "", "/y"), "2");
 	assert_string_equal(value_of(s, "user.fred.to", 2, "", "/y"), VALUE_NONE);
 	(void)run(s, (struct intent){ .op = INTENT_EXPUNGE, .expunge = { to, &some, 1, true, false } }, &a);
@@ -328,11 +328,78 @@ static void too_much_to_copy_is_refused_before_anything_is_done(void **state)
 	(void)make(s, "user.fred.to", 0);
 	memset(big, 'v', sizeof(big) - 1);
 	(void)annotate(s, id, all, "", "/y", big, &a);
-	assert_int_equal(run(s, (struct intent){ .op = INTENT_COPY, .copy = { id, &all, 1, BYTES_LIT("user.fred.to"), 0, false } }, &a).result, STORE_LIMIT);
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_COPY, .copy = { .mailbox = id, .uids = &all, .uid_count = 1, .target = BYTES_LIT("user.fred.to"), .user = BYTES_LIT("fred") } }, &a).result, STORE_LIMIT);
 	assert_string_equal(value_of(s, "user.fred.to", 1, "", "/y"), VALUE_NONE);
 	arena_fini(&a);
 	store_close(&s);
 	assert_int_equal(verify("much"), 0);
+}
+
+static void new_messages_have_theirs_from_the_beginning(void **state)
+{
+	struct store *s = must_open("new");
+	struct arena a = { 0 };
+	const struct attribute_change c = { BYTES_LIT("fred"), BYTES_LIT("/y"), BYTES_LIT("v"), true, BYTES_NONE };
+	const struct attribute_change bad = { BYTES_NONE, BYTES_NONE, BYTES_LIT("v"), true, BYTES_NONE };
+	struct append_target t = { .mailbox = BYTES_LIT("user.fred"), .attributes = { .at = &c, .count = 1, .most = 1 } };
+	struct intent in = { .op = INTENT_APPEND, .append = { &t, 1, BYTES_LIT("op"), BYTES_LIT("body"), BYTES_LIT("structure"), BYTES_NONE } };
+	struct place_message m[2] = { { .body = BYTES_LIT("one"), .structure = BYTES_LIT("s") }, { .body = BYTES_LIT("two"), .structure = BYTES_LIT("s") } };
+	lsn_t last;
+
+	(void)state;
+	(void)make(s, "user.fred", 0);
+	assert_int_equal(run(s, in, &a).result, STORE_OK);
+	assert_string_equal(value_of(s, "user.fred", 1, "fred", "/y"), "v");
+	/* A second time it was there already. */
+	last = store_last_lsn(s);
+	assert_int_equal(run(s, in, &a).result, STORE_OK);
+	assert_int_equal(store_last_lsn(s), last);
+	t.attributes.at = &bad;
+	in.append.op_id = BYTES_LIT("other");
+	assert_int_equal(run(s, in, &a).result, STORE_BAD);
+	t.attributes = (struct attribute_changes){ .at = &c, .count = 2, .most = 1 };
+	assert_int_equal(run(s, in, &a).result, STORE_LIMIT);
+	m[1].attributes = (struct attribute_changes){ .at = &c, .count = 1 };
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_PLACE, .place = { .target = BYTES_LIT("user.fred"), .messages = m, .count = 2 } }, &a).result,
+	                 STORE_OK);
+	assert_string_equal(value_of(s, "user.fred", 2, "fred", "/y"), VALUE_NONE);
+	assert_string_equal(value_of(s, "user.fred", 3, "fred", "/y"), "v");
+	m[0].attributes = (struct attribute_changes){ .at = &bad, .count = 1 };
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_PLACE, .place = { .target = BYTES_LIT("user.fred"), .messages = m, .count = 2 } }, &a).result,
+	                 STORE_BAD);
+	assert_string_equal(value_of(s, "user.fred", 5, "fred", "/y"), VALUE_NONE);
+	arena_fini(&a);
+	store_close(&s);
+	assert_int_equal(verify("new"), 0);
+}
+
+static void a_copy_leaves_what_is_not_its_users(void **state)
+{
+	struct store *s = must_open("users");
+	struct arena a = { 0 };
+	mailbox_id_t id = make(s, "user.fred", 1);
+	const struct uid_range one = { 1, 1 };
+
+	(void)state;
+	(void)annotate(s, id, one, "fred", "/y", "freds", &a);
+	(void)annotate(s, id, one, "bob", "/y", "bobs", &a);
+	(void)annotate(s, id, one, "", "/y", "all", &a);
+	(void)run(s, (struct intent){ .op = INTENT_COPY, .copy = { .mailbox = id, .uids = &one, .uid_count = 1, .target = BYTES_LIT("user.fred"),
+	                                                           .user = BYTES_LIT("bob"), .leaves_shared = true } }, &a);
+	assert_string_equal(value_of(s, "user.fred", 2, "bob", "/y"), "bobs");
+	assert_string_equal(value_of(s, "user.fred", 2, "fred", "/y"), VALUE_NONE);
+	assert_string_equal(value_of(s, "user.fred", 2, "", "/y"), VALUE_NONE);
+	/* A RENAME of INBOX leaves nothing. */
+	(void)set_attribute(s, "user.fred", "bob", "/own", "x", &a);
+	(void)run(s, (struct intent){ .op = INTENT_RENAME_INBOX, .rename_inbox = { BYTES_LIT("user.fred"), BYTES_LIT("user.fred.old"), BYTES_LIT("fred\tlrs\t"),
+	                                                                           BYTES_LIT("default") } }, &a);
+	assert_string_equal(value_of(s, "user.fred.old", 1, "fred", "/y"), "freds");
+	assert_string_equal(value_of(s, "user.fred.old", 1, "", "/y"), "all");
+	assert_string_equal(value_of(s, "user.fred.old", 0, "bob", "/own"), "x");
+	assert_string_equal(value_of(s, "user.fred", 0, "bob", "/own"), "x");
+	arena_fini(&a);
+	store_close(&s);
+	assert_int_equal(verify("users"), 0);
 }
 
 static void all_of_it_comes_back(void **state)
@@ -423,6 +490,8 @@ int main(void)
 		cmocka_unit_test(messages_carry_theirs_along),
 		cmocka_unit_test(conditional_changes_leave_newer_messages_alone),
 		cmocka_unit_test(too_much_to_copy_is_refused_before_anything_is_done),
+		cmocka_unit_test(new_messages_have_theirs_from_the_beginning),
+		cmocka_unit_test(a_copy_leaves_what_is_not_its_users),
 		cmocka_unit_test(all_of_it_comes_back),
 		cmocka_unit_test(index_of_before_is_taken_as_it_is),
 	};

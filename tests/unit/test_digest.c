@@ -142,7 +142,7 @@ static void a_large_mailbox_is_compared_in_pieces(void **state)
 	made = run(m, create("user.fred"), &a);
 	assert_int_equal(append(m, "user.fred", "body", "", NULL), STORE_OK);
 	for (int i = 0; i < 13; i++)
-		(void)run(m, (struct intent){ .op = INTENT_COPY, .copy = { made.mailbox, &all, 1, BYTES_LIT("user.fred"), 0, false } }, &a);
+		(void)run(m, (struct intent){ .op = INTENT_COPY, .copy = { .mailbox = made.mailbox, .uids = &all, .uid_count = 1, .target = BYTES_LIT("user.fred"), .user = BYTES_LIT("fred") } }, &a);
 	arena_fini(&a);
 	assert_int_equal(compare(m, f), 0);
 	t = kv_write(f->kv, &why);

@@ -553,7 +553,7 @@ static void attributes_of_a_suffix_come_back_where_they_can(void **state)
 	set(m, 1, "", 3, &uids[0], "", "n", "of what arrived");
 	set(m, 1, "", 1, &uids[0], "", "n", "of before");
 	set(m, 1, "", 1, &uids[1], "", "n", "of what goes there");
-	assert_int_equal(run(m, 1, (struct intent){ .op = INTENT_COPY, .copy = { 1, &uids[3], 1, BYTES_LIT("user.fred.new"), 0, false } }), STORE_OK);
+	assert_int_equal(run(m, 1, (struct intent){ .op = INTENT_COPY, .copy = { .mailbox = 1, .uids = &uids[3], .uid_count = 1, .target = BYTES_LIT("user.fred.new"), .user = BYTES_LIT("fred") } }), STORE_OK);
 	/* The other: */
 	assert_int_equal(run(f, 2, reign(2)), STORE_OK);
 	set(f, 2, "user.fred", 0, NULL, "", "c", "since");

@@ -19,7 +19,7 @@ def backend():
 def fronted():
     """Two servers of one member each and a frontend before them, with the limits of `backend`."""
     limits = {"imap_max_line": "4K", "imap_max_literal": "8K", "imap_max_command": "16K", "imap_max_list": "100",
-              "imap_max_depth": "10", "maxmessagesize": "1M", "imap_max_append": "3M", "metadata_max_value": "2K",
+              "imap_max_depth": "10", "maxmessagesize": "1M", "imap_max_append": "3M", "metadata_max_value": "2K", "annotation_max_value": "2K", "annotation_max_entries": "12",
               "metadata_max_entries": "12", "metadata_max_name": "64", "metadata_admin": "mailto:postmaster@example.com"}
     m = Murder(users=["fred", "bob", "ann"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]}, limits=limits).start()
     m.add_frontend(limits)

@@ -5,6 +5,7 @@
  * entry with its delivery; several, or what takes another's place, take effect together (intent_place). */
 #include <string.h>
 
+#include "annotation.h"
 #include "answer.h"
 #include "box.h"
 #include "clock.h"
@@ -123,11 +124,24 @@ static enum cmd_step submit(struct session *s, struct appending *ap)
 	}
 	t = arena_zalloc(&sub->arena, sizeof(*t));
 	*t = (struct append_target){ .mailbox = sub->intent.place.target, .internaldate = m->internaldate, .flags = m->flags,
-		                     .keywords = m->keywords, .keyword_count = m->keyword_count };
+		                     .keywords = m->keywords, .keyword_count = m->keyword_count, .attributes = m->attributes };
 	sub->intent = (struct intent){ .op = INTENT_APPEND, .append = { .targets = t, .target_count = 1, .body = m->body,
 		                                                        .structure = m->structure } };
 	client_submit(&s->client, sub, appended);
 	return CMD_WANT_COMMIT;
+}
+
+/* Whether M has the parts that its annotations are of (RFC 5257 section 3.2.1). */
+static bool has_parts(struct command *cmd, const struct place_message *m)
+{
+	bool has = true;
+
+	for (size_t i = 0; has && i < m->attributes.count; i++) {
+		const struct annotation an = { .entry = m->attributes.at[i].name };
+
+		has = annotation_has_parts(&an, 1, m->structure, &cmd->arena);
+	}
+	return has;
 }
 
 /* Make the structures that are missing, then hand all in. */
@@ -147,6 +161,8 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 		m->structure = arena_copy(&ap->sub->arena, buffer_bytes(&structure));
 		buffer_fini(&structure);
 		done += m->body.n;
+		if (!has_parts(cmd, m))
+			return answer_bad(cmd, "a message has not the part that an annotation is of");
 	}
 	return ap->at < ap->count ? CMD_WANT_TURN : submit(s, ap);
 }
@@ -310,6 +326,9 @@ static bool copy_messages(struct session *s, struct command *cmd, struct appendi
 			return false;
 		to->body.n = sub->body.n - start;
 		set_flags(to, from, rights, &sub->arena);
+		if (from->annotation_count > 0 &&
+		    !annotation_changes(s, cmd, rights, from->annotations, from->annotation_count, &sub->arena, &to->attributes))
+			return false;
 	}
 	/* The buffer stays where it is from now on. */
 	for (size_t i = 0; i < ap->count; i++) {

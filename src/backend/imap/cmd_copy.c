@@ -96,6 +96,9 @@ enum cmd_step cmd_copy(struct session *s, struct command *cmd)
 	in->withheld = ((rights & ACL_SEEN) != 0 ? 0u : IMAP_FLAG_SEEN) | ((rights & ACL_DELETE) != 0 ? 0u : IMAP_FLAG_DELETED) |
 	               ((rights & ACL_WRITE) != 0 ? 0u : IMAP_FLAG_ANSWERED | IMAP_FLAG_FLAGGED | IMAP_FLAG_DRAFT);
 	in->withholds_keywords = (rights & ACL_WRITE) == 0;
+	/* RFC 5257 section 4.6 */
+	in->user = arena_copy(&sub->arena, bytes_of(s->identity.user));
+	in->leaves_shared = (rights & ACL_ANNOTATE) == 0;
 	in->uids = box_ranges(s->box, index, count, &sub->arena, &in->uid_count);
 	recent_note(&s->client.backend->recent, m.id, m.uidnext);
 	client_submit(&s->client, sub, copied);

@@ -6,8 +6,10 @@
  * A message's answer goes out when all of it could be read. One whose octets are damaged waits until they are mended from another
  * member; where they cannot be it is left out, the others are answered, and the command ends with NO. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
+#include "annotation.h"
 #include "answer.h"
 #include "box.h"
 #include "cmd_fetch.h"
@@ -372,6 +374,9 @@ static void write_item(struct output *o, const struct fetch_item *item)
 	case FETCH_BODYSTRUCTURE:
 		write_kept(o, "BODYSTRUCTURE ", mime_blob_bodystructure(blob_of(o)));
 		break;
+	case FETCH_ANNOTATION:
+		(void)annotation_write(o->s, o->v, o->s->box->id, o->msg->uid, item, &o->line);
+		break;
 	case FETCH_EMAILID:
 		write_email_id(o);
 		break;
@@ -409,8 +414,9 @@ static bool write_message(struct output *o, struct command *cmd, uint32_t number
 {
 	const struct fetching *f = cmd->state;
 	bool has_flags = f->wants_flags || was_set_seen(f, o->msg->uid);
-	bool by_uid = (o->s->features & IMAP_F_UIDONLY) != 0;
+	bool by_uid = (o->s->features & IMAP_F_UIDONLY) != 0, is_empty;
 	const char *blank = "";
+	size_t before;
 
 	o->start = o->line.n;
 	o->has_blob = o->is_broken = o->has_unknown_encoding = o->is_damaged = false;
@@ -435,12 +441,18 @@ static bool write_message(struct output *o, struct command *cmd, uint32_t number
 		if (cmd->c.items[i].type == FETCH_UID || cmd->c.items[i].type == FETCH_FLAGS ||
 		    cmd->c.items[i].type == FETCH_MODSEQ)
 			continue;
+		before = o->line.n;
 		buffer_add_str(&o->line, blank);
 		write_item(o, &cmd->c.items[i]);
-		blank = " ";
+		/* Annotations that are not there have no item. */
+		if (cmd->c.items[i].type == FETCH_ANNOTATION && o->line.n == before + strlen(blank))
+			o->line.n = before;
+		else
+			blank = " ";
 	}
+	is_empty = blank[0] == '\0';
 	buffer_add_str(&o->line, ")\r\n");
-	end_message(o, !o->is_broken);
+	end_message(o, !o->is_broken && !is_empty);
 	return !o->is_broken;
 }
 

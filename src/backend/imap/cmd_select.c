@@ -42,6 +42,11 @@ static void tell(struct session *s, const struct mailbox *m, uint32_t first_unse
 	buffer_add_str(&out, "* OK [MAILBOXID (");
 	session_mailbox_id(s, m, &out);
 	buffer_add_str(&out, ")] its id\r\n* OK [URLMECH INTERNAL] to authorize URLs\r\n");
+	if (s->box->is_examine)
+		buffer_add_str(&out, "* OK [ANNOTATIONS READ-ONLY] they can be read\r\n");
+	else
+		buffer_addf(&out, "* OK [ANNOTATIONS %llu] octets of a value\r\n",
+		            (unsigned long long)config_number(s->client.backend->cfg, "annotation_max_value"));
 	session_write(s, buffer_bytes(&out));
 	buffer_fini(&out);
 }

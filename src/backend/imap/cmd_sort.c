@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "annotation.h"
 #include "answer.h"
 #include "box.h"
 #include "column_fill.h"
@@ -17,6 +18,7 @@ struct sorting {
 	struct search search;
 	struct search_answer answer;
 	struct column_fill fill;
+	struct annotation_ranks annotations; /* of the criterion at hand */
 	struct radix_item *items, *other; /* owned */
 	uint32_t *rows;                   /* owned; room for the rows of a column, then what was found in its order */
 	size_t left;                      /* criteria still to be sorted by */
@@ -39,27 +41,49 @@ static enum cmd_step tell(struct session *s, struct command *cmd)
 	return search_answer_tell(s, cmd, &st->answer);
 }
 
+static bool has_column(enum sort_by by)
+{
+	return by != SORT_RELEVANCY && by != SORT_ANNOTATION;
+}
+
+/* The ranks by criterion BY become what is sorted by. */
+static void set_keys(struct session *s, struct sorting *st, const struct sort_criterion *by)
+{
+	const struct column *c = has_column(by->by) ? st->fill.columns[column_fill_kind(by->by)] : NULL;
+
+	if (c != NULL)
+		column_fill_rows(s, &st->fill, c, st->rows);
+	for (size_t i = 0; i < st->search.count; i++) {
+		uint32_t at = st->items[i].value, rank;
+
+		if (c != NULL)
+			rank = c->ranks[st->rows[at]];
+		else if (by->by == SORT_ANNOTATION)
+			rank = st->annotations.ranks[at];
+		else
+			rank = SCORE_MAX - st->search.scores[at]; /* the highest score is the first: RFC 6203 section 6 */
+		st->items[i].key = by->is_reverse ? UINT32_MAX - rank : rank;
+	}
+	st->annotations = (struct annotation_ranks){ 0 };
+}
+
 static enum cmd_step sort(struct session *s, struct command *cmd)
 {
 	struct sorting *st = cmd->state;
 	const struct sort_criterion *by;
-	const struct column *c = NULL;
 	size_t n = st->search.count;
+	enum fill_state state = FILL_ENDED;
 
 	cmd->resume = sort;
 	if (s->state != SESSION_SELECTED)
 		return CMD_DONE;
-	by = &cmd->c.criteria[--st->left];
-	if (by->by != SORT_RELEVANCY) {
-		c = st->fill.columns[column_fill_kind(by->by)];
-		column_fill_rows(s, &st->fill, c, st->rows);
-	}
-	for (size_t i = 0; i < n; i++) {
-		uint32_t at = st->items[i].value; /* the highest score is the first: RFC 6203 section 6 */
-		uint32_t rank = by->by == SORT_RELEVANCY ? SCORE_MAX - st->search.scores[at] : c->ranks[st->rows[at]];
-
-		st->items[i].key = by->is_reverse ? UINT32_MAX - rank : rank;
-	}
+	by = &cmd->c.criteria[st->left - 1];
+	if (by->by == SORT_ANNOTATION)
+		state = annotation_rank(s, cmd, &st->annotations, by, st->search.found, n);
+	if (state != FILL_ENDED)
+		return state == FILL_GOES_ON ? CMD_WANT_TURN : CMD_DONE;
+	set_keys(s, st, by);
+	st->left--;
 	radix_sort(st->items, st->other, n);
 	if (st->left > 0) {
 		search_tell_progress(s, cmd, &st->search, 2, cmd->c.criterion_count - st->left, cmd->c.criterion_count);
@@ -100,8 +124,10 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 
 	if (state != SEARCH_ENDED)
 		return state == SEARCH_GOES_ON ? CMD_WANT_TURN : state == SEARCH_WAITS ? CMD_WANT_COMMIT : CMD_DONE;
-	for (size_t i = 0; i < cmd->c.criterion_count; i++)
-		kinds |= cmd->c.criteria[i].by == SORT_RELEVANCY ? 0 : 1u << column_fill_kind(cmd->c.criteria[i].by);
+	for (size_t i = 0; i < cmd->c.criterion_count; i++) {
+		if (has_column(cmd->c.criteria[i].by))
+			kinds |= 1u << column_fill_kind(cmd->c.criteria[i].by);
+	}
 	column_fill_begin(cmd, &st->fill, kinds, st->search.found, st->search.count);
 	return fill(s, cmd);
 }

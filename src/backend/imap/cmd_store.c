@@ -1,6 +1,7 @@
 /* STORE, UID STORE (RFC 3501 section 6.4.6). Flags that the user may not change are left as they are (RFC 4314 section 4): a
  * replacement is then one intent that adds and one that takes away. The answer tells the flags of all messages named,
  * whether they had to change or not. */
+#include "annotation.h"
 #include "answer.h"
 #include "box.h"
 #include "dispatch.h"
@@ -160,6 +161,77 @@ static void stored(struct client *c, struct submission *sub)
 		session_resume(s, tell(s, cmd));
 }
 
+static void annotated(struct client *c, struct submission *sub)
+{
+	struct session *s = (struct session *)c;
+
+	if (sub->request.answer.result != STORE_LIMIT) {
+		stored(c, sub);
+		return;
+	}
+	atomic_fetch_add(&s->client.backend->counters.limits_hit, 1);
+	session_resume(s, answer_no(s->cmd, "ANNOTATE TOOMANY", "there are as many annotations as there may be"));
+}
+
+/* Whether all messages have the parts that are named (RFC 5257 section 3.2.1). False: the tagged answer is set. */
+static bool have_parts(struct session *s, struct command *cmd)
+{
+	const struct storing *st = cmd->state;
+	struct store_view *v;
+	bool have = true;
+
+	if (!annotation_names_parts(cmd->c.annotations, cmd->c.annotation_count))
+		return true;
+	if ((v = session_view(s, cmd)) == NULL)
+		return false;
+	for (size_t i = 0; have && i < st->count; i++) {
+		struct message msg;
+		struct bytes structure;
+		struct fault why;
+
+		have = store_view_message(v, s->box->id, s->box->uids[st->index[i]], &msg, &why) != STORE_OK ||
+		       (store_view_structure(v, msg.body, &structure, &why) == STORE_OK &&
+		        annotation_has_parts(cmd->c.annotations, cmd->c.annotation_count, structure, &cmd->arena));
+	}
+	store_view_close(&v);
+	if (!have)
+		(void)answer_bad(cmd, "a message has no such part");
+	return have;
+}
+
+/* STORE ANNOTATION (RFC 5257 section 4.5). */
+static enum cmd_step annotate(struct session *s, struct command *cmd)
+{
+	struct storing *st = cmd->state;
+	struct submission *sub;
+	struct intent_attribute *in;
+	struct bytes copy;
+
+	if (s->box->is_examine)
+		return answer_no(cmd, "READ-ONLY", "the mailbox was opened read-only");
+	if (st->count == 0)
+		return answer_ok(cmd, "nothing to do");
+	limit_cut(s, cmd, &st->index, &st->count);
+	if (!have_parts(s, cmd))
+		return CMD_DONE;
+	st->uids = box_ranges(s->box, st->index, st->count, &cmd->arena, &st->uid_count);
+	sub = submission_new(&s->client);
+	in = &sub->intent.attribute;
+	sub->intent.op = INTENT_ATTRIBUTE;
+	if (!annotation_changes(s, cmd, s->box->rights, cmd->c.annotations, cmd->c.annotation_count, &sub->arena, &in->changes)) {
+		submission_free(sub);
+		return CMD_DONE;
+	}
+	copy = arena_copy(&sub->arena, bytes_make(st->uids, st->uid_count * sizeof(*st->uids)));
+	in->mailbox = s->box->id;
+	in->uids = (const void *)copy.p;
+	in->uid_count = st->uid_count;
+	in->is_conditional = cmd->c.has_modseq;
+	in->unchanged_since = cmd->c.modseq;
+	client_submit(&s->client, sub, annotated);
+	return CMD_WANT_COMMIT;
+}
+
 enum cmd_step cmd_store(struct session *s, struct command *cmd)
 {
 	static const enum intent_store_how hows[] = {
@@ -179,6 +251,8 @@ enum cmd_step cmd_store(struct session *s, struct command *cmd)
 	cmd->state = st;
 	if (!box_resolve(box, &cmd->c.set, cmd->c.is_uid, &cmd->arena, &st->index, &st->count))
 		return answer_bad(cmd, "no message of that number");
+	if (cmd->c.annotation_count > 0)
+		return annotate(s, cmd);
 	if (box->is_readonly)
 		return answer_no(cmd, "READ-ONLY", "the mailbox was opened read-only");
 	if (allowed == 0 || (cmd->c.how != STORE_HOW_REPLACE && flags == 0 && (cmd->c.keyword_count == 0 || !may_write) &&

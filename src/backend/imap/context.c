@@ -185,9 +185,9 @@ void context_add(struct session *s, struct command *cmd, const uint32_t *results
 		return;
 	}
 	for (size_t i = 0; i < cmd->c.criterion_count; i++) {
-		if (cmd->c.criteria[i].by != SORT_RELEVANCY)
+		if (cmd->c.criteria[i].by != SORT_RELEVANCY && cmd->c.criteria[i].by != SORT_ANNOTATION)
 			continue;
-		refuse(s, cmd, "an order by relevancy is not kept up to date");
+		refuse(s, cmd, "an order by relevancy or annotations is not kept up to date");
 		return;
 	}
 	if (count_contexts(box) >= s->client.backend->max_contexts) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "annotation.h"
 #include "answer.h"
 #include "box.h"
 #include "clock.h"
@@ -214,6 +215,8 @@ static bool matches(struct candidate *c, const struct search_key *k)
 		return c->msg->modseq >= k->number;
 	case SEARCH_EMAILID:
 		return has_email_id(c, k->string);
+	case SEARCH_ANNOTATION:
+		return annotation_matches(c->s, c->v, c->m->id, c->msg->uid, k);
 	case SEARCH_THREADID: /* no message has one */
 		return false;
 	case SEARCH_OLDER:
@@ -350,7 +353,7 @@ static bool prepare(const struct box *box, struct bytes charset, struct arena *a
 			seqset_resolve(&k->set, (uint32_t)box->count);
 		else if (k->type == SEARCH_UID && !k->set.is_saved)
 			seqset_resolve(&k->set, box->count > 0 ? box->uids[box->count - 1] : 0);
-		if (k->type == SEARCH_HEADER || k->type == SEARCH_BODY || k->type == SEARCH_TEXT) {
+		if (k->type == SEARCH_HEADER || k->type == SEARCH_BODY || k->type == SEARCH_TEXT || k->type == SEARCH_ANNOTATION) {
 			struct buffer folded = { 0 };
 			bool ok = mime_fold_key(k->string, charset, &folded);
 

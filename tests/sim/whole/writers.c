@@ -116,7 +116,7 @@ static struct intent intent_of(struct delivery *d)
 	case WRITE_EXPUNGE:
 		return (struct intent){ .op = INTENT_EXPUNGE, .expunge = { w.mailbox, &d->uids, 1, false, false } };
 	case WRITE_COPY:
-		return (struct intent){ .op = chance(2) == 0 ? INTENT_COPY : INTENT_MOVE, .copy = { w.mailbox, &d->uids, 1, other, 0, false } };
+		return (struct intent){ .op = chance(2) == 0 ? INTENT_COPY : INTENT_MOVE, .copy = { .mailbox = w.mailbox, .uids = &d->uids, .uid_count = 1, .target = other, .user = BYTES_LIT("fred") } };
 	case WRITE_PLACE:
 		return place_intent(d, chance(2) == 0 ? uid : 0);
 	case WRITE_OTHER_CREATE:

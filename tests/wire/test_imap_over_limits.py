@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from roost import PASSWORD, Murder, Raw, wait_for
+from roost import PASSWORD, Murder, Raw, http, wait_for
 from test_imap_session import no, ok
 
 LINE, LITERAL, COMMAND, LIST, DEPTH, MESSAGE = 4096, 8192, 16384, 100, 10, 1 << 20
@@ -278,16 +278,20 @@ def test_who_announces_much_and_sends_little_is_cut_off(hasty, hasty_port):
     many = [Raw(hasty_port, timeout=15).login("fred") for _ in range(3)]
     for i, c in enumerate(many):
         c.send(b"a APPEND INBOX {%d%s}\r\n" % (1 << 20, b"+" if i % 2 else b""))
+    daemon = hasty.first if hasty_port == hasty.first.imap else hasty.frontends[0]
+    wait_for(lambda: int(re.search(r"^roost_(?:frontend_)?inflight_octets\S* (\d+)", http(f"127.0.0.1:{daemon.admin}", "/metrics")[1],
+                                   re.M)[1]) >= 3 << 20, "all room is taken", 3)
+    refused = other.cmd(b"APPEND INBOX {%d+}\r\n%s" % (len(message), message))[1]
+    assert refused.startswith("NO [LIMIT]"), refused
 
-    def is_answered(text):
+    def gets_in():
         for c in many:
             try:
                 c.send(b"x")
             except OSError:
                 pass
-        return other.cmd(b"APPEND INBOX {%d+}\r\n%s" % (len(message), message))[1].startswith(text)
-    wait_for(lambda: is_answered("NO [LIMIT]"), "all room is taken", 3)
-    wait_for(lambda: is_answered("OK"), "a message gets in", 3)
+        return other.cmd(b"APPEND INBOX {%d+}\r\n%s" % (len(message), message))[1].startswith("OK")
+    wait_for(gets_in, "a message gets in", 3)
     for c in many:
         c.s.settimeout(5)
         try:

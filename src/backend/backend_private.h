@@ -46,7 +46,7 @@ enum farewell {
 struct watcher {
 	struct list in_watch;
 	uint64_t key; /* what is watched; 0: nothing */
-	/* WHAT of MAILBOX was changed by a commit. It must not call watcher_set(). */
+	/* WHAT of MAILBOX was changed by a commit. It must not call watcher_set(), but for single mailboxes where it watches WATCH_LIST. */
 	void (*changed)(struct watcher *w, mailbox_id_t mailbox, uint32_t what);
 };
 

@@ -96,6 +96,7 @@ struct fe_imap {
 	unsigned notify_version;  /* grows with each change of that */
 	struct imap_link *mid;    /* in the midst of a response that goes to the client piece by piece: nothing may come between */
 	struct buffer held_output; /* what the frontend has to say meanwhile */
+	bool is_mid_awaited;      /* a server, or the client's next command, waits for the end of that */
 	uint64_t told_version; /* of the capabilities that it was told */
 
 	/* The command at hand. */

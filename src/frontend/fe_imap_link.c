@@ -163,6 +163,7 @@ static bool take(struct imap_link *l)
 	}
 	/* Another one is in the midst of a response that goes to the client as it comes. */
 	if (l->session->mid != NULL && l->session->mid != l) {
+		l->session->is_mid_awaited = true;
 		conn_pause(l->conn, true);
 		return false;
 	}

@@ -133,7 +133,8 @@ void fe_notify_link(struct imap_link *l)
 	struct fe_imap *s = l->session;
 	struct buffer out = { 0 };
 
-	if (l->notify_version == s->notify_version || l->state != ILINK_READY)
+	/* One that idles takes no command: it is told before the next. */
+	if (l->notify_version == s->notify_version || l->state != ILINK_READY || (s->is_idling && l == s->op_link))
 		return;
 	l->notify_version = s->notify_version;
 	l->notify_awaited++;

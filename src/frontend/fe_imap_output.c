@@ -20,6 +20,9 @@ void fe_imap_passed(struct fe_imap *s, struct imap_link *l, bool has_more)
 	if (!has_ended)
 		return;
 	s->mid = NULL;
+	if (!s->is_mid_awaited && s->held_output.n == 0)
+		return;
+	s->is_mid_awaited = false;
 	conn_write(s->conn, buffer_bytes(&s->held_output));
 	buffer_fini(&s->held_output);
 	LIST_EACH(m, &s->links) {

@@ -541,6 +541,8 @@ static bool take(struct fe_imap *s)
 
 	if (s->is_authenticating || s->is_idling)
 		return take_line(s);
+	if (!s->has_op && s->mid != NULL)
+		s->is_mid_awaited = true;
 	if (s->has_op || s->is_login_waiting || s->mid != NULL)
 		return false;
 	if (s->wants_inbox) {

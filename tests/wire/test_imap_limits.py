@@ -166,6 +166,13 @@ def test_copy_does_all_or_nothing(c):
     ok(c.cmd("DELETE Target"))
 
 
+def test_append_does_all_or_nothing(c):
+    many = " {1+}\r\nx" * (LIMIT + 1)
+    assert c.cmd("APPEND Box" + many)[1].startswith(f"NO [MESSAGELIMIT {LIMIT}] ")
+    assert "* STATUS Box (MESSAGES 8)" in ok(c.cmd("STATUS Box (MESSAGES)"))
+    assert c.cmd("APPEND Box" + " {1+}\r\nx" * LIMIT)[1].startswith("OK [APPENDUID ")
+
+
 def test_move_takes_the_highest(c):
     c.cmd("DELETE Target")
     ok(c.cmd("CREATE Target"))

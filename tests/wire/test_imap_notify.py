@@ -494,14 +494,21 @@ def test_a_lost_server_is_told(other):
         ok(c.cmd("SELECT INBOX"))
         send(d, "misc")
         hears(c, r"\* STATUS misc \(MESSAGES 1 UIDNEXT 2\)")
+        ok(d.cmd("DELETE misc"))
+        c.send("i IDLE\r\n")
+        assert c.line().startswith("+")
         m.members["backendb1"].kill()
         hears(c, r"\* OK \[NOTIFICATIONOVERFLOW\] .*")
+        c.send("DONE\r\n")
+        assert c.until("i")[1].startswith("OK"), "IDLE goes on to its end"
+        ok(c.cmd("NOOP"))
+        ok(d.cmd("CREATE misc"))
         send(d, "misc")
         send(d, "INBOX")
         assert ok(c.cmd("NOOP")) == [], "it is as NONE now"
-        assert ok(c.cmd("NOTIFY SET STATUS (mailboxes misc (MessageNew MessageExpunge))"))[-1].startswith("* STATUS misc (MESSAGES 2 ")
+        assert ok(c.cmd("NOTIFY SET STATUS (mailboxes misc (MessageNew MessageExpunge))"))[-1].startswith("* STATUS misc (MESSAGES 1 ")
         send(d, "misc")
-        hears(c, r"\* STATUS misc \(MESSAGES 3 UIDNEXT 4\)")
+        hears(c, r"\* STATUS misc \(MESSAGES 2 UIDNEXT 3\)")
         m.first.kill()
         assert c.line().startswith("* BYE"), "as without NOTIFY, where it has the selected mailbox"
         for x in (a, c, d):

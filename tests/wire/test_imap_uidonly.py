@@ -28,7 +28,7 @@ def test_is_offered(session):
 @pytest.mark.parametrize("command", [
     "FETCH 1 FLAGS", "FETCH 1:* (UID)", r"STORE 1 +FLAGS (\Seen)", "COPY 1 INBOX", "MOVE * INBOX", "SEARCH ALL", "SEARCH RETURN (MIN) UNSEEN",
     "UID SEARCH 1:5", "UID SEARCH NOT (OR FLAGGED 2)", "UID SEARCH *", "SORT (DATE) UTF-8 ALL", "UID SORT (DATE) UTF-8 2:4",
-    "THREAD REFERENCES UTF-8 ALL", "UID THREAD REFERENCES UTF-8 1:3", "SORT RETURN (MIN) (DATE) UTF-8 ALL",
+    "REPLACE 1 Box {1+}\r\nx", "ESEARCH IN (mailboxes Box) 1:3", "THREAD REFERENCES UTF-8 ALL", "UID THREAD REFERENCES UTF-8 1:3", "SORT RETURN (MIN) (DATE) UTF-8 ALL",
 ])
 def test_numbers_are_refused(c, command):
     lines, done = c.cmd(command)

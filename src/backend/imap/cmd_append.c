@@ -10,6 +10,7 @@
 #include "box.h"
 #include "clock.h"
 #include "dispatch.h"
+#include "limit.h"
 #include "imap_flags.h"
 #include "url.h"
 
@@ -363,6 +364,8 @@ enum cmd_step cmd_append(struct session *s, struct command *cmd)
 	size_t total = octets_of(cmd);
 
 	cmd->state = ap;
+	if (b->message_limit > 0 && cmd->c.message_count > b->message_limit) /* RFC 9738 section 3.1: all or nothing */
+		return limit_refuse(s, cmd);
 	ap->reader = url_reader_of(s);
 	if ((cmd->c.verb == IMAP_REPLACE && !find_replaced(s, cmd, &ap->replaced)) ||
 	    !find_target(s, cmd, &internal, &m, &rights))

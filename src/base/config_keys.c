@@ -99,7 +99,7 @@ const struct config_key config_keys[] = {
 	{ "virtdomains", CONFIG_CHOICE, "off", 0, 0, "off userid no yes", "Take user@domain as a user of that domain: userid (or yes); domains do not matter: off (or no)" },
 	{ "defaultdomain", CONFIG_STRING, NULL, 0, 0, NULL, "With virtdomains: the domain whose users and mailboxes have names without one" },
 	{ "postuser", CONFIG_STRING, "", 0, 0, NULL, "Mail to postuser+folder goes into the shared folder, if anyone may post there; empty: mail to +folder" },
-	{ "lmtp_downcase_rcpt", CONFIG_SWITCH, "yes", 0, 0, NULL, "Take recipients in lower case, up to a +" },
+	{ "lmtp_downcase_rcpt", CONFIG_SWITCH, "yes", 0, 0, NULL, "Take recipients that are not found as they are written in lower case, up to a +" },
 	{ "specialuse_drafts", CONFIG_STRING, "Drafts", 0, 0, NULL, "Name, below the INBOX's own level, shown as \\Drafts" },
 	{ "specialuse_sent", CONFIG_STRING, "Sent", 0, 0, NULL, "The same for \\Sent" },
 	{ "specialuse_junk", CONFIG_STRING, "Junk", 0, 0, NULL, "The same for \\Junk" },

@@ -174,34 +174,45 @@ static bool may_have_inbox(struct lmtp_session *s, struct bytes user)
 	       (config_has_word(cfg, "autocreate_users", user) || users_lookup(fe_of(s)->users, user, &ignored));
 }
 
-/* Where mail goes: to the server of the folder if anyone may post there, else to that of the user's INBOX; the backend finds the mailbox anew. */
-static enum places_result route(struct lmtp_session *s, struct bytes address, struct place *place)
+/* The server of the folder if anyone may post there, else that of the user's INBOX; the backend finds the mailbox anew. */
+static enum places_result find(struct lmtp_session *s, struct bytes address, bool in_lower_case, struct buffer *user, struct place *place)
 {
 	const struct names n = names_of(fe_of(s)->config, BYTES_NONE, true);
-	struct buffer user = { 0 }, name = { 0 };
+	struct buffer name = { 0 };
 	enum places_result result = PLACES_NONE;
 
-	names_recipient(fe_of(s)->config, address, &user, &name);
+	buffer_clear(user);
+	names_recipient(fe_of(s)->config, address, in_lower_case, user, &name);
 	if (name.n > 0)
 		result = places_find(fe_of(s)->places, buffer_bytes(&name), &s->arena, place);
 	if (result == PLACES_FOUND && (!place->is_active || (acl_effective(place->acl, BYTES_LIT("anyone"), false) & ACL_POST) == 0))
 		result = PLACES_NONE;
-	if (result == PLACES_NONE && user.n > 0) {
+	if (result == PLACES_NONE && user->n > 0) {
 		buffer_clear(&name);
-		names_inbox(&n, buffer_bytes(&user), &name);
+		names_inbox(&n, buffer_bytes(user), &name);
 		result = places_find(fe_of(s)->places, buffer_bytes(&name), &s->arena, place);
 	}
 	/* The server that would get his INBOX says whether there is to be one. */
-	if (result == PLACES_NONE && user.n > 0 && may_have_inbox(s, buffer_bytes(&user)) &&
+	if (result == PLACES_NONE && user->n > 0 && may_have_inbox(s, buffer_bytes(user)) &&
 	    places_any_server(fe_of(s)->places, buffer_bytes(&name), place->server)) {
 		place->is_active = true;
 		result = PLACES_FOUND;
 	}
+	buffer_fini(&name);
+	return result;
+}
+
+static enum places_result route(struct lmtp_session *s, struct bytes address, struct place *place)
+{
+	struct buffer user = { 0 };
+	enum places_result result = find(s, address, false, &user, place);
+
+	if (result == PLACES_NONE && config_switch(fe_of(s)->config, "lmtp_downcase_rcpt"))
+		result = find(s, address, true, &user, place);
 	/* One that is only reserved is being made, or moved. */
 	if (result == PLACES_FOUND && !place->is_active)
 		result = PLACES_FAILED;
 	buffer_fini(&user);
-	buffer_fini(&name);
 	return result;
 }
 

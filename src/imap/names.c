@@ -422,17 +422,16 @@ static void add_recipient_folder(const struct names *n, struct bytes whole, bool
 		to->n = start;
 }
 
-void names_recipient(const struct config *config, struct bytes address, struct buffer *user, struct buffer *folder)
+void names_recipient(const struct config *config, struct bytes address, bool in_lower_case, struct buffer *user, struct buffer *folder)
 {
 	const struct names n = names_of(config, BYTES_NONE, true);
 	const char *post = config_string(config, "postuser");
 	size_t at = bytes_rfind(address, '@'), plus = bytes_find(bytes_sub(address, 0, at), '+');
-	bool lower = config_switch(config, "lmtp_downcase_rcpt");
 	bool is_shared = plus < at && bytes_equal_str(bytes_sub(address, 0, plus), post == NULL ? "" : post);
 	struct buffer whole = { 0 };
 
 	for (size_t i = 0; i < plus; i++)
-		buffer_add_u8(&whole, lower ? ascii_lower(address.p[i]) : address.p[i]);
+		buffer_add_u8(&whole, in_lower_case ? ascii_lower(address.p[i]) : address.p[i]);
 	if (n.virt && at < address.n)
 		buffer_add(&whole, bytes_from(address, at));
 	if (!is_shared && plus > 0)

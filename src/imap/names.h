@@ -41,8 +41,8 @@ bool names_is_visible(const struct names *n, struct bytes internal);
 
 /* Whose a recipient's ADDRESS is, "user", "user@domain", "user+folder@domain" (the domain counts with virtual domains): append the user to
  * USER, and to FOLDER the internal name of the folder, which need not be there. Levels are separated as in all names, whatever the
- * namespace. With `postuser` before '+' it is a shared folder, and there is no user. What there is not, or cannot be, stays empty. */
-void names_recipient(const struct config *config, struct bytes address, struct buffer *user, struct buffer *folder);
+ * namespace. IN_LOWER_CASE: what stands before '+' is taken so. With `postuser` before '+' it is a shared folder, and there is no user. What there is not, or cannot be, stays empty. */
+void names_recipient(const struct config *config, struct bytes address, bool in_lower_case, struct buffer *user, struct buffer *folder);
 
 /* Append the internal name of USER's INBOX. */
 void names_inbox(const struct names *n, struct bytes user, struct buffer *to);

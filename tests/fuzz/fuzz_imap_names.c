@@ -115,7 +115,7 @@ static void check_recipient(const struct config *config, struct bytes address)
 {
 	struct buffer user = { 0 }, folder = { 0 };
 
-	names_recipient(config, address, &user, &folder);
+	names_recipient(config, address, true, &user, &folder);
 	FUZZ_CHECK(user.n <= address.n && folder.n <= NAMES_MAX);
 	/* A shared one is nobody's. */
 	if (user.n == 0 && folder.n > 0 && bytes_find(address, '!') == address.n) {

@@ -97,7 +97,6 @@ static void recipients_are_users_and_folders_as_the_table_says(void **state)
 	} rows[] = {
 		{ "", "fred", "fred", "" },
 		{ "", "Fred@Example.COM", "fred", "" },
-		{ "lmtp_downcase_rcpt: no", "Fred@example.com", "Fred", "" },
 		{ "", "Fred+Work/2026@example.com", "fred", "user.fred.Work.2026" },
 		{ "altnamespace: no", "fred+Work/2026", "fred", "user.fred.Work.2026" },
 		{ "altnamespace: no", "fred+INBOX/Work", "fred", "user.fred.INBOX.Work" },
@@ -132,9 +131,13 @@ static void recipients_are_users_and_folders_as_the_table_says(void **state)
 		struct config *c = config_parse(bytes_of(rows[i].config), "test", &why);
 		struct buffer user = { 0 }, folder = { 0 };
 
-		names_recipient(c, bytes_of(rows[i].address), &user, &folder);
+		names_recipient(c, bytes_of(rows[i].address), true, &user, &folder);
 		if (!bytes_equal_str(buffer_bytes(&user), rows[i].user) || !bytes_equal_str(buffer_bytes(&folder), rows[i].folder))
 			fail_msg("row %zu: \"%.*s\" \"%.*s\"", i, BYTES_FMT(buffer_bytes(&user)), BYTES_FMT(buffer_bytes(&folder)));
+		buffer_clear(&user);
+		buffer_clear(&folder);
+		names_recipient(c, BYTES_LIT("Fred+Work"), false, &user, &folder);
+		assert_true(bytes_equal_str(buffer_bytes(&user), "Fred") && bytes_equal_str(buffer_bytes(&folder), "user.Fred.Work"));
 		buffer_fini(&user);
 		buffer_fini(&folder);
 		config_free(&c);

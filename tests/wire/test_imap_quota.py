@@ -333,6 +333,24 @@ def test_lmtp_answers_each_recipient_for_itself(at):
     assert quota_of(at(), "INBOX").startswith("INBOX (STORAGE 4 1")
 
 
+def test_what_is_sent_again_is_there_already_whatever_the_quota(limited):
+    """A frontend that has lost its answer sends the delivery again under its id, to whom it has put over quota."""
+    admin = limited.raw().login("admin")
+    ok(admin.cmd("SETQUOTA user/dan (MESSAGE 0)"))
+    l = Raw(limited.first.lmtp)  # noqa: E741
+    l.reply()
+    say(l, "LHLO x")
+    again = " XROOST-OP=" + "5a" * 16
+    assert codes(deliver(l, ["dan"], MAIL, again)) == [(250, "2.1.5")]
+    assert codes(deliver(l, ["dan"], MAIL, again)) == [(250, "2.1.5")]
+    assert codes(deliver(l, ["dan"], MAIL, " XROOST-OP=" + "5b" * 16)) == [(452, "4.2.2")]
+    l.close()
+    assert ok(admin.cmd("GETQUOTA user/dan")) == ["* QUOTA user/dan (MESSAGE 1 0)"]
+    ok(admin.cmd("DELETE user/dan"))
+    ok(admin.cmd("CREATE user/dan"))
+    admin.close()
+
+
 @pytest.fixture(scope="module")
 def strict():
     m = Murder(users=["fred", "bob", "new"], limits={"lmtp_strict_quota": "yes", "lmtp_over_quota_perm_failure": "yes", "autocreate_quota": "3",

@@ -18,7 +18,7 @@ const char *lmtp_recipient_find(struct client *c, struct bytes address, uint64_t
 	if (v != NULL)
 		result = lmtp_route(b, v, address, a, &r->mailbox, &r->id, &r->uidnext, &why);
 	if (result == STORE_OK)
-		is_over = !r->ignores_quota && lmtp_quota_is_over(b, v, r->mailbox, size);
+		is_over = !r->ignores_quota && !r->may_be_again && lmtp_quota_is_over(b, v, r->mailbox, size);
 	store_view_close(&v);
 	*is_unknown_r = result == STORE_NO_MAILBOX;
 	if (result == STORE_NO_MAILBOX)
@@ -38,8 +38,13 @@ bool lmtp_recipient_create(struct client *c, struct bytes address, mailbox_op_fn
 	struct buffer user = { 0 };
 	bool is_due;
 
-	lmtp_route_user(c->backend, address, &user);
+	lmtp_route_user(c->backend, address, false, &user);
 	is_due = autocreate_is_due(c->backend, buffer_bytes(&user), true);
+	if (!is_due && config_switch(c->backend->cfg, "lmtp_downcase_rcpt")) {
+		buffer_clear(&user);
+		lmtp_route_user(c->backend, address, true, &user);
+		is_due = autocreate_is_due(c->backend, buffer_bytes(&user), true);
+	}
 	if (is_due)
 		autocreate_start(c, buffer_bytes(&user), ended);
 	buffer_fini(&user);

@@ -10,9 +10,10 @@ struct lmtp_recipient {
 	mailbox_id_t id;
 	uint32_t uidnext;
 	bool ignores_quota;
+	bool may_be_again; /* under an id: the message may be there already, and is then answered so, whatever else came */
 };
 
-/* Find ADDRESS's mailbox for a message of SIZE octets (0: not known); R->ignores_quota is set. The reply, without its line end; it begins with 2
+/* Find ADDRESS's mailbox for a message of SIZE octets (0: not known); R->ignores_quota and may_be_again are set. The reply, without its line end; it begins with 2
  * where R is one. *is_unknown_r: there is no such user. */
 const char *lmtp_recipient_find(struct client *c, struct bytes address, uint64_t size, struct arena *a, struct lmtp_recipient *r,
                                 bool *is_unknown_r);

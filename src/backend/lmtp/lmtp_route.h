@@ -11,7 +11,7 @@
 enum store_result lmtp_route(struct backend *b, struct store_view *v, struct bytes address, struct arena *a,
                              struct bytes *name_r, mailbox_id_t *id_r, uint32_t *uidnext_r, struct fault *why);
 
-/* Append the user that ADDRESS is of; he need not be there. Empty: none can be. */
-void lmtp_route_user(const struct backend *b, struct bytes address, struct buffer *to);
+/* Append the user that ADDRESS is of, IN_LOWER_CASE or as it is; he need not be there. Empty: none can be. */
+void lmtp_route_user(const struct backend *b, struct bytes address, bool in_lower_case, struct buffer *to);
 
 #endif

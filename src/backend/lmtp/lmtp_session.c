@@ -195,7 +195,8 @@ static void created(struct client *c, struct mailbox_op *op);
 /* MAY_CREATE: who has no INBOX may have one made. */
 static void take_recipient(struct lmtp_session *s, struct bytes address, bool ignores_quota, bool may_create)
 {
-	struct lmtp_recipient r = { .ignores_quota = ignores_quota };
+	struct lmtp_recipient r = { .ignores_quota = ignores_quota,
+		                    .may_be_again = s->has_op_id || config_switch(s->client.backend->cfg, "duplicatesuppression") };
 	bool is_unknown;
 	const char *text = lmtp_recipient_find(&s->client, address, s->size, &s->arena, &r, &is_unknown);
 

@@ -110,19 +110,31 @@ static bool take_dirty(struct indexer *ix, struct map *dirty)
 	return ok && batch_flush(ix);
 }
 
+/* How many bodies the member has. False: not to be had now. */
+static bool count_bodies(struct indexer *ix, uint64_t *count_r)
+{
+	struct fault ignored;
+	struct store_view *v = store_view_open(ix->store, &ignored);
+
+	if (v == NULL)
+		return false;
+	*count_r = store_view_bodies(v);
+	store_view_close(&v);
+	return true;
+}
+
 /* It has everything: for the first time it is told, and is what is asked from now on. */
 static void caught_up(struct indexer *ix)
 {
-	struct store_stats st;
+	uint64_t bodies;
 	struct fault why;
 	enum fulltext_result result;
 
 	atomic_store(&ix->state, INDEXER_CURRENT);
-	if (fulltext_fact(ix->text, FULLTEXT_CURRENT) != 0)
+	if (fulltext_fact(ix->text, FULLTEXT_CURRENT) != 0 || !count_bodies(ix, &bodies))
 		return;
-	store_get_stats(ix->store, &st);
 	(void)(fulltext_begin(ix->text) && fulltext_set_fact(ix->text, FULLTEXT_TEXTS, fulltext_texts(ix->text)) &&
-	       fulltext_set_fact(ix->text, FULLTEXT_BODIES, st.bodies) && fulltext_set_fact(ix->text, FULLTEXT_CURRENT, 1));
+	       fulltext_set_fact(ix->text, FULLTEXT_BODIES, bodies) && fulltext_set_fact(ix->text, FULLTEXT_CURRENT, 1));
 	result = fulltext_end(ix->text, true, &why);
 	if (result != FULLTEXT_OK) {
 		files_failed(ix, result, &why);
@@ -137,13 +149,12 @@ static void caught_up(struct indexer *ix)
 static bool has_too_many(struct indexer *ix)
 {
 	uint64_t texts = fulltext_fact(ix->text, FULLTEXT_TEXTS), bodies = fulltext_fact(ix->text, FULLTEXT_BODIES);
-	struct store_stats st;
+	uint64_t now;
 	double alive;
 
-	if (fulltext_texts(ix->text) < GONE_MIN || fulltext_fact(ix->text, FULLTEXT_CURRENT) == 0)
+	if (fulltext_texts(ix->text) < GONE_MIN || fulltext_fact(ix->text, FULLTEXT_CURRENT) == 0 || !count_bodies(ix, &now))
 		return false;
-	store_get_stats(ix->store, &st);
-	alive = (double)st.bodies * (texts > bodies && bodies > 0 ? (double)texts / (double)bodies : 1);
+	alive = (double)now * (texts > bodies && bodies > 0 ? (double)texts / (double)bodies : 1);
 	return (double)fulltext_texts(ix->text) > GONE_FACTOR * alive + GONE_MIN;
 }
 

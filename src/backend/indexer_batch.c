@@ -150,6 +150,19 @@ static bool write_scope(struct indexer *ix, struct batch_row *rows, size_t count
 	return true;
 }
 
+/* Of the newest entry that the batch has something of. False: the partition is being replaced. */
+static bool find_epoch(struct indexer *ix, epoch_t *epoch_r)
+{
+	struct fault ignored;
+	struct store_view *v = store_view_open(ix->store, &ignored);
+
+	if (v == NULL)
+		return false;
+	*epoch_r = store_entry_epoch(ix->store, ix->batch.lsn);
+	store_view_close(&v);
+	return true;
+}
+
 bool batch_flush(struct indexer *ix)
 {
 	struct batch *b = &ix->batch;
@@ -160,7 +173,10 @@ bool batch_flush(struct indexer *ix)
 
 	if (!b->is_open)
 		return true;
-	epoch = store_entry_epoch(ix->store, b->lsn);
+	if (!find_epoch(ix, &epoch)) {
+		batch_drop(ix);
+		return false;
+	}
 	sort_rows(b);
 	for (size_t i = 0, end; i < b->row_count; i = end) {
 		for (end = i + 1; end < b->row_count && b->rows[end].scope == b->rows[i].scope;)

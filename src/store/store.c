@@ -286,7 +286,6 @@ void store_get_stats(struct store *s, struct store_stats *st)
 		                    .differences = s->digest.differences,
 		                    .differs = s->digest.differs,
 		                    .differs_in = s->digest.mailbox,
-		                    .mailboxes = t == NULL ? 0 : kv_count(t, T_MAILBOX),
-		                    .bodies = t == NULL ? 0 : kv_count(t, T_BODY) };
+		                    .mailboxes = t == NULL ? 0 : kv_count(t, T_MAILBOX) };
 	kv_end(&t);
 }

@@ -168,7 +168,6 @@ struct store_stats {
 	lsn_t first;               /* from here on the journal holds all entries */
 	lsn_t checkpoint;          /* the newest; 0: none */
 	uint64_t mailboxes;        /* in the index */
-	uint64_t bodies;           /* in use */
 	uint64_t flushes, flushed_bytes, entries; /* since the store was opened */
 	uint64_t flush_ns;         /* spent in write and sync, in all */
 	lsn_t digest;              /* the newest digest compared or made */

@@ -14,7 +14,7 @@ struct store;
 /* Append entry LSN to RAW, head and body, all of it read from the file now and checked, also against the index. OK; GONE: not in
  * the journal (any more); DAMAGED with WHY naming the file. RAW is unchanged unless OK. */
 enum store_result store_entry_read(struct store *s, lsn_t lsn, struct buffer *raw, struct fault *why);
-/* The epoch of entry LSN; 0: it is not there, or its head is damaged. */
+/* The epoch of entry LSN; 0: it is not there, or its head is damaged. Where the partition may be replaced meanwhile a view is open. */
 epoch_t store_entry_epoch(struct store *s, lsn_t lsn);
 /* RAW is said to be entry LSN: put it where it should be, and sync. OK: it is there, and whole; BAD: it is not that entry;
  * GONE: the journal has no place for it; DAMAGED: what is around it is damaged, too, so that its place is not known; FAILED:

@@ -301,6 +301,11 @@ enum store_result store_view_structure(struct store_view *v, lsn_t body, struct 
 	return result(v, r, why);
 }
 
+uint64_t store_view_bodies(const struct store_view *v)
+{
+	return kv_count(v->txn, T_BODY);
+}
+
 enum store_result store_view_body_size(struct store_view *v, lsn_t body, uint32_t *size_r, struct fault *why)
 {
 	struct index_body b;

@@ -113,6 +113,8 @@ enum store_result store_view_deleted_bytes(struct store_view *v, const struct ma
 
 /* What was handed in as intent_append.structure; lent. NO_MAILBOX: no such body. */
 enum store_result store_view_structure(struct store_view *v, lsn_t body, struct bytes *structure_r, struct fault *why);
+/* How many bodies there are. */
+uint64_t store_view_bodies(const struct store_view *v);
 /* Octets of the body; NO_MAILBOX: no such body. */
 enum store_result store_view_body_size(struct store_view *v, lsn_t body, uint32_t *size_r, struct fault *why);
 /* The hash of the body's octets: the same for the same octets, on every member and server. NO_MAILBOX: no such body. */

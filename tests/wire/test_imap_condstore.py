@@ -242,3 +242,26 @@ def test_many_changes_of_one_modseq_are_told_whole(session, c):
     assert len(told) == count
     assert not [x for x in ok(d.cmd("NOOP")) if " FETCH (" in x]
     ok(c.cmd(f"APPEND Box {{{len(text)}+}}\r\n{text}"))
+
+
+def flags_told(answer):
+    return sorted(int(x.split()[1]) for x in ok(answer) if "FETCH" in x)
+
+
+def test_what_others_changed_is_told_beside_the_commands_own_change(session, c):
+    """A silent STORE is told of by nothing, but what another session changed before it, or at the same messages, is not lost with it."""
+    d = session()
+    ok(d.cmd("SELECT Box"))
+    ok(c.cmd("NOOP"))
+    ok(d.cmd(r"STORE 1:2 -FLAGS.SILENT (\Flagged \Seen)"))
+    ok(c.cmd("NOOP"))
+    ok(d.cmd("NOOP"))
+    assert flags_told(c.cmd(r"STORE 1:* +FLAGS.SILENT (\Answered)")) == []
+    ok(d.cmd("NOOP"))
+    ok(d.cmd(r"STORE 1 +FLAGS.SILENT (\Flagged)"))
+    assert flags_told(c.cmd(r"STORE 2 +FLAGS.SILENT (\Seen)")) == [1], "before it"
+    ok(d.cmd("NOOP"))
+    ok(d.cmd(r"STORE 1 -FLAGS.SILENT (\Flagged)"))
+    assert flags_told(c.cmd(r"STORE 2 +FLAGS.SILENT (\Seen)")) == [1], "it changed nothing itself"
+    assert flags_told(c.cmd("NOOP")) == []
+    d.close()

@@ -442,11 +442,18 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 	bool tells_flags = (notify_selected(s) & NOTIFY_FLAG_CHANGE) != 0;
 	bool is_all = true, has_contexts = contexts_are_there(box);
 	uint64_t until = has_contexts ? clock_mono_ns() + SYNC_TURN_NS : 0;
+	size_t at = 0;
 
+	/* Nothing happened but what the command did and told itself: that may be much. */
+	if (cmd != NULL && cmd->is_told_own && cmd->told_modseq == m->highestmodseq && box->modseq + 1 == m->highestmodseq &&
+	    box->modseq_uid == 0 && !has_contexts) {
+		box->modseq = m->highestmodseq;
+		box->is_behind = false;
+		return true;
+	}
 	store_view_changes_from(v, box->id, box->modseq + 1, box->modseq_uid + 1, &it);
 	while (is_all && view_changes_next(&it, &c)) {
-		uint32_t number = c.uid <= box->last_uid ? box_number(box, c.uid) : 0;
-
+		uint32_t number = c.uid <= box->last_uid ? number_near(box, c.uid, &at) : 0;
 		bool was_told = !tells_flags || (cmd != NULL && c.modseq <= cmd->told_modseq && is_in(cmd->told, cmd->told_count, c.uid));
 
 		if (c.is_gone) {

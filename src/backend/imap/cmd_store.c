@@ -155,6 +155,7 @@ static void stored(struct client *c, struct submission *sub)
 	cmd->told = st->uids;
 	cmd->told_count = st->uid_count;
 	cmd->told_modseq = sub->request.answer.modseq;
+	cmd->is_told_own = sub->request.answer.message_count > 0;
 	if (s->state != SESSION_SELECTED || (cmd->c.is_silent && (s->features & IMAP_F_CONDSTORE) == 0))
 		session_resume(s, done(s, cmd));
 	else

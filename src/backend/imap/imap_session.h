@@ -51,6 +51,7 @@ struct command {
 	const struct uid_range *told;
 	size_t told_count;
 	modseq_t told_modseq;
+	bool is_told_own; /* the command made the change of that modseq, all of it of these messages */
 
 	/* answer.h: */
 	bool has_answer;

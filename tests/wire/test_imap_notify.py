@@ -106,7 +106,7 @@ def test_selected(c, other):
           "From: alice@example.org", "", r"\)")
     ok(other.cmd("SELECT misc"))
     ok(other.cmd(r"STORE 1 +FLAGS.SILENT (\Answered)"))
-    hears(c, r"\* 1 FETCH \(FLAGS \(.*\\Answered.*\)\)")
+    hears(c, r"\* 1 FETCH \(UID 1 FLAGS \(.*\\Answered.*\)\)")
     ok(other.cmd(r"STORE 1 +FLAGS.SILENT (\Deleted)"))
     ok(other.cmd("EXPUNGE"))
     hears(c, r"\* 1 FETCH .*", r"\* 1 EXPUNGE")

@@ -439,6 +439,7 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 	struct view_change c;
 	struct message msg;
 	struct fault why;
+	bool with_uid = (cmd != NULL && cmd->c.is_uid) || s->notify != NULL; /* RFC 5465 section 5.1 */
 	bool tells_flags = (notify_selected(s) & NOTIFY_FLAG_CHANGE) != 0;
 	bool is_all = true, has_contexts = contexts_are_there(box);
 	uint64_t until = has_contexts ? clock_mono_ns() + SYNC_TURN_NS : 0;
@@ -463,7 +464,7 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 		} else if (number != 0 && (!was_told || has_contexts) &&
 		           store_view_message(v, box->id, c.uid, &msg, &why) == STORE_OK) {
 			if (!was_told)
-				box_write_fetch_flags(s, number, &msg, m, cmd != NULL && cmd->c.is_uid);
+				box_write_fetch_flags(s, number, &msg, m, with_uid);
 			if (has_contexts)
 				contexts_look(s, v, m, &msg, number - 1);
 			is_all = s->client.conn == NULL || conn_pending(s->client.conn) < SYNC_OUTPUT_MAX;

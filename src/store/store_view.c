@@ -195,20 +195,22 @@ enum store_result store_view_message(struct store_view *v, mailbox_id_t mailbox,
 	return result(v, index_message(v->txn, mailbox, uid, m_r), why);
 }
 
-enum store_result store_view_deleted_bytes(struct store_view *v, const struct mailbox *m, uint64_t *bytes_r, struct fault *why)
+enum store_result store_view_deleted(struct store_view *v, const struct mailbox *m, size_t most, struct view_deleted *d, struct fault *why)
 {
 	struct view_messages it;
 	struct message msg;
-	uint32_t left = m->deleted;
+	bool has = true;
 
-	*bytes_r = 0;
-	store_view_messages(v, m->id, 1, &it);
-	while (left > 0 && view_messages_next(&it, &msg)) {
+	store_view_messages(v, m->id, d->uid, &it);
+	for (size_t i = 0; i < most && d->count < m->deleted && (has = view_messages_next(&it, &msg)); i++) {
+		d->uid = msg.uid + 1;
 		if ((msg.flags & IMAP_FLAG_DELETED) == 0)
 			continue;
-		*bytes_r += msg.size;
-		left--;
+		d->bytes += msg.size;
+		d->count++;
 	}
+	if (!has || d->count >= m->deleted)
+		d->uid = 0;
 	view_messages_end(&it);
 	return result(v, it.result == STORE_OK ? KV_OK : KV_FAILED, why);
 }

@@ -108,8 +108,14 @@ void view_changes_end(struct view_changes *it);
  * NO_MAILBOX: there is none. */
 enum store_result store_view_quota(struct store_view *v, struct bytes root, struct quota *q_r, struct fault *why);
 enum store_result store_view_quota_of(struct store_view *v, struct bytes mailbox, struct quota *q_r, struct fault *why);
-/* Octets of the messages with \Deleted. Looks at messages from the lowest UID on until it has seen all that have it. */
-enum store_result store_view_deleted_bytes(struct store_view *v, const struct mailbox *m, uint64_t *bytes_r, struct fault *why);
+/* Adding up the messages with \Deleted, from the lowest UID on until all that have it were seen, at most MOST messages at a time; other views
+ * of the mailbox may go on with it. Begin with UID 1 and nothing; UID is 0 at the end. */
+struct view_deleted {
+	uint32_t uid; /* the next to look at */
+	uint32_t count;
+	uint64_t bytes;
+};
+enum store_result store_view_deleted(struct store_view *v, const struct mailbox *m, size_t most, struct view_deleted *d, struct fault *why);
 
 /* What was handed in as intent_append.structure; lent. NO_MAILBOX: no such body. */
 enum store_result store_view_structure(struct store_view *v, lsn_t body, struct bytes *structure_r, struct fault *why);

@@ -526,6 +526,39 @@ static void verify_tells_of_counters_that_are_wrong(void **state)
 	assert_int_equal(verify("wrong"), 2); /* and its digest */
 }
 
+static void what_is_to_go_is_added_up_in_steps(void **state)
+{
+	struct store *s = must_open("deleted");
+	struct arena a = { 0 };
+	const struct uid_range some[] = { { 2, 3 }, { 7, 7 } };
+	struct view_deleted d = { .uid = 1 };
+	struct store_view *v;
+	struct mailbox m;
+	struct fault why;
+	int steps = 0;
+
+	(void)state;
+	(void)make(s, "user.fred");
+	for (int i = 0; i < 9; i++)
+		(void)append(s, "user.fred", &"123456789"[i], "", NULL);
+	(void)run(s, (struct intent){ .op = INTENT_STORE, .store = { id_of(s, "user.fred"), some, 2, INTENT_FLAGS_ADD, IMAP_FLAG_DELETED,
+	                                                             NULL, 0, false, 0 } }, &a);
+	v = store_view_open(s, &why);
+	assert_int_equal(store_view_mailbox(v, BYTES_LIT("user.fred"), &m, &why), STORE_OK);
+	for (; d.uid != 0 && steps < 20; steps++)
+		assert_int_equal(store_view_deleted(v, &m, 2, &d, &why), STORE_OK);
+	assert_int_equal(steps, 4); /* behind the last there is nothing to look for */
+	assert_int_equal(d.count, 3);
+	assert_int_equal(d.bytes, 8 + 7 + 3);
+	m.deleted = 4; /* as it was told before one went */
+	d = (struct view_deleted){ .uid = 1 };
+	assert_int_equal(store_view_deleted(v, &m, SIZE_MAX, &d, &why), STORE_OK);
+	assert_true(d.uid == 0 && d.count == 3);
+	store_view_close(&v);
+	arena_fini(&a);
+	store_close(&s);
+}
+
 static void an_entry_is_read_as_it_was_written_and_nothing_else(void **state)
 {
 	struct entry e = { .type = ENTRY_QUOTA, .lsn = 5, .epoch = 1, .name = BYTES_LIT("user.fred"), .limits = limits(1, -1, INT64_MAX) };
@@ -565,6 +598,7 @@ int main(void)
 		cmocka_unit_test(follower_rebuilt_index_and_checkpoint_count_the_same),
 		cmocka_unit_test(an_index_of_before_quotas_is_gone_on_with),
 		cmocka_unit_test(verify_tells_of_counters_that_are_wrong),
+		cmocka_unit_test(what_is_to_go_is_added_up_in_steps),
 		cmocka_unit_test(an_entry_is_read_as_it_was_written_and_nothing_else),
 	};
 

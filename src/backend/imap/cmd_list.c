@@ -126,7 +126,7 @@ static void add_more(struct listing *l, struct bytes external, struct bytes inte
 		buffer_add_str(&l->out, "\r\n");
 	}
 	if ((options & LIST_RETURN_STATUS) != 0 && (rights & ACL_READ) != 0)
-		status_write(l->s, l->v, &m, external, l->cmd->c.status_items, &l->out);
+		status_write(l->s, l->v, &m, external, l->cmd->c.status_items, NULL, &l->out);
 	if (l->wants != NULL && metadata_may(rights))
 		want_metadata(l, external, internal);
 }

@@ -19,18 +19,12 @@ static uint32_t count_recent(struct session *s, struct store_view *v, const stru
 	return n;
 }
 
-/* BUGS: where one message far behind has \Deleted all before it are looked at, in one turn of the loop. */
-static uint64_t deleted_bytes(struct store_view *v, const struct mailbox *m)
+void status_write(struct session *s, struct store_view *v, const struct mailbox *m, struct bytes name, unsigned items,
+                  const struct view_deleted *deleted, struct buffer *to)
 {
-	uint64_t bytes;
+	struct view_deleted all = { .uid = 1 };
 	struct fault why;
 
-	return store_view_deleted_bytes(v, m, &bytes, &why) == STORE_OK ? bytes : 0;
-}
-
-void status_write(struct session *s, struct store_view *v, const struct mailbox *m, struct bytes name, unsigned items,
-                  struct buffer *to)
-{
 	buffer_add_str(to, "* STATUS ");
 	imap_write_mailbox(to, name, s->names.is_utf8);
 	buffer_add_str(to, " (");
@@ -46,8 +40,10 @@ void status_write(struct session *s, struct store_view *v, const struct mailbox 
 		buffer_addf(to, "UNSEEN %u ", m->unseen);
 	if ((items & STATUS_DELETED) != 0)
 		buffer_addf(to, "DELETED %u ", m->deleted);
+	if ((items & STATUS_DELETED_STORAGE) != 0 && deleted == NULL)
+		(void)store_view_deleted(v, m, SIZE_MAX, &all, &why);
 	if ((items & STATUS_DELETED_STORAGE) != 0)
-		buffer_addf(to, "DELETED-STORAGE %llu ", (unsigned long long)deleted_bytes(v, m));
+		buffer_addf(to, "DELETED-STORAGE %llu ", (unsigned long long)(deleted != NULL ? deleted : &all)->bytes);
 	if ((items & STATUS_SIZE) != 0)
 		buffer_addf(to, "SIZE %llu ", (unsigned long long)m->bytes);
 	if ((items & STATUS_HIGHESTMODSEQ) != 0)
@@ -63,26 +59,47 @@ void status_write(struct session *s, struct store_view *v, const struct mailbox 
 	buffer_add_str(to, ")\r\n");
 }
 
-enum cmd_step cmd_status(struct session *s, struct command *cmd)
+#define STATUS_TURN 10000 /* messages looked at in one turn of the loop */
+
+/* Messages that are to go are added up some at a time; the rest is of one snapshot. */
+static enum cmd_step go_on(struct session *s, struct command *cmd)
 {
+	struct view_deleted *deleted = cmd->state;
 	struct bytes internal;
 	struct store_view *v;
 	struct mailbox m;
+	struct fault why;
 	acl_rights_t rights;
 	struct buffer line = { 0 };
+	enum cmd_step next = CMD_DONE;
 
+	cmd->resume = go_on;
 	if (!session_name(s, cmd, cmd->c.mailbox, &internal) || (v = session_view(s, cmd)) == NULL)
 		return CMD_DONE;
 	if (session_mailbox(s, cmd, v, internal, false, &m, &rights)) {
 		if ((rights & ACL_READ) == 0) {
 			(void)session_refuse(cmd, rights, false, "you may not read it");
+		} else if ((cmd->c.status_items & STATUS_DELETED_STORAGE) != 0 &&
+		           store_view_deleted(v, &m, STATUS_TURN, deleted, &why) != STORE_OK) {
+			(void)answer_fault(s, cmd, &why);
+		} else if ((cmd->c.status_items & STATUS_DELETED_STORAGE) != 0 && deleted->uid != 0) {
+			next = CMD_WANT_TURN;
 		} else {
-			status_write(s, v, &m, cmd->c.mailbox, cmd->c.status_items, &line);
+			status_write(s, v, &m, cmd->c.mailbox, cmd->c.status_items, deleted, &line);
 			session_write(s, buffer_bytes(&line));
 			(void)answer_ok(cmd, "done");
 		}
 	}
 	store_view_close(&v);
 	buffer_fini(&line);
-	return CMD_DONE;
+	return next;
+}
+
+enum cmd_step cmd_status(struct session *s, struct command *cmd)
+{
+	struct view_deleted *deleted = arena_zalloc(&cmd->arena, sizeof(*deleted));
+
+	deleted->uid = 1;
+	cmd->state = deleted;
+	return go_on(s, cmd);
 }

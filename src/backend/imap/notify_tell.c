@@ -159,7 +159,7 @@ static void tell_status(struct notify_box *b, struct store_view *v, const struct
 	if (items == 0 || is_selected)
 		return;
 	names_to_external(&s->names, m->name, &external);
-	status_write(s, v, m, buffer_bytes(&external), items, to);
+	status_write(s, v, m, buffer_bytes(&external), items, NULL, to);
 	buffer_fini(&external);
 }
 
@@ -369,7 +369,7 @@ bool notify_write_first(struct notify *n, struct store_view *v, bool wants_statu
 		status_write(s, v, &m, buffer_bytes(&external),
 		             STATUS_MESSAGES | STATUS_UIDNEXT | STATUS_UIDVALIDITY |
 		                     ((b->events & NOTIFY_FLAG_CHANGE) != 0 ? STATUS_HIGHESTMODSEQ : 0),
-		             to);
+		             NULL, to);
 		buffer_fini(&external);
 	}
 	if (n->first_at < n->first_count)

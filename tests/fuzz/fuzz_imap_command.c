@@ -87,6 +87,7 @@ static void check_item(const struct fetch_item *item)
 	struct arena a = { 0 };
 	struct imap_command c;
 	struct fault why;
+	bool has_such = false;
 
 	if (item->type != FETCH_SECTION && item->type != FETCH_BINARY && item->type != FETCH_BINARY_SIZE)
 		return;
@@ -99,7 +100,10 @@ static void check_item(const struct fetch_item *item)
 	           c.items[0].field_count == item->field_count);
 	for (size_t i = 0; i < item->field_count; i++)
 		FUZZ_CHECK(bytes_equal(c.items[0].fields[i], item->fields[i]));
-	FUZZ_CHECK(bytes_search(item->text, BYTES_LIT("+}\r\n")) == item->text.n);
+	/* No literal is announced as one that does not wait; a name may hold what looks like it. */
+	for (size_t i = 0; i < item->field_count; i++)
+		has_such = has_such || bytes_search(item->fields[i], BYTES_LIT("+}\r\n")) < item->fields[i].n;
+	FUZZ_CHECK(has_such || bytes_search(item->text, BYTES_LIT("+}\r\n")) == item->text.n);
 	check_list(item->fields, item->field_count);
 	arena_fini(&a);
 	buffer_fini(&line);

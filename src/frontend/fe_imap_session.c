@@ -670,7 +670,7 @@ void fe_imap_called(struct conn *c, void *arg)
 {
 	struct frontend *fe = arg;
 	const struct config *cfg = fe->config;
-	static const struct login_class logins = { .protocol = "imap", .done = login_done };
+	static const struct login_class logins = { .protocol = "imap", .done = login_done, .takes_tokens = true };
 	struct fe_imap *s = must_calloc(1, sizeof(*s));
 
 	s->conn = c;

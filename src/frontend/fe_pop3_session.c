@@ -491,7 +491,7 @@ static const struct conn_events events = {
 void fe_pop3_called(struct conn *c, void *arg)
 {
 	struct frontend *fe = arg;
-	static const struct login_class logins = { .protocol = "pop", .done = login_done };
+	static const struct login_class logins = { .protocol = "pop", .done = login_done, .takes_tokens = true };
 	struct fe_pop3 *s = must_calloc(1, sizeof(*s));
 	struct buffer out = { 0 };
 

@@ -104,7 +104,7 @@ void login_mechanisms(const struct login *l, struct buffer *to)
 	const struct auth_means means = { .may_send_plain = may_send_plain(l),
 		                          .has_binding = conn_is_tls(l->conn),
 		                          .has_certificate = certified_name(l, &name),
-		                          .has_oauth = l->service->oauth != NULL };
+		                          .has_oauth = l->service->oauth != NULL && l->class->takes_tokens };
 
 	auth_mechanisms(l->service->config, &means, to);
 	buffer_fini(&name);
@@ -174,7 +174,9 @@ static struct bytes said_name(const struct login *l)
 static void note_failure(struct login *l, enum login_reason reason, const struct fault *why)
 {
 	struct login_service *s = l->service;
-	unsigned there = gate_failed(s->gate, &l->address, clock_mono_ms(), l->what);
+	/* A token that the issuer did sign is nobody's guess: a hundred of them run out in any large office. */
+	bool is_genuine = reason == REASON_EXPIRED || reason == REASON_SCOPE;
+	unsigned there = is_genuine ? 0 : gate_failed(s->gate, &l->address, clock_mono_ms(), l->what);
 
 	l->is_counted = true;
 	l->failures++;

@@ -47,6 +47,7 @@ struct login_class {
 	/* Whether the identity, which is set, is one for this protocol. NULL: any. False with WHY: it is refused. */
 	bool (*may)(void *arg, struct fault *why);
 	bool takes_any_authzid; /* what it means is the session's business */
+	bool takes_tokens;      /* people come here; no token is taken for a daemon */
 };
 
 enum login_phase { LOGIN_IDLE, LOGIN_HELD, LOGIN_EXCHANGE, LOGIN_CHECKING, LOGIN_PENALTY };

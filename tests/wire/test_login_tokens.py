@@ -135,9 +135,10 @@ def test_not_offered_without_an_issuer(place):
     assert c.auth("OAUTHBEARER", bearer("x"))[0] == "bad"
     c.close()
     place.drop(front)
-    c = Client(place.m, "mupdate")
-    assert not {"OAUTHBEARER", "XOAUTH2"} & set(c.mechanisms())
-    c.close()
+    for where in ("mupdate", "backend-lmtp", "frontend-lmtp"):
+        c = Client(place.m, where)
+        assert not {"OAUTHBEARER", "XOAUTH2"} & set(c.mechanisms()), "who comes there is a daemon"
+        c.close()
 
 
 @pytest.mark.parametrize("where", WHERE)
@@ -154,6 +155,8 @@ def test_a_wrong_token_is_refused_and_says_why(place, where):
         (token(e, claims(nbf=int(now) + 100)), "invalid_token", "expired"),
         (token(e, claims(scope="openid")), "insufficient_scope", "scope"),
         (token(e, claims())[:-6], "invalid_token", "token"),
+        (token(e, b'{"a":' * 1000 + b"1" + b"}" * 1000), "invalid_token", "token"),
+        (token(e, b"[" * 5000), "invalid_token", "token"),
     ]
     log = place.m.first if where.startswith("backend") else place.m.frontends[0]
     for t, status, reason in rows:
@@ -223,6 +226,21 @@ def test_a_refused_token_counts_though_its_refusal_is_not_heard_out(place, where
             assert c.result(c.line()) == "no"
         c.close()
     wait_for(lambda: log.text().count("login.attempt.refused") == before + 2, "both count")
+
+
+def test_an_office_whose_tokens_run_out_is_not_slowed_down(place):
+    """They are the issuer's, if late; whoever makes some up is."""
+    front = place.front(login_delay_ms="200", login_delay_max_ms="1000", login_trusted_networks="10.0.0.0/8")
+    ask = lambda t: try_token(place, "frontend-imap", t, port=front.imap, source="127.0.7.1")[0]
+    for i in range(6):
+        assert ask(token(place.keys[1], claims(exp=int(time.time()) - 100 - i))) == "no"
+    begin = time.monotonic()
+    assert ask(token(place.keys[1], claims())) == "ok" and time.monotonic() - begin < 0.4
+    for i in range(4):
+        assert ask(token(Key("ES256", "e1"), claims())) == "no"
+    begin = time.monotonic()
+    assert ask(token(place.keys[1], claims())) == "ok" and time.monotonic() - begin > 0.4
+    place.drop(front)
 
 
 def test_a_file_of_keys_that_changes(place):

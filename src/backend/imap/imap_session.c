@@ -680,7 +680,7 @@ void imap_session_called(struct conn *conn, void *arg)
 		.on_closed = on_closed,
 	};
 	static const struct client_class class = { .farewell = farewell, .changed = changed, .committed = committed };
-	static const struct login_class logins = { .protocol = "imap", .done = session_login_done };
+	static const struct login_class logins = { .protocol = "imap", .done = session_login_done, .takes_tokens = true };
 	struct backend *b = arg;
 	struct session *s = must_calloc(1, sizeof(*s));
 	uint64_t login_ms = config_number(b->cfg, "imap_login_timeout_s") * 1000;

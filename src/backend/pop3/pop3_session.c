@@ -284,7 +284,7 @@ void pop3_session_called(struct conn *conn, void *arg)
 		.on_closed = on_closed,
 	};
 	static const struct client_class class = { .farewell = farewell };
-	static const struct login_class logins = { .protocol = "pop", .done = pop3_login_done };
+	static const struct login_class logins = { .protocol = "pop", .done = pop3_login_done, .takes_tokens = true };
 	struct backend *b = arg;
 	struct pop3_session *s = must_calloc(1, sizeof(*s));
 

@@ -95,11 +95,14 @@ def files(d):
 
 @pytest.fixture
 def one():
-    """A function that starts a backend alone, and its user."""
+    """A function that starts a backend alone, with its user; BEFORE is done with it before that."""
     made = []
 
-    def make(**limits):
-        made.append(Murder(users=["fred"], limits={"log_level": "info", **limits}).start())
+    def make(before=None, **limits):
+        made.append(Murder(users=["fred"], limits={"log_level": "info", **limits}))
+        if before:
+            before(made[-1])
+        made[-1].start()
         made[-1].create_user("fred")
         return made[-1]
     yield make
@@ -181,12 +184,9 @@ def test_damaged_or_cut_anywhere(one):
     assert len([f for f in files(m.first) if f.endswith(".db")]) == 1, files(m.first)
 
 
-def test_a_full_disk_stops_it_and_nothing_else(small_disk):
+def test_a_full_disk_stops_it_and_nothing_else(small_disk, one):
     small = small_disk("100m")
-    m = Murder(users=["fred"], limits={"log_level": "info", "journal_segment_size": "1M"})
-    m.first.values["partition-default"] = f"{small}/mail"
-    m.start()
-    m.create_user("fred")
+    m = one(lambda m: m.first.values.update({"partition-default": f"{small}/mail"}), journal_segment_size="1M")
     c = log_in(m.first.imap)
     fill(c, 1, COUNT)
     c.close()
@@ -196,19 +196,19 @@ def test_a_full_disk_stops_it_and_nothing_else(small_disk):
     small.resize("400m")
     wait_current(m.first, COUNT)
     check(m.first.imap, COUNT, m.first)
-    m.stop()
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
-def test_a_disk_that_refuses_stops_it_and_nothing_else(monkeypatch, error):
-    m = Murder(users=["fred"], limits={"log_level": "info"})
-    disk = Disk(m.first.values["partition-default"])
-    for key, value in disk.environment().items():
-        monkeypatch.setenv(key, value)
-    m.start()
+def test_a_disk_that_refuses_stops_it_and_nothing_else(monkeypatch, one, error):
+    disks = []
+
+    def shimmed(m):
+        disks.append(Disk(m.first.values["partition-default"]))
+        for key, value in disks[0].environment().items():
+            monkeypatch.setenv(key, value)
+    m, disk = one(shimmed), disks[0]
     for key in disk.environment():
         monkeypatch.delenv(key)
-    m.create_user("fred")
     disk.rule("write", error, 1000000, match="/search/")
     c = log_in(m.first.imap)
     fill(c, 1, COUNT)
@@ -219,7 +219,7 @@ def test_a_disk_that_refuses_stops_it_and_nothing_else(monkeypatch, error):
     disk.heal()
     wait_current(m.first, COUNT)
     check(m.first.imap, COUNT, m.first)
-    m.stop()
+    m.first.stop()
     shutil.rmtree(disk.state, ignore_errors=True)
 
 

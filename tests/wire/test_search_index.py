@@ -146,19 +146,22 @@ def two():
     limits = {"mime_max_header": "4096", "mime_max_depth": "6"}
     murders = [Murder(users=["fred"], limits={**limits, "search_index": x}).start() for x in ("yes", "no")]
     murders[0].add_frontend()
-    rng = random.Random(SEED)
-    mail = [message(rng) for _ in range(MESSAGES)]
-    for m in murders:
-        m.create_user("fred")
-        c = m.raw().login("fred")
-        for octets in mail:
-            append(c, "INBOX", octets)
-        ok(c.cmd(r"STORE 1:20 +FLAGS.SILENT (\Flagged)") if c.cmd("SELECT INBOX") else None)
-        c.close()
-    wait_current(murders[0])
-    yield murders
-    for m in murders:
-        m.stop()
+    try:
+        rng = random.Random(SEED)
+        mail = [message(rng) for _ in range(MESSAGES)]
+        for m in murders:
+            m.create_user("fred")
+            c = m.raw().login("fred")
+            for octets in mail:
+                append(c, "INBOX", octets)
+            ok(c.cmd("SELECT INBOX"))
+            ok(c.cmd(r"STORE 1:20 +FLAGS.SILENT (\Flagged)"))
+            c.close()
+        wait_current(murders[0])
+        yield murders
+    finally:
+        for m in murders:
+            m.stop()
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ static enum store_result transfer(struct store *s, enum intent_op op, const char
 {
 	struct arena a = { 0 };
 	struct uid_range r = { uid, uid };
-	enum store_result result = run(s, (struct intent){ .op = op, .copy = { id_of(s, from), &r, 1, bytes_of(to), 0, false } }, &a).result;
+	enum store_result result = run(s, (struct intent){ .op = op, .copy = { .mailbox = id_of(s, from), .uids = &r, .uid_count = 1, .target = bytes_of(to) } }, &a).result;
 
 	arena_fini(&a);
 	return result;
@@ -368,7 +368,7 @@ static void some_limited_life(struct store *s, unsigned seed)
 			(void)run(s, (struct intent){ .op = INTENT_EXPUNGE, .expunge = { m.id, &r, 1, false, true } }, &a);
 			break;
 		case 6:
-			(void)run(s, (struct intent){ .op = rand() % 2 ? INTENT_COPY : INTENT_MOVE, .copy = { m.id, &r, 1, bytes_of(other), 0, false } }, &a);
+			(void)run(s, (struct intent){ .op = rand() % 2 ? INTENT_COPY : INTENT_MOVE, .copy = { .mailbox = m.id, .uids = &r, .uid_count = 1, .target = bytes_of(other) } }, &a);
 			break;
 		case 7:
 			if (rand() % 3 == 0)

@@ -372,7 +372,7 @@ static bool take_wishes(struct fe_imap *s, struct fe_notify *n)
 	for (size_t i = 0; i < n->cmd.group_count; i++) {
 		struct notify_group *g = &n->cmd.groups[i];
 
-		if ((g->events & (NOTIFY_UNKNOWN | NOTIFY_ANNOTATION_CHANGE)) != 0) {
+		if ((g->events & NOTIFY_UNKNOWN) != 0) {
 			end(s, "NO", "[BADEVENT (" NOTIFY_SUPPORTED ")] there is no such event here");
 			return false;
 		}

@@ -280,8 +280,6 @@ static bool take_qresync(struct imap_parser *p)
 
 static bool parse_select(struct imap_parser *p)
 {
-	bool has_annotate = false;
-
 	if (!astring(p, &p->cmd->mailbox))
 		return false;
 	if (cursor_left(&p->c) < 2 || p->c.p[0] != ' ' || p->c.p[1] != '(')
@@ -293,8 +291,8 @@ static bool parse_select(struct imap_parser *p)
 		} else if (p->cmd->qresync == NULL && cursor_take_nocase(&p->c, BYTES_LIT("QRESYNC "))) {
 			if (!take_qresync(p))
 				return false;
-		} else if (!has_annotate && cursor_take_nocase(&p->c, BYTES_LIT("ANNOTATE"))) { /* RFC 5257 section 4.2 */
-			has_annotate = true;
+		} else if (!p->cmd->hears_annotations && cursor_take_nocase(&p->c, BYTES_LIT("ANNOTATE"))) { /* RFC 5257 section 4.2 */
+			p->cmd->hears_annotations = true;
 		} else {
 			return imap_expected(&p->c, "CONDSTORE, QRESYNC or ANNOTATE", p->why);
 		}

@@ -233,6 +233,7 @@ enum notify_event {
 	NOTIFY_BOTH = NOTIFY_MESSAGE_NEW | NOTIFY_MESSAGE_EXPUNGE,
 	NOTIFY_FLAG_CHANGE = 1 << 2,
 	NOTIFY_ANNOTATION_CHANGE = 1 << 3,
+	NOTIFY_CHANGES = NOTIFY_FLAG_CHANGE | NOTIFY_ANNOTATION_CHANGE,
 	NOTIFY_MAILBOX_NAME = 1 << 4,
 	NOTIFY_SUBSCRIPTION_CHANGE = 1 << 5,
 	NOTIFY_MAILBOX_METADATA = 1 << 6,
@@ -243,7 +244,7 @@ enum notify_event {
 #define NOTIFY_GROUPS_MAX 100
 /* Those that are served, for BADEVENT. */
 #define NOTIFY_SUPPORTED \
-	"MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange"
+	"MessageNew MessageExpunge FlagChange AnnotationChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange"
 struct notify_group {
 	struct mailbox_filter filter;
 	unsigned events; /* 0: NONE */
@@ -407,7 +408,7 @@ struct imap_command {
 	bool has_modseq;       /* FETCH CHANGEDSINCE, STORE UNCHANGEDSINCE; SEARCH: a MODSEQ key is in it */
 	uint64_t modseq;       /* of FETCH and STORE */
 	bool wants_vanished;   /* FETCH */
-	bool is_condstore;     /* SELECT, EXAMINE */
+	bool is_condstore, hears_annotations; /* SELECT, EXAMINE */
 	struct qresync_args *qresync; /* SELECT, EXAMINE; NULL: none */
 
 	struct annotation *annotations; /* STORE */

@@ -40,7 +40,7 @@ static bool check_group(struct imap_parser *p, const struct notify_group *g)
 	bool is_selected = g->filter.kind == FILTER_SELECTED || g->filter.kind == FILTER_SELECTED_DELAYED;
 	bool has_both = (g->events & NOTIFY_BOTH) == NOTIFY_BOTH;
 
-	if ((g->events & (NOTIFY_BOTH | NOTIFY_FLAG_CHANGE | NOTIFY_ANNOTATION_CHANGE)) != 0 && !has_both)
+	if ((g->events & (NOTIFY_BOTH | NOTIFY_CHANGES)) != 0 && !has_both)
 		return fault_set(p->why, FAULT_CLIENT, "MessageNew and MessageExpunge go together, and with every other event of messages");
 	if (is_selected && (g->events & NOTIFY_OF_MAILBOXES) != 0)
 		return fault_set(p->why, FAULT_CLIENT, "only events of messages are for the selected mailbox");

@@ -144,6 +144,41 @@ def test_a_change_has_a_modseq(c, session):
     assert fetch(c, "/comment value.priv", "1:3") == {n: {"/comment": {"value.priv": v}} for n, v in ((1, "x"), (2, "x"), (3, "y"))}
 
 
+def told(lines):
+    return [x for x in lines if "ANNOTATION" in x]
+
+
+def test_select_annotate_tells_changes(c, session):
+    plain, other = session("fred"), session("fred")
+    ok(plain.cmd("SELECT Annotated"))
+    ok(other.cmd("SELECT Annotated (ANNOTATE)"))
+    ok(c.cmd('STORE 2 ANNOTATION (/comment (value.shared "x"))'))
+    assert told(ok(other.cmd("NOOP"))) == ['* 2 FETCH (UID 2 ANNOTATION ("/comment" (value.priv NIL value.shared "x")))'.replace('"/comment"', "/comment")]
+    assert told(ok(plain.cmd("NOOP"))) == []
+    assert told(ok(other.cmd('STORE 1 ANNOTATION (/comment (value.priv "own"))'))) == [], "its own are no news"
+    ok(other.cmd("ENABLE CONDSTORE"))
+    ok(c.cmd("STORE 2 ANNOTATION (/comment (value.shared NIL))"))
+    lines = ok(other.cmd("NOOP"))
+    assert told(lines) == [] and any(re.search(r"MODSEQ \(\d+\)", x) for x in lines), lines
+    ok(other.cmd("SELECT Annotated"))
+    ok(c.cmd('STORE 2 ANNOTATION (/comment (value.shared "y"))'))
+    assert told(ok(other.cmd("NOOP"))) == []
+
+
+def test_notify_tells_changes(c, session):
+    """RFC 5465, AnnotationChange: FETCH of the selected mailbox, STATUS of others, with CONDSTORE."""
+    here, there = session("fred"), session("fred")
+    ok(here.cmd("SELECT Annotated"))
+    ok(here.cmd("NOTIFY SET (selected (MessageNew MessageExpunge AnnotationChange))"))
+    ok(there.cmd("ENABLE CONDSTORE"))
+    ok(there.cmd("NOTIFY SET (mailboxes Annotated (MessageNew MessageExpunge AnnotationChange))"))
+    ok(c.cmd('STORE 3 ANNOTATION (/comment (value.shared "x"))'))
+    assert here.line() == "* 3 FETCH (UID 3 ANNOTATION (/comment (value.priv NIL value.shared \"x\")))"
+    assert re.fullmatch(r"\* STATUS Annotated \(UIDVALIDITY \d+ HIGHESTMODSEQ \d+\)", there.line())
+    ok(c.cmd(r"STORE 1 +FLAGS (\Flagged)"))
+    assert ok(here.cmd("NOOP")) == [], "no flags, and no annotations that it could have"
+
+
 def test_copies_have_what_their_user_may(c, session):
     ok(c.cmd('STORE 1 ANNOTATION (/comment (value.priv "mine" value.shared "ours"))'))
     ok(c.cmd("SETACL Annotated bob lr"))

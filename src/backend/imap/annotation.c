@@ -126,6 +126,31 @@ bool annotation_write(struct session *s, struct store_view *v, mailbox_id_t mail
 	return has;
 }
 
+void annotation_tell(struct session *s, struct store_view *v, uint32_t number, const struct message *msg)
+{
+	struct bytes all = BYTES_LIT("*");
+	const struct fetch_item item = {
+		.type = FETCH_ANNOTATION, .fields = &all, .field_count = 1, .attributes = ANNOTATION_VALUE_PRIV | ANNOTATION_VALUE_SHARED
+	};
+	struct buffer line = { 0 }, is = { 0 };
+
+	if (annotation_write(s, v, s->box->id, msg->uid, &item, &is)) {
+		if ((s->features & IMAP_F_UIDONLY) != 0)
+			buffer_addf(&line, "* %u UIDFETCH (", msg->uid);
+		else
+			buffer_addf(&line, "* %u FETCH (UID %u ", number, msg->uid);
+		if ((s->features & IMAP_F_CONDSTORE) != 0)
+			buffer_addf(&line, "MODSEQ (%llu) ", (unsigned long long)msg->modseq);
+		buffer_add(&line, buffer_bytes(&is));
+		buffer_add_str(&line, ")\r\n");
+		session_write(s, buffer_bytes(&line));
+	} else if ((s->features & IMAP_F_CONDSTORE) != 0) {
+		box_write_fetch_modseq(s, number, msg); /* it has none any more */
+	}
+	buffer_fini(&line);
+	buffer_fini(&is);
+}
+
 static bool contains(struct bytes value, struct bytes folded)
 {
 	struct buffer b = { 0 };

@@ -11,6 +11,8 @@
 /* Append "ANNOTATION (...)" of message UID as ITEM asks for it. False, and nothing: it has none that match. */
 bool annotation_write(struct session *s, struct store_view *v, mailbox_id_t mailbox, uint32_t uid, const struct fetch_item *item,
                       struct buffer *to);
+/* Tell all that message NUMBER has, as it was changed. */
+void annotation_tell(struct session *s, struct store_view *v, uint32_t number, const struct message *msg);
 /* Whether message UID has one that K, a SEARCH_ANNOTATION whose string is folded, is looking for. */
 bool annotation_matches(struct session *s, struct store_view *v, mailbox_id_t mailbox, uint32_t uid, const struct search_key *k);
 /* What AT sets, by a user with RIGHTS in the mailbox; all of it in A. False: the tagged answer is set. */

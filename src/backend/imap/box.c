@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "annotation.h"
 #include "answer.h"
 #include "clock.h"
 #include "context.h"
@@ -440,7 +441,7 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 	struct message msg;
 	struct fault why;
 	bool with_uid = (cmd != NULL && cmd->c.is_uid) || s->notify != NULL; /* RFC 5465 section 5.1 */
-	bool tells_flags = (notify_selected(s) & NOTIFY_FLAG_CHANGE) != 0;
+	unsigned events = notify_selected(s) & NOTIFY_CHANGES;
 	bool is_all = true, has_contexts = contexts_are_there(box);
 	uint64_t until = has_contexts ? clock_mono_ns() + SYNC_TURN_NS : 0;
 	size_t at = 0;
@@ -455,7 +456,7 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 	store_view_changes_from(v, box->id, box->modseq + 1, box->modseq_uid + 1, &it);
 	while (is_all && view_changes_next(&it, &c)) {
 		uint32_t number = c.uid <= box->last_uid ? number_near(box, c.uid, &at) : 0;
-		bool was_told = !tells_flags || (cmd != NULL && c.modseq <= cmd->told_modseq && is_in(cmd->told, cmd->told_count, c.uid));
+		bool was_told = events == 0 || (cmd != NULL && c.modseq <= cmd->told_modseq && is_in(cmd->told, cmd->told_count, c.uid));
 
 		if (c.is_gone) {
 			add_gone(box, c.uid);
@@ -463,8 +464,10 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 				contexts_gone(s, number - 1);
 		} else if (number != 0 && (!was_told || has_contexts) &&
 		           store_view_message(v, box->id, c.uid, &msg, &why) == STORE_OK) {
-			if (!was_told)
+			if (!was_told && (events & NOTIFY_FLAG_CHANGE) != 0)
 				box_write_fetch_flags(s, number, &msg, m, with_uid);
+			if (!was_told && (events & NOTIFY_ANNOTATION_CHANGE) != 0)
+				annotation_tell(s, v, number, &msg);
 			if (has_contexts)
 				contexts_look(s, v, m, &msg, number - 1);
 			is_all = s->client.conn == NULL || conn_pending(s->client.conn) < SYNC_OUTPUT_MAX;

@@ -19,6 +19,7 @@ struct box {
 	acl_rights_t rights;
 	bool is_examine;
 	bool is_readonly;    /* EXAMINE, or no right to change anything */
+	bool hears_annotations; /* by SELECT (ANNOTATE) */
 	bool has_new_rights; /* somebody has changed the ACL: see session_take_rights() */
 	uint32_t *uids;   /* ascending; number N is uids[N - 1]; owned, unless they are SHARED's */
 	struct column *shared; /* held; NULL: the session's picture has changed since it was opened */

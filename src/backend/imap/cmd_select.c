@@ -145,6 +145,7 @@ enum cmd_step cmd_select(struct session *s, struct command *cmd)
 	if (is_found && box_open(s, v, &m, rights, cmd->c.verb == IMAP_EXAMINE, &box, &first_unseen, &why) != STORE_OK)
 		(void)answer_fault(s, cmd, &why);
 	if (box != NULL) {
+		box->hears_annotations = cmd->c.hears_annotations;
 		s->box = box;
 		session_enter(s, SESSION_SELECTED);
 		client_watch(&s->client, m.id);

@@ -302,7 +302,7 @@ static bool take_groups(struct notify *n, struct command *cmd)
 	for (size_t i = 0; i < n->cmd.group_count; i++) {
 		struct notify_group *g = &n->cmd.groups[i];
 
-		if ((g->events & (NOTIFY_UNKNOWN | NOTIFY_ANNOTATION_CHANGE)) != 0) {
+		if ((g->events & NOTIFY_UNKNOWN) != 0) {
 			(void)answer_no(cmd, "BADEVENT (" NOTIFY_SUPPORTED ")", "there is no such event here");
 			return false;
 		}
@@ -377,7 +377,7 @@ struct notify *notify_new(struct session *s, struct command *cmd)
 unsigned notify_selected(const struct session *s)
 {
 	if (s->notify == NULL)
-		return NOTIFY_BOTH | NOTIFY_FLAG_CHANGE;
+		return NOTIFY_BOTH | NOTIFY_FLAG_CHANGE | (s->box != NULL && s->box->hears_annotations ? NOTIFY_ANNOTATION_CHANGE : 0u);
 	return s->notify->selected == NULL ? 0 : s->notify->selected->events;
 }
 

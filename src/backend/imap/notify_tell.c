@@ -146,8 +146,9 @@ static void tell_status(struct notify_box *b, struct store_view *v, const struct
 		items |= STATUS_MESSAGES | STATUS_UIDNEXT | (has_modseqs ? STATUS_HIGHESTMODSEQ : 0);
 		if ((b->events & NOTIFY_FLAG_CHANGE) != 0 && m->unseen != b->unseen)
 			items |= STATUS_UNSEEN;
-	} else if ((b->events & NOTIFY_FLAG_CHANGE) != 0 && m->highestmodseq != b->modseq) {
-		items |= (has_modseqs ? STATUS_HIGHESTMODSEQ | STATUS_UIDVALIDITY : 0) | (m->unseen != b->unseen ? STATUS_UNSEEN : 0);
+	} else if ((b->events & NOTIFY_CHANGES) != 0 && m->highestmodseq != b->modseq) {
+		items |= has_modseqs ? STATUS_HIGHESTMODSEQ | STATUS_UIDVALIDITY : 0;
+		items |= (b->events & NOTIFY_FLAG_CHANGE) != 0 && m->unseen != b->unseen ? STATUS_UNSEEN : 0;
 	}
 	if ((b->events & NOTIFY_BOTH) != 0 && m->uidvalidity != b->uidvalidity)
 		items |= STATUS_UIDVALIDITY | STATUS_UIDNEXT | STATUS_MESSAGES;
@@ -368,7 +369,7 @@ bool notify_write_first(struct notify *n, struct store_view *v, bool wants_statu
 		names_to_external(&s->names, m.name, &external);
 		status_write(s, v, &m, buffer_bytes(&external),
 		             STATUS_MESSAGES | STATUS_UIDNEXT | STATUS_UIDVALIDITY |
-		                     ((b->events & NOTIFY_FLAG_CHANGE) != 0 ? STATUS_HIGHESTMODSEQ : 0),
+		                     ((b->events & NOTIFY_CHANGES) != 0 ? STATUS_HIGHESTMODSEQ : 0),
 		             NULL, to);
 		buffer_fini(&external);
 	}

@@ -391,6 +391,10 @@ void fe_notify_begin(struct fe_imap *s)
 	struct place place;
 	bool has_inbox;
 
+	if (!s->has_synced) {
+		fe_imap_sync_then(s, fe_notify_begin); /* which servers are asked is for the list to say, with the newest rights */
+		return;
+	}
 	s->notify_job = must_calloc(1, sizeof(*s->notify_job));
 	s->notify_job->next = n;
 	if (!take_wishes(s, n))

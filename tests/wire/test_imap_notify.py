@@ -92,6 +92,7 @@ def test_flags_elsewhere(c, other):
     ok(other.cmd(r"STORE 1 +FLAGS (\Flagged)"))
     hears_nothing(c)
     ok(c.cmd("ENABLE CONDSTORE"))
+    ok(c.cmd("STATUS misc (MESSAGES)"))  # a frontend has told the backend too, then
     ok(other.cmd(r"STORE 1 -FLAGS (\Flagged)"))
     hears(c, r"\* STATUS misc \(UIDVALIDITY \d+ HIGHESTMODSEQ \d+\)")
 
@@ -108,8 +109,9 @@ def test_selected(c, other):
     ok(other.cmd(r"STORE 1 +FLAGS.SILENT (\Answered)"))
     hears(c, r"\* 1 FETCH \(UID 1 FLAGS \(.*\\Answered.*\)\)")
     ok(other.cmd(r"STORE 1 +FLAGS.SILENT (\Deleted)"))
+    hears(c, r"\* 1 FETCH .*")
     ok(other.cmd("EXPUNGE"))
-    hears(c, r"\* 1 FETCH .*", r"\* 1 EXPUNGE")
+    hears(c, r"\* 1 EXPUNGE")
     assert "Seen" not in "".join(ok(c.cmd("FETCH 1 FLAGS")))
     send(other, "Lists/Lemonade")
     hears(c, r"\* STATUS Lists/Lemonade \(MESSAGES 2 UIDNEXT 3\)")
@@ -359,8 +361,9 @@ def test_contexts_fetch_what_comes(c, other):
     hears(c, r"\* 3 EXISTS", r"\* \d+ RECENT")
     ok(other.cmd("SELECT misc"))
     ok(other.cmd(r"STORE 2 +FLAGS.SILENT (\Deleted)"))
+    hears(c, r"\* 2 FETCH .*")
     ok(other.cmd("EXPUNGE"))
-    hears(c, r"\* 2 FETCH .*", rf'\* ESEARCH \(TAG "{tag}"\) REMOVEFROM \(0 2\)', r"\* 2 EXPUNGE")
+    hears(c, rf'\* ESEARCH \(TAG "{tag}"\) REMOVEFROM \(0 2\)', r"\* 2 EXPUNGE")
 
 
 # Over several servers, through a frontend.

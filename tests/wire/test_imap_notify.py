@@ -304,7 +304,7 @@ def test_rights(session, other):
     assert any(re.match(r'\* LIST \(\\HasNoChildren \\NoAccess\) "/" "Other Users/fred/misc"', x) for x in lines), lines
     assert [x for x in lines if "STATUS" in x] and all("Lists" in x for x in lines if "STATUS" in x) and "Lemonade" not in "".join(lines)
     send(other, "misc")
-    hears_nothing(bob)
+    assert len(ok(bob.cmd(f"STATUS {m % 'Lists'} (MESSAGES)"))) == 1  # from the backend, which has passed over the message then
     ok(other.cmd("SETACL misc bob lr"))
     hears(bob, r'\* LIST \(\\HasNoChildren\) "/" "Other Users/fred/misc"')
     send(other, "misc")

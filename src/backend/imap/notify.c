@@ -100,6 +100,12 @@ static void look_at(struct notify *n, struct store_view *v, const struct mailbox
 			b->pending |= PENDING_ACCESS; /* told before the OK, or with the rest */
 		if (b != NULL && what != 0)
 			notify_mark(b, PENDING_NEW);
+		if (b != NULL && (what & STORE_CHANGE_CREATED) != 0 && m->uidnext > 1) {
+			/* Messages have come since, before another thread's word of the mailbox reached here. */
+			b->exists = b->unseen = 0;
+			b->uidnext = 1;
+			notify_mark(b, PENDING_CHANGED);
+		}
 		return;
 	}
 	if (!bytes_equal_str(m->name, b->name)) {

@@ -10,6 +10,7 @@
 
 #include "alloc.h"
 #include "fe_imap.h"
+#include "imap_lex.h"
 #include "imap_writer.h"
 #include "seqset.h"
 
@@ -232,19 +233,68 @@ static bool note_message(struct copy_job *j, struct bytes response)
 	return true;
 }
 
-/* "* 3 FETCH (UID 7 ANNOTATION (...))": what is in it is as APPEND has it, but for its literals. */
+/* "entry (attribute value attribute value)" to FOUND as APPEND has it, but for literals, and without values of NIL, which stand for what is
+ * not there (Cyrus tells of all that there could be). False: it is something else. */
+static bool take_annotation(struct cursor *c, struct arena *a, struct buffer *found)
+{
+	const uint8_t *start = c->p;
+	struct bytes entry, name, value;
+	struct buffer values = { 0 };
+	struct fault why;
+	bool ok = imap_take_astring(c, a, &entry, &why);
+
+	entry = bytes_make(start, (size_t)(c->p - start));
+	ok = ok && cursor_take(c, ' ') && cursor_take(c, '(');
+	while (ok && !cursor_take(c, ')')) {
+		(void)cursor_take(c, ' ');
+		ok = imap_take_astring(c, a, &name, &why) && cursor_take(c, ' ');
+		start = c->p;
+		(void)cursor_take(c, '~');
+		ok = ok && imap_take_nstring(c, a, &value, &why);
+		if (!ok || value.p == NULL)
+			continue;
+		buffer_add_u8(&values, values.n == 0 ? '(' : ' ');
+		buffer_add(&values, name);
+		buffer_add_u8(&values, ' ');
+		buffer_add(&values, bytes_make(start, (size_t)(c->p - start)));
+	}
+	if (ok && values.n > 0) {
+		buffer_add_u8(found, found->n == 0 ? '(' : ' ');
+		buffer_add(found, entry);
+		buffer_add_u8(found, ' ');
+		buffer_add(found, buffer_bytes(&values));
+		buffer_add_u8(found, ')');
+	}
+	buffer_fini(&values);
+	return ok;
+}
+
+/* "* 3 FETCH (UID 7 ANNOTATION (...))". */
 static bool note_annotations(struct copy_job *j, struct bytes response)
 {
-	struct bytes rest = bytes_trim(response);
-	size_t at = bytes_search(rest, BYTES_LIT("ANNOTATION ("));
+	const struct bytes word = BYTES_LIT("ANNOTATION (");
+	struct cursor c = cursor_of(bytes_trim(response));
+	struct buffer found = { 0 };
+	struct arena a = { 0 };
+	bool ok = is_fetch(response) && bytes_search(cursor_rest(&c), word) < cursor_left(&c);
 
-	/* UID and MODSEQ are before it; it is the last that was asked for. */
-	if (!is_fetch(response) || at == rest.n || !bytes_ends(rest, BYTES_LIT("))")))
-		return false;
-	buffer_clear(&j->annotated);
-	imap_framer_add_non_sync(&j->annotated, bytes_sub(rest, at, rest.n - at - 1));
-	buffer_add_u8(&j->annotated, ' ');
-	return true;
+	if (ok)
+		c.p += bytes_search(cursor_rest(&c), word) + word.n;
+	while (ok && !cursor_take(&c, ')')) {
+		(void)cursor_take(&c, ' ');
+		ok = take_annotation(&c, &a, &found);
+	}
+	if (ok) {
+		buffer_clear(&j->annotated);
+		if (found.n > 0) {
+			buffer_add_str(&j->annotated, "ANNOTATION ");
+			imap_framer_add_non_sync(&j->annotated, buffer_bytes(&found));
+			buffer_add_str(&j->annotated, ") ");
+		}
+	}
+	buffer_fini(&found);
+	arena_fini(&a);
+	return ok;
 }
 
 static void all_copied(struct fe_imap *s)

@@ -214,7 +214,7 @@ enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct b
 	MDB_cursor *c;
 	int rc;
 
-	if (key.n == 0 || key.n > KV_KEY_MAX)
+	if (key.n == 0 || key.n > KV_KEY_MAX || t->kv->is_missing[table])
 		return KV_NOT_FOUND;
 	if (!t->is_writing)
 		KV_CALL(t->kv, rc, mdb_get(t->txn, t->kv->dbi[table], &k, &v));
@@ -272,6 +272,8 @@ size_t kv_count(struct kv_txn *t, size_t table)
 {
 	MDB_stat stat;
 
+	if (t->kv->is_missing[table])
+		return 0;
 	return mdb_stat(t->txn, t->kv->dbi[table], &stat) == 0 ? stat.ms_entries : 0;
 }
 
@@ -333,8 +335,11 @@ bool kv_reseek(struct kv_cursor *c, struct bytes key, struct bytes *key_r, struc
 
 struct kv_cursor *kv_seek(struct kv_txn *t, size_t table, struct bytes key, struct bytes *key_r, struct bytes *value_r)
 {
-	struct kv_cursor *c = must_calloc(1, sizeof(*c));
+	struct kv_cursor *c;
 
+	if (t->kv->is_missing[table])
+		return NULL;
+	c = must_calloc(1, sizeof(*c));
 	c->txn = t;
 	c->table = table;
 	if (result_of(t, cursor_begin(t, table, &c->cursor)) != KV_OK) {
@@ -358,9 +363,12 @@ void kv_cursor_end(struct kv_cursor **c)
 enum kv_result kv_before(struct kv_txn *t, size_t table, struct bytes key, struct bytes *key_r, struct bytes *value_r)
 {
 	struct kv_cursor c = { .txn = t, .table = table };
-	enum kv_result result = result_of(t, cursor_begin(t, table, &c.cursor));
+	enum kv_result result;
 	bool found;
 
+	if (t->kv->is_missing[table])
+		return KV_NOT_FOUND;
+	result = result_of(t, cursor_begin(t, table, &c.cursor));
 	if (result != KV_OK)
 		return result;
 	if (kv_reseek(&c, key, key_r, value_r))

@@ -30,7 +30,8 @@ enum kv_result {
  * map_size    address space, octets; the most it can hold
  * is_durable  true: kv_commit() returns after a sync. false: a commit survives the process, not the machine; call
  *             kv_sync(), or be able to make the content anew
- * is_reader   open for reading only, beside the process that writes
+ * is_reader   open for reading only, beside the process that writes; a table that the file, of an earlier version, lacks is
+ *             empty
  *
  * NULL with WHY: DIR cannot be used or is in use by another writer; what is there is no LMDB environment, holds tables of
  * other names, or was cut short ("DIR/data.mdb: ...").

@@ -139,9 +139,12 @@ static int open_tables(struct kv *kv, const char *const *tables, bool is_reader,
 	rc = check_names(kv, txn, tables, why);
 	for (size_t i = 0; i < kv->table_count && rc == 0; i++) {
 		rc = mdb_dbi_open(txn, tables[i], is_reader ? 0 : MDB_CREATE, &kv->dbi[i]);
+		/* An earlier version had none of that name, and who only reads cannot make one. */
+		if (rc == MDB_NOTFOUND && is_reader) {
+			kv->is_missing[i] = true;
+			rc = 0;
+		}
 	}
-	if (rc == MDB_NOTFOUND && is_reader)
-		(void)fault_set(why, FAULT_OPERATOR, "%s/data.mdb: is of an earlier version; start the daemon that it belongs to first", kv->dir);
 	if (rc != 0) {
 		mdb_txn_abort(txn);
 		return rc;

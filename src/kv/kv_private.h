@@ -10,6 +10,7 @@
 struct kv {
 	MDB_env *env;
 	MDB_dbi dbi[KV_TABLES_MAX];
+	bool is_missing[KV_TABLES_MAX]; /* of a reader: the file has no such table, so it is an empty one */
 	size_t table_count;
 	char *dir;
 	bool is_copy;        /* the content can be made anew: what is damaged is set aside */

@@ -28,6 +28,11 @@ uint64_t attributes_cost(const struct attribute_changes *c)
 	return cost;
 }
 
+bool attributes_fit(const struct attribute_changes *c)
+{
+	return c->count <= (c->most == 0 ? ATTRIBUTES_MOST : c->most) && attributes_cost(c) <= ROWS_OCTETS_MAX;
+}
+
 /* The first word of *rest, which is moved behind it; empty at the end. */
 static struct bytes take_word(struct bytes *rest)
 {
@@ -369,9 +374,7 @@ enum store_result attributes_check_new(struct store *s, const struct attribute_c
 {
 	struct intent_answer ignored = { 0 };
 
-	if (in->most > 0 && in->count > in->most)
-		return STORE_LIMIT;
-	return attributes_check(s, 0, in, a, &ignored);
+	return attributes_fit(in) ? attributes_check(s, 0, in, a, &ignored) : STORE_LIMIT;
 }
 
 enum store_result attributes_set_new(struct store *s, mailbox_id_t mailbox, uint32_t uid, const struct attribute_changes *in, struct arena *a)

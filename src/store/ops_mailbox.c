@@ -72,7 +72,7 @@ enum store_result op_create(struct store *s, const struct intent_create *in, str
 	result = check_quota(s, in->name, one);
 	if (result == STORE_OK)
 		result = attributes_check(s, 0, &in->attributes, a, out);
-	if (result == STORE_OK && in->attributes.most > 0 && in->attributes.count > in->attributes.most)
+	if (result == STORE_OK && !attributes_fit(&in->attributes))
 		result = STORE_LIMIT;
 	if (result == STORE_OK)
 		result = next_uidvalidity(s, 0, 1, &e.uidvalidity);

@@ -590,7 +590,10 @@ static int phase(const struct salvage_item *item)
 {
 	if (item->kind == SALVAGE_MAILBOX || item->kind == SALVAGE_RENAME)
 		return 0;
-	return item->kind == SALVAGE_EXPUNGE || item->kind == SALVAGE_DELETE ? 2 : 1;
+	/* It gives the message a new modseq: flags that come behind it would be taken for changed since. */
+	if (item->kind == SALVAGE_ATTRIBUTE && item->uid > 0)
+		return 2;
+	return item->kind == SALVAGE_EXPUNGE || item->kind == SALVAGE_DELETE ? 3 : 1;
 }
 
 static int by_order(const void *x, const void *y)

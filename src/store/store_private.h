@@ -219,6 +219,8 @@ struct uid_list {
 void uid_list_add(struct uid_list *l, uint32_t uid);
 /* ops_attribute.c: octets of journal that they take. */
 uint64_t attributes_cost(const struct attribute_changes *c);
+/* Whether what has no attributes yet can have all these, by their number and their octets. */
+bool attributes_fit(const struct attribute_changes *c);
 /* Whether the changes can be made to MAILBOX (0: one that is not there yet), but for their number. */
 enum store_result attributes_check(struct store *s, mailbox_id_t mailbox, const struct attribute_changes *in, struct arena *a,
                                    struct intent_answer *out);

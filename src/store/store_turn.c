@@ -22,8 +22,12 @@ uint64_t intent_cost(const struct intent *in)
 	switch (in->op) {
 	case INTENT_APPEND:
 		cost += in->append.body.n + in->append.structure.n + in->append.target_count * 1024;
-		for (size_t i = 0; i < in->append.target_count; i++)
-			cost += attributes_cost(&in->append.targets[i].attributes);
+		for (size_t i = 0; i < in->append.target_count; i++) {
+			const struct append_target *t = &in->append.targets[i];
+
+			/* Keywords that are new to the mailbox are an entry of all that it has then. */
+			cost += attributes_cost(&t->attributes) + (t->keyword_count > 0 ? KEYWORDS_MAX * KEYWORD_NAME_MAX : 0);
+		}
 		break;
 	case INTENT_RENAME:
 		cost += in->rename.count * (MAILBOX_NAME_MAX + 16);

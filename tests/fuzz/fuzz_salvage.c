@@ -93,8 +93,11 @@ static void add(struct salvage *s, const uint8_t *p, lsn_t lsn)
 
 static int phase(const struct salvage_item *item)
 {
-	return item->kind == SALVAGE_MAILBOX || item->kind == SALVAGE_RENAME     ? 0 :
-	       item->kind == SALVAGE_EXPUNGE || item->kind == SALVAGE_DELETE ? 2 : 1;
+	if (item->kind == SALVAGE_MAILBOX || item->kind == SALVAGE_RENAME)
+		return 0;
+	if (item->kind == SALVAGE_ATTRIBUTE && item->uid > 0)
+		return 2;
+	return item->kind == SALVAGE_EXPUNGE || item->kind == SALVAGE_DELETE ? 3 : 1;
 }
 
 static void check_items(const struct salvage_item *items, size_t count)

@@ -359,11 +359,11 @@ static void new_messages_have_theirs_from_the_beginning(void **state)
 	t.attributes.at = &bad;
 	in.append.op_id = BYTES_LIT("other");
 	assert_int_equal(run(s, in, &a).result, STORE_BAD);
-	t.attributes = (struct attribute_changes){ .at = &c, .count = 2, .most = 1 };
-	assert_int_equal(run(s, in, &a).result, STORE_LIMIT);
-	/* More octets than one entry has are refused before the message is made. */
 	for (int i = 0; i < 17; i++)
 		many[i] = (struct attribute_change){ BYTES_NONE, bytes_make((const uint8_t *)"abcdefghijklmnopq" + i, 1), bytes_make(big, ATTRIBUTE_VALUE_MAX), true, BYTES_NONE };
+	t.attributes = (struct attribute_changes){ .at = many, .count = 2, .most = 1 };
+	assert_int_equal(run(s, in, &a).result, STORE_LIMIT);
+	/* More octets than one entry has are refused before the message is made. */
 	t.attributes = (struct attribute_changes){ .at = many, .count = 17 };
 	assert_int_equal(run(s, in, &a).result, STORE_LIMIT);
 	m[1].attributes = t.attributes;

@@ -335,6 +335,31 @@ static void a_new_mailbox_may_begin_with_limits(void **state)
 	assert_int_equal(verify("begins"), 0);
 }
 
+static mailbox_id_t id_or_none(struct store *s, const char *name)
+{
+	struct fault why;
+	struct mailbox m = { 0 };
+	struct store_view *v = store_view_open(s, &why);
+
+	if (store_view_mailbox(v, bytes_of(name), &m, &why) != STORE_OK)
+		m.id = 0;
+	store_view_close(&v);
+	return m.id;
+}
+
+/* One or two messages to TO, for which one of FROM may go. */
+static void replace_some(struct store *s, const char *to, const char *from, mailbox_id_t id, uint32_t uid)
+{
+	struct place_message two[2] = { { .body = bytes_of(&"some octets of a message"[rand() % 20]), .structure = BYTES_LIT("s") },
+		                        { .body = BYTES_LIT("another"), .structure = BYTES_LIT("s") } };
+	struct arena a = { 0 };
+	mailbox_id_t other = rand() % 2 ? id : id_or_none(s, from);
+
+	(void)run(s, (struct intent){ .op = INTENT_PLACE, .place = { .target = bytes_of(to), .messages = two, .count = 1 + (size_t)rand() % 2,
+	                                                             .source = other, .replaced = other == 0 ? 0 : uid } }, &a);
+	arena_fini(&a);
+}
+
 /* Mailboxes at three levels, roots among them, and all that changes either. */
 static void some_limited_life(struct store *s, unsigned seed)
 {
@@ -351,7 +376,7 @@ static void some_limited_life(struct store *s, unsigned seed)
 		bool is_there = store_view_mailbox(v, bytes_of(name), &m, &why) == STORE_OK;
 
 		store_view_close(&v);
-		switch (is_there ? 1 + rand() % 9 : rand() % 2 * 9) {
+		switch (is_there ? 1 + rand() % 13 : rand() % 2 * 9) {
 		case 0:
 			(void)make(s, name);
 			break;
@@ -385,6 +410,27 @@ static void some_limited_life(struct store *s, unsigned seed)
 		case 9:
 			(void)set(s, name, limits(rand() % 3 - 1, rand() % 40 - 1, rand() % 9 - 1));
 			break;
+		case 10:
+			replace_some(s, name, other, m.id, r.first);
+			break;
+		case 11:
+			(void)run(s, (struct intent){ .op = INTENT_RENAME_INBOX, .rename_inbox = { .from = bytes_of(name), .to = bytes_of(other) } }, &a);
+			break;
+		case 12: {
+			/* One below the other, so that a name is free only once its mailbox has gone on. */
+			const char *const pairs[][2] = { { "user.a.x.1", "user.b.x.1" }, { "user.a.x", "user.a.x.1" }, { "user.a", "user.a.x" } };
+
+			(void)rename_to(s, pairs + rand() % 3, 1);
+			(void)rename_to(s, pairs, 3);
+			break;
+		}
+		case 13: {
+			const struct attribute_change c = { BYTES_NONE, bytes_of(rand() % 2 ? "/x" : "/y"), bytes_of(name), rand() % 3 != 0, BYTES_NONE };
+
+			(void)run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .mailbox = m.id, .uids = &r, .uid_count = 1,
+			                                                                     .changes = { .at = &c, .count = 1 } } }, &a);
+			break;
+		}
 		}
 		arena_fini(&a);
 	}

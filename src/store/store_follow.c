@@ -82,6 +82,16 @@ enum store_follow store_follow_append(struct store *s, struct bytes raw, struct 
 #define APPLY_ENTRIES 4000
 #define APPLY_BYTES (8u << 20)
 
+/* About how many octets of the index it changes, where that is many. */
+static uint64_t weight_of(const struct entry *e)
+{
+	uint64_t octets = e->structure.n + e->count * 32;
+
+	for (size_t i = 0; e->type == ENTRY_ATTRIBUTE && i < e->count; i++)
+		octets += e->attributes[i].of.value.n;
+	return octets;
+}
+
 enum store_result store_apply_to(struct store *s, lsn_t lsn, size_t max_entries, struct store_changes *changes, struct fault *why)
 {
 	struct store_changes own = { 0 };
@@ -110,7 +120,7 @@ enum store_result store_apply_to(struct store *s, lsn_t lsn, size_t max_entries,
 		}
 		if (ok && e.type == ENTRY_DIGEST)
 			digest_check(s, t, &e);
-		bytes += e.structure.n + e.count * 32;
+		bytes += ok ? weight_of(&e) : 0;
 		arena_fini(&a);
 		at += ok;
 	}

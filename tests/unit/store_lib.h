@@ -126,7 +126,8 @@ static inline struct intent_answer place(struct store *s, const char *name, size
 	return out;
 }
 
-static inline void copy_entries(struct store *from, struct store *to)
+/* TO gets in its journal what FROM has more. */
+static inline void follow_entries(struct store *from, struct store *to)
 {
 	struct buffer raw = { 0 };
 	struct fault why;
@@ -156,9 +157,17 @@ static inline void copy_entries(struct store *from, struct store *to)
 		}
 		flush(to);
 	}
+	buffer_fini(&raw);
+}
+
+/* And has them applied. */
+static inline void copy_entries(struct store *from, struct store *to)
+{
+	struct fault why;
+
+	follow_entries(from, to);
 	while (store_applied_lsn(to) < store_last_lsn(to))
 		assert_int_equal(store_apply_committed(to, store_last_lsn(to), NULL, &why), STORE_OK);
-	buffer_fini(&raw);
 }
 
 /* OF's value of mailbox NAME; NULL: remove it. */

@@ -386,6 +386,37 @@ static void new_messages_have_theirs_from_the_beginning(void **state)
 	assert_int_equal(verify("new"), 0);
 }
 
+/* The loop waits for what is applied at once. */
+static void large_values_are_not_applied_all_at_once(void **state)
+{
+	static char big[ATTRIBUTE_VALUE_MAX + 1];
+	struct store *s = must_open("large"), *f = must_open("slow");
+	struct arena a = { 0 };
+	struct fault why;
+	char *was, *is;
+
+	(void)state;
+	for (char c = 'a'; c < 'a' + 12; c++) {
+		const char name[] = { c, '\0' };
+
+		memset(big, c, sizeof(big) - 1);
+		assert_int_equal(run(s, (struct intent){ .op = INTENT_ATTRIBUTE, .attribute = { .changes = { .count = 1,
+		                 .at = &(struct attribute_change){ .name = bytes_of(name), .value = bytes_of(big), .is_set = true } } } }, &a).result, STORE_OK);
+	}
+	follow_entries(s, f);
+	assert_int_equal(store_apply_committed(f, store_last_lsn(f), NULL, &why), STORE_OK);
+	assert_true(store_applied_lsn(f) < store_last_lsn(f));
+	copy_entries(s, f);
+	was = dump(s);
+	is = dump(f);
+	assert_string_equal(is, was);
+	free(was);
+	free(is);
+	arena_fini(&a);
+	store_close(&s);
+	store_close(&f);
+}
+
 static void a_copy_leaves_what_is_not_its_users(void **state)
 {
 	struct store *s = must_open("users");
@@ -502,6 +533,7 @@ int main(void)
 		cmocka_unit_test(conditional_changes_leave_newer_messages_alone),
 		cmocka_unit_test(too_much_to_copy_is_refused_before_anything_is_done),
 		cmocka_unit_test(new_messages_have_theirs_from_the_beginning),
+		cmocka_unit_test(large_values_are_not_applied_all_at_once),
 		cmocka_unit_test(a_copy_leaves_what_is_not_its_users),
 		cmocka_unit_test(all_of_it_comes_back),
 		cmocka_unit_test(index_of_before_is_taken_as_it_is),

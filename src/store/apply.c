@@ -55,15 +55,15 @@ static void count_in(struct mailbox *m, const struct message *msg, int by)
 		m->deleted += one;
 }
 
+/* UIDs only grow: what would take the place of another message is no entry that a master made from such an index. */
 static enum kv_result put_new(struct kv_txn *t, struct mailbox *m, const struct message *msg)
 {
-	enum kv_result r = index_put_message(t, m->id, msg);
+	enum kv_result r = msg->uid < m->uidnext || msg->uid == UINT32_MAX ? KV_FAILED : index_put_message(t, m->id, msg);
 
 	if (r == KV_OK)
 		r = index_put_modseq(t, m->id, msg->modseq, msg->uid, false);
 	count_in(m, msg, 1);
-	if (msg->uid >= m->uidnext)
-		m->uidnext = msg->uid + 1;
+	m->uidnext = msg->uid + 1;
 	if (msg->modseq > m->highestmodseq)
 		m->highestmodseq = msg->modseq;
 	return r;

@@ -190,6 +190,44 @@ static void wherever_it_breaks_off_none_came_and_nothing_is_left(void **state)
 	store_close(&s);
 }
 
+/* What a master that is damaged, or none, may send: the message that is there stays, and the counters. */
+static void a_uid_that_was_given_is_not_given_again(void **state)
+{
+	static const enum entry_type types[] = { ENTRY_APPEND, ENTRY_COPY, ENTRY_PLACE };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		const char *const names[] = { "given.a", "given.c", "given.p" };
+		struct store *s = must_open(names[i]);
+		struct arena a = { 0 };
+		struct entry_copy copy = { .source = 1, .uid = 1, .size = 4 };
+		struct entry_delivery delivery = { .uid = 1, .modseq = 9 };
+		struct entry e = { .type = types[i], .epoch = 1, .count = 1, .modseq = 9, .copies = &copy, .deliveries = &delivery,
+			           .body_hash = entry_hash(BYTES_NONE) };
+		struct buffer raw = { 0 };
+		struct fault why;
+		char *was, *is;
+
+		e.mailbox = delivery.mailbox = run(s, create("user.fred"), &a).mailbox;
+		assert_int_equal(append(s, "user.fred", "body", "", NULL), STORE_OK);
+		copy.body = store_last_lsn(s);
+		e.lsn = store_last_lsn(s) + 1;
+		e.epoch = store_epoch_at(s, store_last_lsn(s));
+		was = dump(s);
+		entry_write(&raw, &e);
+		assert_int_equal(store_follow_append(s, buffer_bytes(&raw), &why), STORE_FOLLOW_OK);
+		flush(s);
+		assert_int_equal(store_apply_committed(s, e.lsn, NULL, &why), STORE_BAD);
+		is = dump(s);
+		assert_string_equal(is, was);
+		free(was);
+		free(is);
+		buffer_fini(&raw);
+		arena_fini(&a);
+		store_close(&s);
+	}
+}
+
 static void the_head_has_one_form(void **state)
 {
 	struct entry_copy copies[] = { { .uid = 7, .body = 3, .size = 5, .internaldate = -1, .flags = 4, .keywords = 9 } };
@@ -229,6 +267,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_done_leaves_nothing),
 		cmocka_unit_test(too_many_keywords_leave_nothing),
 		cmocka_unit_test(wherever_it_breaks_off_none_came_and_nothing_is_left),
+		cmocka_unit_test(a_uid_that_was_given_is_not_given_again),
 		cmocka_unit_test(the_head_has_one_form),
 	};
 

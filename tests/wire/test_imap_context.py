@@ -303,3 +303,34 @@ def test_many_changes_are_told_in_turns(c, other):
     c.send("DONE\r\n")
     lines, done = c.until("i")
     assert done.startswith("OK") and told > 1
+
+
+def test_many_that_go_are_told_in_turns(c, other):
+    """Each is looked for in all sorted results, at their ends where the order is turned round: other clients' turns come between."""
+    for _ in range(9):
+        ok(other.cmd("UID COPY 1:* Box"))
+    ok(c.cmd("NOOP"))
+    for _ in range(20):
+        tagged = f"x{c.tags + 1}"
+        ok(c.cmd("UID SORT RETURN (UPDATE) (REVERSE ARRIVAL) UTF-8 ALL"))
+    ok(other.cmd("NOOP"))
+    lines = ok(other.cmd("UID SEARCH RETURN (ALL COUNT) ALL"))
+    uids = set_of(re.search(r" ALL (\S+)", lines[-1]).group(1))
+    ok(other.cmd(r"STORE 1:* +FLAGS.SILENT (\Deleted)"))
+    ok(c.cmd("NOOP"))
+    c.send("i IDLE\r\n")
+    assert c.line().startswith("+")
+    ok(other.cmd("EXPUNGE"))
+    removed, expunged, turns, was_update = [], 0, 0, False
+    while expunged < len(uids):
+        line = c.line()
+        is_update = line.startswith(f'* ESEARCH (TAG "{tagged}")')
+        turns += not is_update and was_update
+        was_update = is_update
+        if is_update:
+            removed += [int(n) for x in re.findall(r"REMOVEFROM \(([^)]*)\)", line) for n in x.split()[1::2]]
+        elif re.match(r"\* \d+ EXPUNGE$", line):
+            expunged += 1
+    c.send("DONE\r\n")
+    assert c.until("i")[1].startswith("OK")
+    assert sorted(removed) == uids and turns > 1, (len(removed), len(uids), turns)

@@ -471,9 +471,9 @@ static bool tell_changes(struct session *s, const struct command *cmd, struct st
 			if (has_contexts)
 				contexts_look(s, v, m, &msg, number - 1);
 			is_all = s->client.conn == NULL || conn_pending(s->client.conn) < SYNC_OUTPUT_MAX;
-			if (has_contexts && is_all)
-				is_all = clock_mono_ns() < until;
 		}
+		if (has_contexts && is_all) /* one that goes is looked for in each of them, too */
+			is_all = clock_mono_ns() < until;
 		box->modseq = c.modseq - 1;
 		box->modseq_uid = c.uid;
 	}

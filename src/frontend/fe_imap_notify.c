@@ -43,6 +43,7 @@ struct target {
 struct notify_job {
 	struct fe_notify *next; /* owned until all have taken it */
 	bool is_asking;
+	bool is_overtaken; /* by an overflow: servers that had taken it were told otherwise */
 	struct target *targets; /* owned */
 	size_t count, at;
 	const struct mailbox_filter *filter;
@@ -170,6 +171,8 @@ void fe_notify_overflow(struct fe_imap *s)
 	free_wishes(&s->notify);
 	s->notify = n;
 	s->notify_version++;
+	if (s->notify_job != NULL)
+		s->notify_job->is_overtaken = true;
 	LIST_EACH(m, &s->links) {
 		struct imap_link *l = LIST_OBJECT(m, struct imap_link, in_session);
 
@@ -246,6 +249,20 @@ static void fail_job(struct fe_imap *s, const char *status, const char *text)
 	end(s, status, text);
 }
 
+/* Whether all that have something to tell, and have taken it, are still there and at it. */
+static bool is_held(const struct fe_imap *s, const struct notify_job *j)
+{
+	for (size_t i = 0; i < j->count; i++) {
+		bool is_there = !j->targets[i].has_mailboxes;
+
+		LIST_EACH(m, &s->links)
+			is_there = is_there || strcmp(j->targets[i].server, LIST_OBJECT(m, struct imap_link, in_session)->server) == 0;
+		if (!is_there)
+			return false;
+	}
+	return !j->is_overtaken;
+}
+
 static void ask(struct fe_imap *s)
 {
 	struct notify_job *j = s->notify_job;
@@ -253,6 +270,10 @@ static void ask(struct fe_imap *s)
 	if (j->at < j->count) {
 		s->is_sent = false;
 		fe_imap_forward_to(s, j->targets[j->at].server);
+		return;
+	}
+	if (!is_held(s, j)) {
+		fail_job(s, "NO", "[UNAVAILABLE] a server was lost meanwhile, try again");
 		return;
 	}
 	free_wishes(&s->notify);
@@ -386,7 +407,7 @@ static bool take_wishes(struct fe_imap *s, struct fe_notify *n)
 void fe_notify_begin(struct fe_imap *s)
 {
 	static const struct own_op op = { .link_ready = link_ready, .response = take_response, .lost = lost };
-	struct fe_notify *n = must_calloc(1, sizeof(*n));
+	struct fe_notify *n;
 	struct buffer inbox = { 0 };
 	struct place place;
 	bool has_inbox;
@@ -396,7 +417,7 @@ void fe_notify_begin(struct fe_imap *s)
 		return;
 	}
 	s->notify_job = must_calloc(1, sizeof(*s->notify_job));
-	s->notify_job->next = n;
+	s->notify_job->next = n = must_calloc(1, sizeof(*n));
 	if (!take_wishes(s, n))
 		return;
 	s->own = &op;

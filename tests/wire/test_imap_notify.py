@@ -1,5 +1,6 @@
 """NOTIFY (RFC 5465), on a backend and through a frontend."""
 import re
+import signal
 
 import pytest
 
@@ -520,3 +521,37 @@ def test_a_lost_server_is_told(other):
         for x in [*m.frontends, *m.members.values(), m.mupdate]:
             if x.process:
                 x.kill()
+
+
+def test_a_server_lost_while_another_is_asked():
+    """What holds at the end is what the client was told: after an OK it hears of its mailbox."""
+    from roost import Murder, wait_for
+    m = Murder(users=["fred"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]}).start()
+    try:
+        m.add_frontend()
+        m.create_user("fred")
+        a = m.raw(m.frontends[0].imap).login("admin")
+        wait_for(lambda: a.cmd("CREATE team backendb")[1].startswith("OK"), "the other server takes mailboxes")
+        ok(a.cmd("SETACL team fred lrswipkxtea"))
+        c, d = (m.raw(m.frontends[0].imap).login("fred") for _ in range(2))
+        ok(d.cmd("CREATE misc"))
+        ok(c.cmd(f"NOTIFY SET (mailboxes (misc {SHARED}) (MessageNew MessageExpunge))"))
+        m.first.process.send_signal(signal.SIGSTOP)
+        try:
+            c.send("n NOTIFY SET (mailboxes misc (MessageNew MessageExpunge))\r\n")
+            assert a.cmd("STATUS nosuch (MESSAGES)")[1].startswith("NO"), "the list is new by then, for both of them"
+            m.members["backendb1"].kill()
+            hears(c, r"\* OK \[NOTIFICATIONOVERFLOW\] .*")
+            m.members["backendb1"].start()
+            wait_for(lambda: a.cmd("STATUS team (MESSAGES)")[1].startswith("OK"), "the other server is back")
+        finally:
+            m.first.process.send_signal(signal.SIGCONT)
+        done = c.until("n")[1]
+        if not done.startswith("OK"):
+            wait_for(lambda: c.cmd("NOTIFY SET (mailboxes misc (MessageNew MessageExpunge))")[1].startswith("OK"), "it is taken")
+        send(d, "misc")
+        hears(c, r"\* STATUS misc \(MESSAGES 1 UIDNEXT 2\)")
+        for x in (a, c, d):
+            x.close()
+    finally:
+        m.stop()

@@ -133,7 +133,7 @@ static void write_nil(struct fe_imap *s, struct bytes url)
 	buffer_add_str(&line, "* URLFETCH ");
 	imap_write_string(&line, url, false);
 	buffer_add_str(&line, " NIL\r\n");
-	conn_write(s->conn, buffer_bytes(&line));
+	fe_imap_write(s, buffer_bytes(&line)); /* another server may be in the midst of its news */
 	buffer_fini(&line);
 }
 
@@ -307,9 +307,9 @@ static void all_asked(struct fe_imap *s)
 	struct url_job *j = s->url;
 
 	if (s->cmd.verb == IMAP_GENURLAUTH) {
-		conn_write(s->conn, BYTES_LIT("* GENURLAUTH"));
-		conn_write(s->conn, buffer_bytes(&j->out));
-		conn_write(s->conn, BYTES_LIT("\r\n"));
+		fe_imap_write(s, BYTES_LIT("* GENURLAUTH"));
+		fe_imap_write(s, buffer_bytes(&j->out));
+		fe_imap_write(s, BYTES_LIT("\r\n"));
 	}
 	if (is_catenate(s))
 		splice(s);

@@ -202,6 +202,8 @@ static enum cmd_step go_on(struct session *s, struct command *cmd)
 	if (s->state == SESSION_ENDING || (v = session_view(s, cmd)) == NULL)
 		return CMD_DONE;
 	result = store_view_mailbox_by_id(v, e->ids[e->at] == 0 ? s->box->id : e->ids[e->at], &m, &why);
+	if (result == STORE_OK && e->ids[e->at] != 0 && (session_rights(s, m.name, m.acl) & ACL_READ) == 0)
+		result = STORE_NO_MAILBOX; /* any more */
 	if (result == STORE_OK && e->ids[e->at] != 0)
 		result = box_open(s, v, &m, session_rights(s, m.name, m.acl), true, &e->box, &unseen, &why);
 	if (result == STORE_OK) {

@@ -172,7 +172,7 @@ sqlite3 *fulltext_connect(const char *path, bool may_write, enum fulltext_result
 	int rc;
 
 	if (vfs == NULL) {
-		(void)fault_set(why, FAULT_OPERATOR, "SQLite has no files of its own kind here");
+		(void)fault_set(why, FAULT_OPERATOR, "SQLite was built without threads (SQLITE_THREADSAFE=0) or files");
 		*result_r = FULLTEXT_FAILED;
 		return NULL;
 	}

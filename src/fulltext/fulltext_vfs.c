@@ -3,7 +3,9 @@
  * SQLite keeps eight octets of each page free for this (reserved octets, in the database's header). They are filled in as a page is
  * written to the database and compared as it is read from there; the hash is seeded with the page's place, so that a page that was
  * written elsewhere is found, too. What does not fit is SQLITE_IOERR_DATA. Frames of the write-ahead log have checksums of SQLite's
- * own. Memory mapping is not offered, as it would go round this. */
+ * own. Memory mapping is not offered, as it would go round this; so would reading parts of pages, which some builds of SQLite do with
+ * rows that go on over several (SQLITE_DIRECT_OVERFLOW_READ): we do not say that it may, and those that do not ask are given what
+ * was compared. */
 #include <pthread.h>
 #include <string.h>
 #include <xxhash.h>
@@ -12,6 +14,10 @@
 
 #define NAME "roost-fulltext"
 #define HASH 8
+/* Not in the headers of older ones. */
+#ifndef SQLITE_IOCAP_SUBPAGE_READ
+#define SQLITE_IOCAP_SUBPAGE_READ 0x00008000
+#endif
 
 struct file {
 	sqlite3_file base;
@@ -44,7 +50,7 @@ static int file_close(sqlite3_file *f)
 	return under(f)->pMethods->xClose(under(f));
 }
 
-static int file_read(sqlite3_file *f, void *to, int n, sqlite3_int64 off)
+static int read_page(sqlite3_file *f, void *to, int n, sqlite3_int64 off)
 {
 	int rc = under(f)->pMethods->xRead(under(f), to, n, off);
 	uint64_t hash;
@@ -53,6 +59,20 @@ static int file_read(sqlite3_file *f, void *to, int n, sqlite3_int64 off)
 		return rc;
 	hash = hash_of(to, off);
 	return memcmp((const uint8_t *)to + FULLTEXT_PAGE - HASH, &hash, HASH) == 0 ? SQLITE_OK : SQLITE_IOERR_DATA;
+}
+
+static int file_read(sqlite3_file *f, void *to, int n, sqlite3_int64 off)
+{
+	uint8_t page[FULLTEXT_PAGE];
+	int rc;
+
+	/* A page as far as it is SQLite's. The header alone, which is read before the size of pages is known, is shorter. */
+	if (!is_page(f, n + HASH, off))
+		return read_page(f, to, n, off);
+	rc = read_page(f, page, FULLTEXT_PAGE, off);
+	if (rc == SQLITE_OK)
+		memcpy(to, page, (size_t)n);
+	return rc;
 }
 
 static int file_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 off)
@@ -110,7 +130,7 @@ static int file_sector_size(sqlite3_file *f)
 
 static int file_characteristics(sqlite3_file *f)
 {
-	return under(f)->pMethods->xDeviceCharacteristics(under(f));
+	return under(f)->pMethods->xDeviceCharacteristics(under(f)) & ~SQLITE_IOCAP_SUBPAGE_READ;
 }
 
 static int file_shm_map(sqlite3_file *f, int region, int size, int is_extended, void volatile **p)
@@ -169,7 +189,8 @@ static int layer_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *f, int f
 
 static void register_layer(void)
 {
-	below = sqlite3_vfs_find("unix");
+	/* Built without its locks, SQLite cannot be used by several threads at all. */
+	below = sqlite3_threadsafe() == 0 ? NULL : sqlite3_vfs_find("unix");
 	if (below == NULL)
 		return;
 	layer = *below;

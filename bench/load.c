@@ -388,6 +388,21 @@ static void take_option(struct run *r, const char *option, const char *value)
 	}
 }
 
+static void run_free(struct run *r)
+{
+	for (size_t i = 0; i < r->connections; i++) {
+		SSL_free(r->clients[i].ssl);
+		free(r->clients[i].out);
+	}
+	free(r->clients);
+	for (size_t i = 0; i < r->word_count; i++)
+		free(r->words[i]);
+	free(r->words);
+	free(r->times_us);
+	free(r->body);
+	SSL_CTX_free(r->tls);
+}
+
 int main(int argc, char **argv)
 {
 	struct run r = { .connections = 1, .size = 10240, .id = "m", .to.sin_family = AF_INET };
@@ -427,7 +442,6 @@ int main(int argc, char **argv)
 	report(&r);
 	if (r.journal != NULL && fclose(r.journal) != 0)
 		die("journal");
-	free(r.times_us);
-	SSL_CTX_free(r.tls);
+	run_free(&r);
 	return r.done > 0 || r.mode == &mode_idle ? 0 : 1;
 }

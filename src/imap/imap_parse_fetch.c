@@ -51,6 +51,16 @@ static bool take_parts(struct imap_parser *p, struct fetch_item *item)
 	return true;
 }
 
+/* A literal may bring octets that no header field's name has (RFC 5322 section 2.2). */
+static bool is_field_name(struct bytes name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		if (name.p[i] < ' ' || name.p[i] == 0x7f)
+			return false;
+	}
+	return true;
+}
+
 static bool take_fields(struct imap_parser *p, struct fetch_item *item)
 {
 	struct bytes_list fields = { 0 };
@@ -61,7 +71,11 @@ static bool take_fields(struct imap_parser *p, struct fetch_item *item)
 	if (!cursor_take(&p->c, '('))
 		return imap_expected(&p->c, "a list of header fields", p->why);
 	do {
-		if (!imap_take_astring(&p->c, p->a, &name, p->why) || !bytes_list_add(p, &fields, name))
+		if (!imap_take_astring(&p->c, p->a, &name, p->why))
+			return false;
+		if (!is_field_name(name))
+			return imap_expected(&p->c, "a header field's name without control characters", p->why);
+		if (!bytes_list_add(p, &fields, name))
 			return false;
 	} while (cursor_take(&p->c, ' '));
 	item->fields = fields.at;

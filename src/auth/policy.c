@@ -73,9 +73,14 @@ bool auth_is_proxy(const struct config *c, struct bytes name)
 	return config_has_word(c, "proxyservers", name);
 }
 
+bool auth_is_daemon(const struct config *c, struct bytes name)
+{
+	return auth_is_proxy(c, name) || config_has_word(c, "servers", name);
+}
+
 bool auth_is_privileged(const struct config *c, struct bytes name)
 {
-	return auth_is_admin(c, name) || auth_is_proxy(c, name) || config_has_word(c, "servers", name);
+	return auth_is_admin(c, name) || auth_is_daemon(c, name);
 }
 
 bool auth_may_act_as(const struct config *c, struct bytes authcid, struct bytes authzid)

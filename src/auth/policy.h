@@ -25,7 +25,9 @@ bool auth_takes_passwords(const struct config *c, bool may_send_plain);
 /* Whether NAME is one of `admins`, of `proxyservers`. */
 bool auth_is_admin(const struct config *c, struct bytes name);
 bool auth_is_proxy(const struct config *c, struct bytes name);
-/* Whether NAME is a daemon's or an administrator's, for whom nobody's word is taken but the users_file's. */
+/* Whether NAME is a daemon's: one of `proxyservers`, of `servers`. */
+bool auth_is_daemon(const struct config *c, struct bytes name);
+/* Whether NAME is a daemon's or an administrator's, for whom no issuer's word is taken. */
 bool auth_is_privileged(const struct config *c, struct bytes name);
 /* Whether AUTHCID, having authenticated, may act as AUTHZID (RFC 4422 section 3.4.1): as itself; as anybody if it is one
  * of `proxyservers` or `admins`. */

@@ -11,6 +11,7 @@
 #include "json.h"
 #include "login_private.h"
 #include "login_saslauthd.h"
+#include "policy.h"
 
 #define WAITING_MAX 1000
 /* A password costs thousands of hashes, as many as its account's line says: not on a loop. */
@@ -168,8 +169,8 @@ enum check_result login_check(struct login *l, const struct sasl_question *q, st
 		result = oauth_check(s->oauth, q->secret, name_r, why);
 		return result == OAUTH_ASK ? ask(l, s->workers, q, why) : check_of(result);
 	}
-	/* Whom the file has, daemons and administrators above all, nobody else is asked about. */
-	if (s->saslauthd != NULL && q->secret.n > 0 && !users_lookup(s->users, q->name, &key))
+	/* Whom the file has, nobody else is asked about; nor about daemons' names: whoever had one of them there could act as everybody. */
+	if (s->saslauthd != NULL && q->secret.n > 0 && !auth_is_daemon(s->config, q->name) && !users_lookup(s->users, q->name, &key))
 		return ask(l, s->workers, q, why);
 	OPENSSL_cleanse(&key, sizeof(key));
 	return users_was_verified(s->users, q->name, q->secret) ? CHECK_RIGHT : ask(l, s->hashers, q, why);

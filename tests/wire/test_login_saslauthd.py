@@ -73,7 +73,8 @@ class Place:
         self.dir = scratch.directory("roost-saslauthd.")
         self.path = self.dir + "/mux"
         self.fake = Fake(self.path)
-        self.values = {"sasl_pwcheck_method": "saslauthd", "sasl_saslauthd_path": self.path, "login_check_timeout_ms": "1000", **FAST}
+        self.values = {"sasl_pwcheck_method": "saslauthd", "sasl_saslauthd_path": self.path, "login_check_timeout_ms": "1000",
+                       "proxyservers": "frontend gone", **FAST}
         self.m = Murder(users=["bob"], limits=self.values).start()
         self.m.add_frontend(self.values)
         for u in ("fred", "bob"):  # fred has no account in users_file
@@ -126,6 +127,16 @@ def test_accounts_of_the_file_are_the_file_s(place, where):
     c = Client(place.m, where)
     assert c.scram("bob")[0] == "ok"
     c.close()
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_daemons_are_nobody_s_but_the_file_s(place, where):
+    """A person who has at saslauthd the name of a daemon that the file does not have (any more) would act as everybody."""
+    place.fake.behave = lambda *question: b"OK"
+    c = Client(place.m, where)
+    assert c.login("gone", "right") == "no"
+    c.close()
+    assert place.fake.asked == []
 
 
 def test_a_realm_stands_behind_the_last_at(place):

@@ -242,6 +242,7 @@ enum notify_event {
 	NOTIFY_UNKNOWN = 1 << 8, /* one that is in no RFC */
 };
 #define NOTIFY_GROUPS_MAX 100
+#define ESEARCH_FILTERS_MAX 100
 /* Those that are served, for BADEVENT. */
 #define NOTIFY_SUPPORTED \
 	"MessageNew MessageExpunge FlagChange AnnotationChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange"

@@ -74,6 +74,8 @@ static bool take_sources(struct imap_parser *p)
 
 		if (cmd->filter_count == p->limits->list)
 			return fault_set(p->why, FAULT_LIMIT, "a list of more than %zu members", p->limits->list);
+		if (cmd->filter_count == ESEARCH_FILTERS_MAX)
+			return fault_set(p->why, FAULT_LIMIT, "more than %d sets of mailboxes", ESEARCH_FILTERS_MAX);
 		f = imap_one_more(p, &at, &cmd->filter_count, &cap, sizeof(*f));
 		*f = (struct mailbox_filter){ 0 };
 		cmd->filters = at;

@@ -2,20 +2,7 @@
  * its internal name is not what that of INBOX is to others. */
 #include "mailbox_filter.h"
 
-void mailbox_filter_resolve(struct mailbox_filter *f, const struct names *n, struct arena *a)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < f->name_count; i++) {
-		struct buffer internal = { 0 };
-		struct fault why;
-
-		if (names_to_internal(n, f->names[i], &internal, &why))
-			f->names[count++] = arena_copy(a, buffer_bytes(&internal));
-		buffer_fini(&internal);
-	}
-	f->name_count = count;
-}
+#include "map.h"
 
 static bool is_below_name(struct bytes internal, struct bytes parent, bool is_one_level)
 {
@@ -36,6 +23,42 @@ static bool is_below(const struct names *n, struct bytes internal, struct bytes 
 		return is;
 	}
 	return is_below_name(internal, parent, is_one_level);
+}
+
+/* Whether INTERNAL is below one of the names KNOWN. */
+static bool is_covered(const struct names *n, const struct map *known, struct bytes internal)
+{
+	struct bytes above = internal;
+
+	while (bytes_rfind(above, '.') < above.n) {
+		above = bytes_sub(above, 0, bytes_rfind(above, '.'));
+		if (map_get(known, above) != NULL && is_below(n, internal, above, false))
+			return true;
+	}
+	return false;
+}
+
+void mailbox_filter_resolve(struct mailbox_filter *f, const struct names *n, struct arena *a)
+{
+	struct map known = { 0 };
+	size_t count = 0, to = 0;
+
+	for (size_t i = 0; i < f->name_count; i++) {
+		struct buffer internal = { 0 };
+		struct fault why;
+
+		if (names_to_internal(n, f->names[i], &internal, &why) && map_get(&known, buffer_bytes(&internal)) == NULL) {
+			f->names[count] = arena_copy(a, buffer_bytes(&internal));
+			(void)map_put(&known, f->names[count++], f);
+		}
+		buffer_fini(&internal);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (f->kind != FILTER_SUBTREE || !is_covered(n, &known, f->names[i]))
+			f->names[to++] = f->names[i];
+	}
+	f->name_count = to;
+	map_fini(&known);
 }
 
 bool mailbox_filter_names(const struct mailbox_filter *f, struct bytes internal)

@@ -6,7 +6,8 @@
 #include "imap_command.h"
 #include "names.h"
 
-/* Turn the filter's names into internal ones, in A; what can be no mailbox's name is dropped, as nothing is known by it. */
+/* Turn the filter's names into internal ones, in A; what can be no mailbox's name is dropped, as nothing is known by it,
+ * and what is named twice, or is below another of a subtree's names, as each costs a walk through all that is below it. */
 void mailbox_filter_resolve(struct mailbox_filter *f, const struct names *n, struct arena *a);
 /* Whether the mailbox INTERNAL is in F, which was resolved, for N's user. Nothing is in FILTER_SELECTED, _SELECTED_DELAYED and
  * _SUBSCRIBED: the caller knows more. "inboxes" is as "personal": mail may be delivered to any of a user's mailboxes. */

@@ -305,10 +305,42 @@ static void sets_of_mailboxes_have_what_the_client_sees_in_them(void **state)
 	}
 }
 
+static void a_filter_keeps_no_name_that_another_covers(void **state)
+{
+	struct fault why;
+	struct config *c = config_parse(BYTES_LIT(""), "test", &why);
+	struct bytes names[] = { BYTES_LIT("Work.a"),  BYTES_LIT("Work"), BYTES_LIT("Work"), BYTES_LIT("Workshop"),
+		                 BYTES_LIT("INBOX"),   BYTES_LIT("Work.a.b.c") };
+	static const char *const kept[] = { "user.fred.Work", "user.fred.Workshop", "user.fred" };
+	struct mailbox_filter f = { FILTER_SUBTREE, names, sizeof(names) / sizeof(names[0]) };
+	struct arena a = { 0 };
+	struct names n;
+
+	(void)state;
+	assert_non_null(c);
+	n = names_of(c, BYTES_LIT("fred"), false);
+	for (size_t i = 0; i < f.name_count; i++) {
+		struct buffer external = { 0 };
+
+		for (size_t k = 0; k < names[i].n; k++)
+			buffer_add_u8(&external, names[i].p[k] == '.' ? (uint8_t)n.sep : names[i].p[k]);
+		names[i] = arena_copy(&a, buffer_bytes(&external));
+		buffer_fini(&external);
+	}
+	mailbox_filter_resolve(&f, &n, &a);
+	assert_int_equal(f.name_count, 3);
+	for (size_t i = 0; i < f.name_count; i++)
+		assert_true(bytes_equal_str(f.names[i], kept[i]));
+	assert_true(mailbox_filter_has(&f, &n, BYTES_LIT("user.fred.Work.a.b.c")));
+	arena_fini(&a);
+	config_free(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_go_both_ways_as_the_table_says),
+		cmocka_unit_test(a_filter_keeps_no_name_that_another_covers),
 		cmocka_unit_test(recipients_are_users_and_folders_as_the_table_says),
 		cmocka_unit_test(a_domain_that_begins_like_a_user_is_not_his),
 		cmocka_unit_test(sets_of_mailboxes_have_what_the_client_sees_in_them),

@@ -65,7 +65,6 @@ static void free_curl(void *curl)
 
 static void prepare(CURL *c, const struct http_request *r, struct transfer *t, char error[CURL_ERROR_SIZE])
 {
-	curl_easy_reset(c); /* keeps connections */
 	(void)curl_easy_setopt(c, CURLOPT_URL, r->url);
 	(void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
@@ -123,6 +122,8 @@ bool login_http(const struct http_request *r, struct worker *on, struct buffer *
 	(void)curl_easy_setopt(*own, CURLOPT_HTTPHEADER, headers);
 	rc = curl_easy_perform(*own);
 	(void)curl_easy_getinfo(*own, CURLINFO_RESPONSE_CODE, &status);
+	/* Keeps connections, and nothing that points here or is a secret: closing them later may write a message of errors. */
+	curl_easy_reset(*own);
 	curl_slist_free_all(headers);
 	if (t.is_over)
 		return fault_set(why, FAULT_TRANSIENT, "%.*s: an answer of more than %zu octets", BYTES_FMT(site_of(r->url)), r->max);

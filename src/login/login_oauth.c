@@ -60,6 +60,15 @@ bool oauth_is_wanted(const struct config *c)
 	       config_string(c, "oauth_introspection_url") != NULL;
 }
 
+/* URLs are told in logs. */
+static bool has_password(const char *url)
+{
+	struct bytes all = bytes_of(url), rest = bytes_from(all, bytes_search(all, BYTES_LIT("://")) + 3);
+	size_t end = bytes_find(rest, '/');
+
+	return bytes_find(bytes_sub(rest, 0, end), '@') < end;
+}
+
 static bool check_config(const struct config *c, struct fault *why)
 {
 	static const char *const urls[] = { "oauth_jwks_url", "oauth_introspection_url" };
@@ -68,6 +77,8 @@ static bool check_config(const struct config *c, struct fault *why)
 	for (size_t i = 0; i < 2; i++) {
 		if (config_string(c, urls[i]) != NULL && !login_http_may(config_string(c, urls[i])))
 			return config_fault(c, urls[i], why, "is no https URL; http is for this machine only (127.0.0.1, [::1], localhost)");
+		if (config_string(c, urls[i]) != NULL && has_password(config_string(c, urls[i])))
+			return config_fault(c, urls[i], why, "has a name or password in it; they go into oauth_client_id and oauth_client_secret");
 	}
 	if (has_file && has_url)
 		return config_fault(c, "oauth_jwks_url", why, "is given beside oauth_jwks_file; give one of them");

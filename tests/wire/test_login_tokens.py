@@ -392,6 +392,7 @@ def test_another_s_certificate(place):
 @pytest.mark.parametrize("values, what", [
     ({"oauth_jwks_url": "http://issuer.example/jwks"}, "oauth_jwks_url"),
     ({"oauth_introspection_url": "ftp://issuer.example/"}, "oauth_introspection_url"),
+    ({"oauth_introspection_url": "https://me:secret@issuer.example"}, "oauth_client_secret"),
     ({"oauth_issuer": None}, "oauth_issuer"), ({"oauth_audience": None}, "oauth_audience"),
     ({"oauth_jwks_file": "/nonexistent", "oauth_jwks_url": None}, "/nonexistent"),
     ({"oauth_jwks_file": "/nonexistent"}, "oauth_jwks_url"),

@@ -52,8 +52,7 @@ def test_a_damaged_member_is_restored_by_one_command_and_a_needed_one_refused():
         assert r.returncode == 1 and "nothing of a member" in r.stderr, r
         replica.start()
         wait_for(lambda: len(status(master)["in_sync"].split()) == 2, "it is in sync again", 60)
-        wait_for(lambda: status(replica)["applied"] == status(master)["lsn"], "it has all")
-        assert dump(replica) == dump(master)
+        wait_for(lambda: dump(replica) == dump(master), "it has all")
         # The last one with the mail is never emptied: not the master that is away, nor one without a master to take it from.
         c.logout()
         replica.stop()

@@ -267,6 +267,7 @@ static bool take_position(struct imap_parser *p, int64_t *n_r)
 	bool is_negative = cursor_take(&p->c, '-');
 	uint64_t n;
 
+	*n_r = 0;
 	if (!imap_take_number(&p->c, UINT32_MAX, &n, p->why))
 		return false;
 	if (n == 0)

@@ -238,7 +238,11 @@ struct dir_etcd *dir_etcd_start(const struct config *c, struct kv *copy, struct 
 	pthread_condattr_t monotonic;
 	uint64_t id = 0;
 
-	(void)getrandom(&id, sizeof(id), 0);
+	if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id)) {
+		free(e);
+		(void)fault_set(why, FAULT_OPERATOR, "the system gives no random numbers");
+		return NULL;
+	}
 	(void)snprintf(e->owner, sizeof(e->owner), "%016" PRIx64, id);
 	e->config = c;
 	e->copy = copy;

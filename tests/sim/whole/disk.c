@@ -139,10 +139,12 @@ static void undo_sectors(struct wdisk *d, const char *path)
 	for (size_t i = 0; i < d->sector_count; i++) {
 		const struct sector *s = &d->sectors[i];
 		bool is_kept = s->group != 0 ? keeps[s->group % 4096] : how == 0 || (how == 2 && chance(3) != 0);
+		ssize_t put;
 
 		if (s->inode != st.st_ino || (is_kept && !s->is_lost))
 			continue;
-		(void)pwrite(fd, s->old, SECTOR, (off_t)(s->number * SECTOR));
+		put = pwrite(fd, s->old, SECTOR, (off_t)(s->number * SECTOR));
+		assert(put == SECTOR);
 	}
 	(void)close(fd);
 }
@@ -293,6 +295,7 @@ static void keep_old(struct wdisk *d, int fd, off_t off, off_t end, unsigned gro
 
 	for (uint64_t n = (uint64_t)off / SECTOR; n * SECTOR < (uint64_t)end; n++) {
 		struct sector *s = sector_at(d, inode, n);
+		ssize_t got;
 
 		if (s == NULL) {
 			if (d->sector_count == d->sector_cap) {
@@ -302,7 +305,8 @@ static void keep_old(struct wdisk *d, int fd, off_t off, off_t end, unsigned gro
 			s = &d->sectors[d->sector_count++];
 			*s = (struct sector){ .inode = inode, .number = n };
 			/* Beyond the end: zeros. */
-			(void)pread(fd, s->old, SECTOR, (off_t)(n * SECTOR));
+			got = pread(fd, s->old, SECTOR, (off_t)(n * SECTOR));
+			assert(got >= 0);
 		}
 		s->is_lost = false;
 		s->group = group;

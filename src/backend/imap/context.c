@@ -14,8 +14,8 @@
 #include "answer.h"
 #include "box.h"
 #include "clock.h"
-#include "cmd_fetch.h"
 #include "column_fill.h"
+#include "fetch_answer.h"
 #include "imap_writer.h"
 #include "search.h"
 #include "seqset.h"
@@ -383,7 +383,7 @@ bool contexts_take_new(struct session *s, struct store_view *v, const struct mai
 			if (box_read(&reader, box->uids[i], &msg)) {
 				look(x, s, v, m, &msg, i);
 				if (has_bit(x, i) && x->cmd.update_item_count > 0) /* RFC 5465 section 7 */
-					fetch_tell(s, v, m, (uint32_t)i + 1, &msg, x->cmd.update_items, x->cmd.update_item_count);
+					fetch_answer_tell(s, v, m, (uint32_t)i + 1, &msg, x->cmd.update_items, x->cmd.update_item_count);
 			}
 			x->looked_uid = box->uids[i];
 		}

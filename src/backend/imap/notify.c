@@ -8,7 +8,7 @@
 #include "answer.h"
 #include "box.h"
 #include "clock.h"
-#include "cmd_fetch.h"
+#include "fetch_answer.h"
 #include "metadata.h"
 #include "notify_private.h"
 
@@ -423,7 +423,7 @@ bool notify_fetch_new(struct session *s, struct store_view *v, const struct mail
 		uint32_t uid = s->box->uids[i];
 
 		if (!is_own(n, uid) && box_read(&reader, uid, &msg))
-			fetch_tell(s, v, m, (uint32_t)i + 1, &msg, g->items, g->item_count);
+			fetch_answer_tell(s, v, m, (uint32_t)i + 1, &msg, g->items, g->item_count);
 		n->fetched_uid = uid;
 	}
 	box_read_end(&reader);

@@ -1,4 +1,4 @@
-/* driver.c - the engine's frame: events into the replica core, its actions out, threads, stop, and figures.
+/* driver.c - the engine's frame: events into the replica core, its actions out, threads, and stop.
  *
  * Every input (a tick, a frame of a member, a word of the directory, the end of a sync) becomes an event; the core's
  * actions are done in their order. An action may bring about another event: it is queued and taken when the actions of the
@@ -15,7 +15,6 @@
 #include "alloc.h"
 #include "clock.h"
 #include "driver_private.h"
-#include "json.h"
 #include "log.h"
 #include "salvage_file.h"
 
@@ -190,166 +189,6 @@ void driver_tell(struct driver *d, enum replica_event_type type, uint64_t lsn, u
 	driver_event(d, &ev);
 }
 
-/* Figures. */
-
-/* How far behind it is, and when it will not be. */
-static void lag_json(struct driver *d, size_t i, uint64_t last, struct buffer *to)
-{
-	struct peer *p = &d->peers[i];
-	uint64_t acked = replica_acked(d->core, i);
-	uint64_t lag = replica_role(d->core) == REPLICA_MASTER && last > acked ? last - acked : 0;
-
-	json_key_u64(to, "lag", lag);
-	if (lag == 0 || p->link == NULL || !p->lag.has_rate)
-		p->lag_total = lag;
-	progress_note(&p->lag, clock_mono_ms(), lag);
-	if (lag > p->lag_total)
-		p->lag_total = lag;
-	/* In sync it is never more than a turn behind, and nobody waits for it. */
-	if (lag == 0 || p->link == NULL || (replica_in_sync(d->core) >> i & 1) != 0)
-		return;
-	json_key(to, "catching_up");
-	buffer_add_u8(to, '{');
-	progress_json(to, &p->lag, p->lag_total);
-	buffer_add_u8(to, '}');
-}
-
-static void peer_json(struct driver *d, size_t i, uint64_t last, struct buffer *to)
-{
-	json_key(to, d->peers[i].name);
-	buffer_add_u8(to, '{');
-	json_key_bool(to, "connected", d->peers[i].link != NULL);
-	json_key_u64(to, "acked", replica_acked(d->core, i));
-	lag_json(d, i, last, to);
-	driver_give_status(d, i, to);
-	buffer_add_u8(to, '}');
-}
-
-static void metrics_of_peers(struct driver *d, uint64_t last, struct buffer *to)
-{
-	if (replica_role(d->core) != REPLICA_MASTER || d->count < 2)
-		return;
-	buffer_add_str(to, "# TYPE roost_peer_lag gauge\n");
-	for (size_t i = 0; i < d->count; i++) {
-		uint64_t acked = replica_acked(d->core, i);
-
-		if (i != d->self)
-			buffer_addf(to, "roost_peer_lag{member=\"%s\"} %llu\n", d->peers[i].name,
-			            (unsigned long long)(last > acked ? last - acked : 0));
-	}
-}
-
-static void refresh_status(struct driver *d)
-{
-	struct buffer s = { 0 }, m = { 0 };
-	struct store_stats st;
-	struct fault why;
-	char words[512];
-	int master = replica_master(d->core);
-	uint64_t kept, pending;
-
-	if (d->is_replacing)
-		st = d->stats;
-	else
-		store_get_stats(d->o.store, &st);
-	d->stats = st;
-	driver_salvage_counts(d, &kept, &pending);
-	driver_words(d, replica_in_sync(d->core), words, sizeof(words));
-	buffer_add_u8(&s, '{');
-	json_key_string(&s, "server", bytes_of(d->server));
-	json_key_string(&s, "member", bytes_of(d->member));
-	json_key_u64(&s, "epoch", replica_epoch(d->core));
-	json_key_string(&s, "master", bytes_of(master < 0 ? "" : d->peers[master].name));
-	json_key_string(&s, "in_sync", bytes_of(words));
-	json_key_string(&s, "sync_mode", bytes_of(d->is_async ? "async" : "sync"));
-	json_key_u64(&s, "salvage_kept", kept);
-	json_key_u64(&s, "salvage_pending", pending);
-	json_key_u64(&s, "lsn", st.last);
-	json_key_u64(&s, "durable", st.durable);
-	json_key_u64(&s, "applied", st.applied);
-	json_key_u64(&s, "committed", replica_committed(d->core));
-	json_key_u64(&s, "turns", atomic_load(&d->turns));
-	json_key_u64(&s, "syncs", st.flushes);
-	json_key_u64(&s, "journal_bytes", st.journal_bytes);
-	json_key_u64(&s, "journal_first", st.first);
-	json_key_u64(&s, "checkpoint", st.checkpoint);
-	json_key_u64(&s, "mailboxes", st.mailboxes);
-	json_key_u64(&s, "conflicts", atomic_load(&d->conflicts));
-	json_key_u64(&s, "digest", st.digest);
-	json_key_u64(&s, "differences", st.differences);
-	if (st.differs || st.differs_in != NULL)
-		json_key_string(&s, "differs_in", bytes_of(st.differs_in == NULL ? "?" : st.differs_in));
-	json_key_u64(&s, "verified", atomic_load(&d->scrub.lsn));
-	json_key_u64(&s, "verify_passes", atomic_load(&d->scrub.passes));
-	json_key_u64(&s, "damaged", atomic_load(&d->damaged));
-	json_key_u64(&s, "mended", atomic_load(&d->mended));
-	json_key_u64(&s, "not_mended", atomic_load(&d->not_mended));
-	if (!d->is_replacing && store_is_failed(d->o.store)) {
-		store_failure(d->o.store, &why);
-		json_key_string(&s, "failed", bytes_of(why.what));
-	}
-	json_key_string(&s, "directory", bytes_of(d->directory == NULL ? "" : mupdate_client_problem(d->directory)));
-	json_key(&s, "peers");
-	buffer_add_u8(&s, '{');
-	for (size_t i = 0; i < d->count; i++) {
-		if (i != d->self)
-			peer_json(d, i, st.last, &s);
-	}
-	buffer_add_u8(&s, '}');
-	driver_take_status(d, &s);
-	buffer_add_u8(&s, '}');
-	buffer_addf(&m,
-	            "# TYPE roost_epoch gauge\nroost_epoch %llu\n# TYPE roost_lsn gauge\nroost_lsn %llu\n"
-	            "# TYPE roost_applied_lsn gauge\nroost_applied_lsn %llu\n# TYPE roost_turns_total counter\n"
-	            "roost_turns_total %llu\n# TYPE roost_turn_intents_total counter\nroost_turn_intents_total %llu\n"
-	            "# TYPE roost_journal_syncs_total counter\nroost_journal_syncs_total %llu\n"
-	            "# TYPE roost_journal_bytes gauge\nroost_journal_bytes %llu\n"
-	            "# TYPE roost_directory_conflicts_total counter\nroost_directory_conflicts_total %llu\n"
-	            "# TYPE roost_salvage_kept gauge\nroost_salvage_kept %llu\n"
-	            "# TYPE roost_salvage_pending gauge\nroost_salvage_pending %llu\n"
-	            "# TYPE roost_digest_differences_total counter\nroost_digest_differences_total %llu\n"
-	            "# TYPE roost_verified_octets_total counter\nroost_verified_octets_total %llu\n"
-	            "# TYPE roost_verify_passes_total counter\nroost_verify_passes_total %llu\n"
-	            "# TYPE roost_entries_damaged_total counter\nroost_entries_damaged_total %llu\n"
-	            "# TYPE roost_entries_mended_total counter\nroost_entries_mended_total %llu\n"
-	            "# TYPE roost_entries_not_mended_total counter\nroost_entries_not_mended_total %llu\n"
-	            "# TYPE roost_copy_octets_total counter\nroost_copy_octets_total %llu\n"
-	            "# TYPE roost_copy_left_octets gauge\nroost_copy_left_octets %llu\n",
-	            (unsigned long long)replica_epoch(d->core), (unsigned long long)st.last, (unsigned long long)st.applied,
-	            (unsigned long long)atomic_load(&d->turns), (unsigned long long)atomic_load(&d->turned),
-	            (unsigned long long)st.flushes, (unsigned long long)st.journal_bytes,
-	            (unsigned long long)atomic_load(&d->conflicts), (unsigned long long)kept, (unsigned long long)pending,
-	            (unsigned long long)st.differences,
-	            (unsigned long long)atomic_load(&d->scrub.octets),
-	            (unsigned long long)atomic_load(&d->scrub.passes), (unsigned long long)atomic_load(&d->damaged),
-	            (unsigned long long)atomic_load(&d->mended), (unsigned long long)atomic_load(&d->not_mended),
-	            (unsigned long long)atomic_load(&d->copied), (unsigned long long)driver_take_left(d));
-	metrics_of_peers(d, st.last, &m);
-	(void)pthread_mutex_lock(&d->lock);
-	buffer_fini(&d->status);
-	buffer_fini(&d->metrics);
-	d->status = s;
-	d->metrics = m;
-	(void)pthread_mutex_unlock(&d->lock);
-}
-
-void driver_status_json(struct driver *d, struct buffer *to)
-{
-	(void)pthread_mutex_lock(&d->lock);
-	json_sep(to);
-	if (d->status.n > 2)
-		buffer_add(to, bytes_sub(buffer_bytes(&d->status), 1, d->status.n - 2));
-	(void)pthread_mutex_unlock(&d->lock);
-}
-
-void driver_metrics(struct driver *d, struct buffer *to)
-{
-	(void)pthread_mutex_lock(&d->lock);
-	buffer_add(to, buffer_bytes(&d->metrics));
-	(void)pthread_mutex_unlock(&d->lock);
-	buffer_addf(to, "# TYPE roost_master gauge\nroost_master %d\n", driver_may_serve(d) ? 1 : 0);
-}
-
 bool driver_may_serve(const struct driver *d)
 {
 	uint64_t until = atomic_load(&d->act_until);
@@ -465,7 +304,7 @@ static void on_tick(void *arg)
 	driver_sync_pump(d); /* what copy_rate kept back */
 	driver_give_tick(d);
 	driver_take_tick(d);
-	refresh_status(d);
+	driver_status_refresh(d);
 	if (!d->is_replacing) {
 		store_pass_floor(d->o.store);
 		driver_keeper_tick(d);

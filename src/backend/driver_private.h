@@ -169,6 +169,10 @@ void driver_journal_is(struct driver *d, enum replica_event_type type);
 void driver_answer(struct driver_request *r);
 void driver_words(const struct driver *d, member_set_t set, char *to, size_t size);
 
+/* driver_status.c */
+/* Make the figures anew. */
+void driver_status_refresh(struct driver *d);
+
 /* driver_turn.c */
 void driver_turn(struct driver *d);
 /* End the process in order: nothing can be assumed of what is on the disk, and whoever starts us anew recovers from what is there.

@@ -288,6 +288,21 @@ static struct sector *sector_at(struct wdisk *d, uint64_t inode, uint64_t number
 	return NULL;
 }
 
+/* Read sector N of the file that FD, which may be for writing only, has open; beyond its end are zeros. */
+static void read_sector(int fd, uint64_t n, uint8_t to[SECTOR])
+{
+	char path[64];
+	ssize_t got;
+	int in;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	in = open(path, O_RDONLY | O_CLOEXEC);
+	assert(in >= 0);
+	got = pread(in, to, SECTOR, (off_t)(n * SECTOR));
+	assert(got >= 0);
+	(void)close(in);
+}
+
 /* Octets OFF to END of FD are about to change. */
 static void keep_old(struct wdisk *d, int fd, off_t off, off_t end, unsigned group)
 {
@@ -295,7 +310,6 @@ static void keep_old(struct wdisk *d, int fd, off_t off, off_t end, unsigned gro
 
 	for (uint64_t n = (uint64_t)off / SECTOR; n * SECTOR < (uint64_t)end; n++) {
 		struct sector *s = sector_at(d, inode, n);
-		ssize_t got;
 
 		if (s == NULL) {
 			if (d->sector_count == d->sector_cap) {
@@ -304,9 +318,7 @@ static void keep_old(struct wdisk *d, int fd, off_t off, off_t end, unsigned gro
 			}
 			s = &d->sectors[d->sector_count++];
 			*s = (struct sector){ .inode = inode, .number = n };
-			/* Beyond the end: zeros. */
-			got = pread(fd, s->old, SECTOR, (off_t)(n * SECTOR));
-			assert(got >= 0);
+			read_sector(fd, n, s->old);
 		}
 		s->is_lost = false;
 		s->group = group;

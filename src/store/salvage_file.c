@@ -223,8 +223,7 @@ void salvage_file_set(struct salvage_file *f, size_t i, const struct salvage_fat
 bool salvage_file_save(struct salvage_file *f, struct fault *why)
 {
 	struct buffer b = { 0 };
-	char *path;
-	bool ok;
+	struct salvage_out o;
 
 	if (!f->is_changed)
 		return true;
@@ -238,19 +237,19 @@ bool salvage_file_save(struct salvage_file *f, struct fault *why)
 		buffer_add_u64le(&b, f->rows[i].epoch);
 	}
 	buffer_add_u64le(&b, entry_hash(buffer_bytes(&b)));
-	path = salvage_out_path(f->dir, f->name, ".state");
-	ok = file_replace(path, buffer_bytes(&b), 0600, why);
-	f->is_changed = !ok;
-	free(path);
+	salvage_out_open(&o, f->dir, f->name, ".state", why);
+	salvage_out_add(&o, buffer_bytes(&b));
 	buffer_fini(&b);
-	return ok;
+	f->is_changed = !salvage_out_close(&o);
+	return !f->is_changed;
 }
 
 bool salvage_file_remove(struct salvage_file *f, struct fault *why)
 {
-	/* The items first: a state without items means nothing. */
+	/* The items first: a state without items means nothing. A kill may have left one that was being written. */
 	return salvage_out_remove(f->dir, f->name, ".items", why) && file_sync_dir(f->dir, why) &&
-	       salvage_out_remove(f->dir, f->name, ".state", why) && salvage_out_remove(f->dir, f->name, ".asked", why);
+	       salvage_out_remove(f->dir, f->name, ".state", why) && salvage_out_remove(f->dir, f->name, ".state.new", why) &&
+	       salvage_out_remove(f->dir, f->name, ".asked", why);
 }
 
 static char *wanted_path(const char *dir)

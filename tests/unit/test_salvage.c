@@ -814,6 +814,39 @@ static void items_and_decisions_survive_and_damage_is_told(void **state)
 	}
 }
 
+/* The process was killed while it wrote the states: what it left goes with the other files. */
+static void states_that_were_being_written_go_with_the_files(void **state)
+{
+	const struct salvage_item item = { .kind = SALVAGE_SUBSCRIBE, .epoch = 1, .lsn = 5, .user = BYTES_LIT("fred"), .name = BYTES_LIT("a") };
+	const struct salvage_fate fate = { SALVAGE_IS_KEPT, SALVAGE_CHANGED, 7, 8 };
+	const struct salvage_name name = { 1, 5 };
+	struct salvage_file *f;
+	struct fault why;
+	char dir[128];
+	pid_t child;
+	int status = 1;
+
+	(void)state;
+	(void)snprintf(dir, sizeof(dir), "%s/left", base);
+	for (long step = 1; status != 0; step++) {
+		assert_true(salvage_items_write(dir, name, 9, &item, 1, &why));
+		f = salvage_file_open(dir, name, &why);
+		assert_non_null(f);
+		child = fork();
+		assert_true(child >= 0);
+		if (child == 0) {
+			calls_left = step;
+			salvage_file_set(f, 0, &fate);
+			_exit(salvage_file_save(f, &why) ? 0 : 7);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 9 || WEXITSTATUS(status) == 0));
+		assert_true(salvage_file_remove(f, &why));
+		salvage_file_close(&f);
+		assert_int_equal(rmdir(dir), 0); /* it is empty */
+	}
+}
+
 static int make_base(void **state)
 {
 	(void)state;
@@ -838,6 +871,7 @@ int main(void)
 		cmocka_unit_test(killed_at_any_step_it_is_whole_in_the_journal_or_saved),
 		cmocka_unit_test(full_disk_keeps_the_suffix_in_the_journal),
 		cmocka_unit_test(items_and_decisions_survive_and_damage_is_told),
+		cmocka_unit_test(states_that_were_being_written_go_with_the_files),
 	};
 
 	return cmocka_run_group_tests(tests, make_base, drop_base);

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -41,15 +40,8 @@
 /* Sleep for at most MS, or until there is something new. False: the end. */
 static bool rest(struct indexer *ix, uint64_t ms)
 {
-	struct timespec until;
+	const struct timespec until = clock_deadline(ms);
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	(void)pthread_mutex_lock(&ix->lock);
 	if (!ix->is_stopping)
 		(void)pthread_cond_timedwait(&ix->wake, &ix->lock, &until);

@@ -2,7 +2,6 @@
 #include "clock.h"
 
 #include <assert.h>
-#include <time.h>
 
 uint64_t clock_mono_ns(void)
 {
@@ -16,6 +15,21 @@ uint64_t clock_mono_ns(void)
 uint64_t clock_mono_ms(void)
 {
 	return clock_mono_ns() / 1000000u;
+}
+
+struct timespec clock_deadline(uint64_t ms)
+{
+	struct timespec ts;
+	int rc = clock_gettime(CLOCK_MONOTONIC, &ts);
+
+	assert(rc == 0);
+	ts.tv_sec += (time_t)(ms / 1000);
+	ts.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	return ts;
 }
 
 int64_t clock_wall_us(void)

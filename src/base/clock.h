@@ -4,10 +4,13 @@
 #define ROOST_BASE_CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 /* Since an arbitrary start. It goes on while the machine is suspended, so that a woken machine sees its leases gone. */
 uint64_t clock_mono_ns(void);
 uint64_t clock_mono_ms(void);
+/* MS from now, for a wait on a condition whose clock is CLOCK_MONOTONIC. */
+struct timespec clock_deadline(uint64_t ms);
 /* Seconds, or microseconds, since 1970-01-01 UTC. */
 int64_t clock_wall_s(void);
 int64_t clock_wall_us(void);

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "alloc.h"
+#include "clock.h"
 #include "dir_etcd_private.h"
 #include "log.h"
 
@@ -21,15 +21,8 @@ uint64_t dir_etcd_now_ms(void)
 
 void dir_etcd_pause(struct dir_etcd *e, unsigned ms, bool until_saying)
 {
-	struct timespec until;
+	const struct timespec until = clock_deadline(ms);
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	(void)pthread_mutex_lock(&e->lock);
 	while (!atomic_load(&e->is_stopping) && !(until_saying && e->sayings != NULL)) {
 		if (pthread_cond_timedwait(&e->wake, &e->lock, &until) != 0)

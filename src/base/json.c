@@ -1,29 +1,13 @@
 /* json.c - text with JSON's escapes, and commas where they belong. */
 #include "json.h"
 
-/* Length of the valid UTF-8 sequence at the start of B; 0 if there is none. */
-static size_t utf8_length(struct bytes b)
-{
-	uint8_t c = b.p[0];
-	size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
-
-	if (n == 0 || b.n < n)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((b.p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((c == 0xe0 && b.p[1] < 0xa0) || (c == 0xed && b.p[1] >= 0xa0) || (c == 0xf0 && b.p[1] < 0x90) ||
-	    (c == 0xf4 && b.p[1] >= 0x90))
-		return 0;
-	return n;
-}
+#include "utf8.h"
 
 void json_add_text(struct buffer *to, struct bytes s)
 {
 	buffer_add_u8(to, '"');
 	while (s.n > 0) {
-		size_t n = utf8_length(s);
+		size_t n = utf8_valid(s);
 
 		if (n == 0) {
 			buffer_addf(to, "\\u%04x", s.p[0]);

@@ -5,6 +5,7 @@
 #include "alloc.h"
 #include "buffer.h"
 #include "fulltext_private.h"
+#include "utf8.h"
 
 /* Trigrams asked for; of a longer string some that stand apart. More would not make the hits fewer to speak of. */
 #define GRAMS_MAX 16
@@ -78,19 +79,11 @@ enum fulltext_result fulltext_read_begin(struct fulltext_reader *r, uint64_t mai
 	return result;
 }
 
-/* Octets of the character at P; what is no UTF-8 counts as one. */
-static size_t character(const uint8_t *p, size_t left)
-{
-	size_t n = *p < 0xc0 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
-
-	return n < left ? n : left;
-}
-
 static size_t characters(struct bytes key)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < key.n; i += character(key.p + i, key.n - i))
+	for (size_t i = 0; i < key.n; i += utf8_length(bytes_from(key, i)))
 		count++;
 	return count;
 }
@@ -124,13 +117,13 @@ static void write_query(struct buffer *to, struct bytes key)
 		/* The last one as well: of a long string the end is often what tells it from others. */
 		if (i % every == 0 || i == grams - 1) {
 			for (unsigned k = 0; k < 3; k++)
-				n += character(key.p + at + n, key.n - at - n);
+				n += utf8_length(bytes_from(key, at + n));
 			if (!is_first)
 				buffer_add_str(to, " AND ");
 			add_gram(to, bytes_sub(key, at, n));
 			is_first = false;
 		}
-		at += character(key.p + at, key.n - at);
+		at += utf8_length(bytes_from(key, at));
 	}
 	buffer_add_str(to, ") OR ");
 	add_gram(to, BYTES_LIT(FULLTEXT_UNKNOWN));

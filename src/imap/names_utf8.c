@@ -1,24 +1,17 @@
 /* names_utf8.c - modified UTF-7 (RFC 3501 section 5.1.3) to UTF-8 and back. */
 #include "names.h"
 
+#include "utf8.h"
+
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
 
 /* The next character of TEXT, taken off. False: not UTF-8 (RFC 3629), or a control. */
 static bool take_character(struct bytes *text, uint32_t *c_r)
 {
-	uint8_t first = text->p[0];
-	size_t n = first < 0x80 ? 1 : (first & 0xe0) == 0xc0 ? 2 : (first & 0xf0) == 0xe0 ? 3 : (first & 0xf8) == 0xf0 ? 4 : 0;
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint32_t c = n == 1 ? first : first & (0xffu >> (n + 1));
+	size_t n = utf8_valid(*text);
+	uint32_t c = utf8_value(*text, n);
 
-	if (n == 0 || n > text->n)
-		return false;
-	for (size_t i = 1; i < n; i++) {
-		if ((text->p[i] & 0xc0) != 0x80)
-			return false;
-		c = c << 6 | (text->p[i] & 0x3fu);
-	}
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) || c < 0x20 || (c >= 0x7f && c < 0xa0))
+	if (n == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0))
 		return false;
 	*text = bytes_from(*text, n);
 	*c_r = c;

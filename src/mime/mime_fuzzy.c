@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "mime_private.h"
+#include "utf8.h"
 
 #define WORDS_MAX 32
 /* Characters of a word that may have errors. */
@@ -56,16 +57,8 @@ static size_t word_length(struct bytes text)
 /* The character at the start of TEXT, which is UTF-8, and how many octets it has. */
 static uint32_t letter(struct bytes text, size_t *n_r)
 {
-	uint8_t c = text.p[0];
-	size_t n = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-	uint32_t v = c < 0x80 ? c : c & (0xffu >> (n + 1));
-
-	if (n > text.n)
-		n = text.n;
-	for (size_t i = 1; i < n; i++)
-		v = v << 6 | (text.p[i] & 0x3f);
-	*n_r = n;
-	return v;
+	*n_r = utf8_length(text);
+	return utf8_value(text, *n_r);
 }
 
 /* Append TEXT, in lower case, without combining marks (U+0300 to U+036F: CC 80 to CD AF). */

@@ -9,6 +9,7 @@
 
 #include "bytes.h"
 #include "radix.h"
+#include "utf8.h"
 
 static void number_out_of_range_is_refused(void **state)
 {
@@ -88,6 +89,50 @@ static void lower_case_is_searched_as_octet_by_octet(void **state)
 	}
 }
 
+static void characters_of_utf8_are_told_from_what_is_none(void **state)
+{
+	static const struct {
+		const char *in;
+		size_t valid, length;
+		uint32_t value; /* of as many octets as LENGTH */
+	} rows[] = {
+		{ "a", 1, 1, 'a' },
+		{ "\x7f", 1, 1, 0x7f },
+		{ "\xc2\x80x", 2, 2, 0x80 },
+		{ "\xdf\xbf", 2, 2, 0x7ff },
+		{ "\xe0\xa0\x80", 3, 3, 0x800 },
+		{ "\xed\x9f\xbf", 3, 3, 0xd7ff },
+		{ "\xee\x80\x80", 3, 3, 0xe000 },
+		{ "\xef\xbf\xbf", 3, 3, 0xffff },
+		{ "\xf0\x90\x80\x80", 4, 4, 0x10000 },
+		{ "\xf4\x8f\xbf\xbf", 4, 4, 0x10ffff },
+		/* too long for what they say */
+		{ "\xc1\xbf", 0, 2, 0x7f },
+		{ "\xe0\x9f\xbf", 0, 3, 0x7ff },
+		{ "\xf0\x8f\xbf\xbf", 0, 4, 0xffff },
+		/* halves of a pair, and beyond the last */
+		{ "\xed\xa0\x80", 0, 3, 0xd800 },
+		{ "\xed\xbf\xbf", 0, 3, 0xdfff },
+		{ "\xf4\x90\x80\x80", 0, 4, 0x110000 },
+		{ "\xf5\x80\x80\x80", 0, 4, 0x140000 },
+		/* cut, or in the middle */
+		{ "\xe2\x82", 0, 2, 0x82 },
+		{ "\xc3", 0, 1, 0xc3 },
+		{ "\x80", 0, 1, 0x80 },
+		{ "\xe2\x28\xa1", 0, 3, 0x2a21 },
+		{ "\xff", 0, 1, 0xff },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct bytes in = bytes_of(rows[i].in);
+
+		assert_int_equal(utf8_valid(in), rows[i].valid);
+		assert_int_equal(utf8_length(in), rows[i].length);
+		assert_int_equal(utf8_value(in, rows[i].length), rows[i].value);
+	}
+}
+
 static void sub_is_clamped(void **state)
 {
 	struct bytes b = BYTES_LIT("hello");
@@ -132,6 +177,7 @@ int main(void)
 		cmocka_unit_test(number_out_of_range_is_refused),
 		cmocka_unit_test(search_finds_first_occurrence_or_the_end),
 		cmocka_unit_test(lower_case_is_searched_as_octet_by_octet),
+		cmocka_unit_test(characters_of_utf8_are_told_from_what_is_none),
 		cmocka_unit_test(sub_is_clamped),
 	};
 

@@ -342,20 +342,32 @@ static void link_ready(struct fe_imap *s, struct imap_link *l)
 	buffer_fini(&out);
 }
 
-bool fe_take_lsub(struct fe_imap *s, struct bytes response, struct bytes *external_r)
+/* A response that begins with WHAT, such as "* LIST (": its attributes, and the mailbox; none: it is malformed. False: it is something
+ * else. */
+static bool take_listed(struct fe_imap *s, struct bytes response, struct bytes what, struct bytes *attributes_r, struct bytes *name_r)
 {
 	struct cursor c = cursor_of(bytes_trim(response));
-	struct bytes attributes, sep, name;
+	struct bytes sep;
 	struct fault why;
 
-	*external_r = BYTES_NONE;
-	if (!cursor_take_nocase(&c, BYTES_LIT("* LSUB (")))
+	*name_r = BYTES_NONE;
+	if (!cursor_take_nocase(&c, what))
 		return false;
-	attributes = bytes_sub(cursor_rest(&c), 0, bytes_find(cursor_rest(&c), ')'));
-	c.p += attributes.n;
+	*attributes_r = bytes_sub(cursor_rest(&c), 0, bytes_find(cursor_rest(&c), ')'));
+	c.p += attributes_r->n;
 	if (!cursor_take(&c, ')') || !cursor_take(&c, ' ') || !imap_take_nstring(&c, &s->arena, &sep, &why) || !cursor_take(&c, ' ') ||
-	    !imap_take_astring(&c, &s->arena, &name, &why))
-		return true;
+	    !imap_take_astring(&c, &s->arena, name_r, &why))
+		*name_r = BYTES_NONE;
+	return true;
+}
+
+bool fe_take_lsub(struct fe_imap *s, struct bytes response, struct bytes *external_r)
+{
+	struct bytes attributes, name;
+
+	*external_r = BYTES_NONE;
+	if (!take_listed(s, response, BYTES_LIT("* LSUB ("), &attributes, &name))
+		return false;
 	if (bytes_search(attributes, BYTES_LIT("\\Noselect")) == attributes.n)
 		*external_r = name;
 	return true;
@@ -375,20 +387,14 @@ static bool take_lsub(struct fe_imap *s, struct bytes response)
 /* "* LIST (attributes) "/" name" of a mailbox with a special use. False: it is something else. */
 static bool take_use(struct fe_imap *s, struct bytes response)
 {
-	struct cursor c = cursor_of(bytes_trim(response));
 	struct buffer internal = { 0 };
-	struct bytes attributes, sep, name;
+	struct bytes attributes, name;
 	struct fault why;
 	unsigned uses = 0;
 
-	if (!cursor_take_nocase(&c, BYTES_LIT("* LIST (")))
+	if (!take_listed(s, response, BYTES_LIT("* LIST ("), &attributes, &name))
 		return false;
-	attributes = bytes_sub(cursor_rest(&c), 0, bytes_find(cursor_rest(&c), ')'));
-	c.p += attributes.n;
-	if (!cursor_take(&c, ')') || !cursor_take(&c, ' ') || !imap_take_nstring(&c, &s->arena, &sep, &why) || !cursor_take(&c, ' ') ||
-	    !imap_take_astring(&c, &s->arena, &name, &why))
-		return true;
-	while (attributes.n > 0) {
+	while (name.n > 0 && attributes.n > 0) {
 		struct bytes word = bytes_sub(attributes, 0, bytes_find(attributes, ' '));
 		unsigned use;
 

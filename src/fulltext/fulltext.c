@@ -107,14 +107,15 @@ enum fulltext_result fulltext_result_of(sqlite3 *db, int rc, struct fault *why)
 	return result;
 }
 
-static int int_pragma(sqlite3 *db, const char *sql, int *value_r)
+/* The number that SQL, which has no parameters, answers in its one row. */
+static int ask_number(sqlite3 *db, const char *sql, int64_t *value_r)
 {
 	sqlite3_stmt *s = NULL;
 	int rc = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
 
 	if (rc == SQLITE_OK) {
 		rc = sqlite3_step(s);
-		*value_r = sqlite3_column_int(s, 0);
+		*value_r = sqlite3_column_int64(s, 0);
 		rc = rc == SQLITE_ROW ? SQLITE_OK : rc;
 	}
 	(void)sqlite3_finalize(s);
@@ -146,17 +147,17 @@ static int make(sqlite3 *db)
 /* Ours, of this format and with room for the hashes; made where there is nothing. */
 static enum fulltext_result check(sqlite3 *db, const char *path, bool may_write, struct fault *why)
 {
-	int pages = 0, application = 0, format = 0, size = 0;
-	int rc = int_pragma(db, "PRAGMA page_count", &pages);
+	int64_t pages = 0, application = 0, format = 0, size = 0;
+	int rc = ask_number(db, "PRAGMA page_count", &pages);
 
 	if (rc == SQLITE_OK && pages == 0 && may_write)
 		rc = make(db);
 	if (rc == SQLITE_OK)
-		rc = int_pragma(db, "PRAGMA application_id", &application);
+		rc = ask_number(db, "PRAGMA application_id", &application);
 	if (rc == SQLITE_OK)
-		rc = int_pragma(db, "PRAGMA user_version", &format);
+		rc = ask_number(db, "PRAGMA user_version", &format);
 	if (rc == SQLITE_OK)
-		rc = int_pragma(db, "PRAGMA page_size", &size);
+		rc = ask_number(db, "PRAGMA page_size", &size);
 	if (rc != SQLITE_OK)
 		return fulltext_result_of(db, rc, why);
 	if (application == FULLTEXT_APPLICATION && format == FULLTEXT_FORMAT && size == FULLTEXT_PAGE)
@@ -246,10 +247,10 @@ static bool load(struct fulltext *f)
 {
 	int64_t value;
 	bool has;
+	int rc;
 
 	for (int i = 0; i < S_COUNT; i++) {
-		int rc = sqlite3_prepare_v3(f->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &f->s[i], NULL);
-
+		rc = sqlite3_prepare_v3(f->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &f->s[i], NULL);
 		if (rc != SQLITE_OK)
 			return failed(f, rc);
 	}
@@ -258,18 +259,11 @@ static bool load(struct fulltext *f)
 			return false;
 		f->facts[i] = has ? (uint64_t)value : 0;
 	}
-	{
-		sqlite3_stmt *s = NULL;
-		int rc = sqlite3_prepare_v2(f->db, "SELECT count(*) FROM text", -1, &s, NULL);
-
-		rc = rc == SQLITE_OK ? sqlite3_step(s) : rc;
-		if (rc == SQLITE_ROW)
-			f->texts = (uint64_t)sqlite3_column_int64(s, 0);
-		else
-			(void)failed(f, rc);
-		(void)sqlite3_finalize(s);
-	}
-	return !is_failed(f);
+	rc = ask_number(f->db, "SELECT count(*) FROM text", &value);
+	if (rc != SQLITE_OK)
+		return failed(f, rc);
+	f->texts = (uint64_t)value;
+	return true;
 }
 
 /* SQLite's wal_hook: after each commit. */

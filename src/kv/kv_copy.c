@@ -10,26 +10,14 @@
 
 #include "alloc.h"
 #include "file.h"
+#include "kv_boot.h"
 #include "log.h"
-
-static void boot_id(struct buffer *b)
-{
-	if (!file_read_all("/proc/sys/kernel/random/boot_id", 256, b, NULL, NULL))
-		buffer_add_str(b, "unknown");
-}
 
 bool kv_copy_mark(const char *dir, bool is_clean, struct fault *why)
 {
 	char *path = must_printf("%s/complete", dir);
-	struct buffer b = { 0 };
-	bool ok;
+	bool ok = kv_boot_mark(path, is_clean, why);
 
-	if (is_clean)
-		buffer_add_str(&b, "clean");
-	else
-		boot_id(&b);
-	ok = file_replace(path, buffer_bytes(&b), 0600, why);
-	buffer_fini(&b);
 	free(path);
 	return ok;
 }
@@ -37,13 +25,8 @@ bool kv_copy_mark(const char *dir, bool is_clean, struct fault *why)
 bool kv_copy_is_whole(const char *dir)
 {
 	char *path = must_printf("%s/complete", dir), *data = must_printf("%s/data.mdb", dir);
-	struct buffer was = { 0 }, is = { 0 };
-	bool ok = access(data, F_OK) == 0 && file_read_all(path, 256, &was, NULL, NULL);
+	bool ok = access(data, F_OK) == 0 && kv_boot_is_sound(path);
 
-	boot_id(&is);
-	ok = ok && (bytes_equal(buffer_bytes(&was), buffer_bytes(&is)) || bytes_equal_str(buffer_bytes(&was), "clean"));
-	buffer_fini(&was);
-	buffer_fini(&is);
 	free(path);
 	free(data);
 	return ok;

@@ -6,29 +6,18 @@
 #include "alloc.h"
 #include "checkpoint_file.h"
 #include "file.h"
+#include "kv_boot.h"
 #include "log.h"
 #include "store_private.h"
 
 #define LOAD_OCTETS (8u << 20)
 
-/* "index.boot" beside the index: the kernel's boot id while it is in use, "clean" after a clean close. LMDB without sync
- * survives the process, not the machine: another boot's index is thrown away. */
-static void boot_id(struct buffer *b)
-{
-	if (!file_read_all("/proc/sys/kernel/random/boot_id", 256, b, NULL, NULL))
-		buffer_add_str(b, "unknown");
-}
-
+/* "index.boot" beside the index is its mark (kv_boot.h): another boot's index is thrown away. */
 static bool index_may_be_used(const char *dir)
 {
 	char *path = must_printf("%s/index.boot", dir);
-	struct buffer was = { 0 }, is = { 0 };
-	bool ok = file_read_all(path, 256, &was, NULL, NULL);
+	bool ok = kv_boot_is_sound(path);
 
-	boot_id(&is);
-	ok = ok && (bytes_equal(buffer_bytes(&was), buffer_bytes(&is)) || bytes_equal_str(buffer_bytes(&was), "clean"));
-	buffer_fini(&was);
-	buffer_fini(&is);
 	free(path);
 	return ok;
 }
@@ -36,15 +25,8 @@ static bool index_may_be_used(const char *dir)
 bool store_mark_index(const char *dir, bool is_clean, struct fault *why)
 {
 	char *path = must_printf("%s/index.boot", dir);
-	struct buffer b = { 0 };
-	bool ok;
+	bool ok = kv_boot_mark(path, is_clean, why);
 
-	if (is_clean)
-		buffer_add_str(&b, "clean");
-	else
-		boot_id(&b);
-	ok = file_replace(path, buffer_bytes(&b), 0600, why);
-	buffer_fini(&b);
 	free(path);
 	return ok;
 }
@@ -303,15 +285,6 @@ static bool remove_checkpoints(struct store *s, lsn_t lsn, struct fault *why)
 	return ok && file_sync_dir(s->journal.dir, why);
 }
 
-static bool unmark_index(struct store *s, struct fault *why)
-{
-	char *path = must_printf("%s/index.boot", s->dir);
-	bool ok = unlink(path) == 0 || errno == ENOENT || fault_errno(why, FAULT_OPERATOR, errno, "%s: cannot remove", path);
-
-	free(path);
-	return ok && file_sync_dir(s->dir, why);
-}
-
 /* The index without what was applied after LSN; the journal has been cut. */
 static bool bring_back(struct store *s, lsn_t lsn, struct fault *why)
 {
@@ -338,7 +311,7 @@ enum store_result store_roll_back(struct store *s, lsn_t lsn, struct fault *why)
 	/* What it found worth writing anew may be cut. */
 	store_compaction_drop(s);
 	/* From here on whoever opens it makes the index anew, with the journal whole or cut. */
-	if (is_applied && (!unmark_index(s, why) || !remove_checkpoints(s, lsn, why)))
+	if (is_applied && (!store_distrust_index(s->dir, why) || !remove_checkpoints(s, lsn, why)))
 		result = STORE_FAILED;
 	else
 		result = journal_truncate_after(&s->journal, lsn, why);

@@ -4,6 +4,7 @@
  * All parts lie within the message, children within their parents; what is written is well-formed for IMAP; the kept
  * structure finds each part where the tree has it. */
 #include "fuzz.h"
+#include "fuzz_imap_string.h"
 #include "mime_private.h"
 
 static const struct mime_limits limits = { .parts = 20, .depth = 6, .header = 1000 };
@@ -20,25 +21,7 @@ static void skip_value(struct cursor *c, size_t depth)
 			else
 				FUZZ_CHECK(cursor_peek(c) == ')' || cursor_peek(c) == '(');
 		}
-	} else if (cursor_take(c, '"')) {
-		uint8_t o = 0;
-
-		while (cursor_u8(c, &o) && o != '"') {
-			if (o == '\\')
-				FUZZ_CHECK(cursor_u8(c, &o) && (o == '"' || o == '\\'));
-			FUZZ_CHECK(o != '\r' && o != '\n' && o != '\0' && o < 0x80);
-		}
-		FUZZ_CHECK(o == '"');
-	} else if (cursor_take(c, '{')) {
-		struct bytes rest = cursor_rest(c), octets;
-		size_t n = bytes_find(rest, '}');
-		uint64_t size;
-
-		FUZZ_CHECK(bytes_to_u64(bytes_sub(rest, 0, n), 1u << 24, &size));
-		c->p += n;
-		FUZZ_CHECK(cursor_take(c, '}') && cursor_take(c, '\r') && cursor_take(c, '\n'));
-		FUZZ_CHECK(cursor_bytes(c, (size_t)size, &octets) && bytes_find(octets, '\0') == octets.n);
-	} else if (!cursor_take_nocase(c, BYTES_LIT("NIL"))) {
+	} else if (!fuzz_imap_string(c) && !cursor_take_nocase(c, BYTES_LIT("NIL"))) {
 		const uint8_t *start = c->p;
 
 		while (!cursor_at_end(c) && ascii_is_digit(*c->p))

@@ -2,32 +2,8 @@
  *
  * What is written is well-formed for IMAP. A base subject is the base subject of itself. */
 #include "fuzz.h"
+#include "fuzz_imap_string.h"
 #include "mime_private.h"
-
-static void take_string(struct cursor *c)
-{
-	uint8_t o = 0;
-
-	if (cursor_take(c, '"')) {
-		while (cursor_u8(c, &o) && o != '"') {
-			if (o == '\\')
-				FUZZ_CHECK(cursor_u8(c, &o) && (o == '"' || o == '\\'));
-			FUZZ_CHECK(o != '\r' && o != '\n' && o != '\0' && o < 0x80);
-		}
-		FUZZ_CHECK(o == '"');
-	} else if (cursor_take(c, '{')) {
-		struct bytes rest = cursor_rest(c), octets;
-		size_t n = bytes_find(rest, '}');
-		uint64_t count;
-
-		FUZZ_CHECK(bytes_to_u64(bytes_sub(rest, 0, n), 1u << 24, &count));
-		c->p += n;
-		FUZZ_CHECK(cursor_take(c, '}') && cursor_take(c, '\r') && cursor_take(c, '\n'));
-		FUZZ_CHECK(cursor_bytes(c, (size_t)count, &octets) && bytes_find(octets, '\0') == octets.n);
-	} else {
-		FUZZ_CHECK(cursor_take_nocase(c, BYTES_LIT("NIL")));
-	}
-}
 
 /* NIL, or one or more addresses of four strings each (RFC 3501 section 9, env-from). */
 static void check_addresses(struct bytes text)
@@ -41,7 +17,7 @@ static void check_addresses(struct bytes text)
 		FUZZ_CHECK(cursor_take(&c, '('));
 		for (size_t i = 0; i < 4; i++) {
 			FUZZ_CHECK(i == 0 || cursor_take(&c, ' '));
-			take_string(&c);
+			FUZZ_CHECK(fuzz_imap_string(&c) || cursor_take_nocase(&c, BYTES_LIT("NIL")));
 		}
 		FUZZ_CHECK(cursor_take(&c, ')'));
 	} while (!cursor_take(&c, ')'));
@@ -75,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buffer_clear(&out);
 	mime_write_nstring(&out, mime_unfold(body, &a));
 	c = cursor_of(buffer_bytes(&out));
-	take_string(&c);
+	FUZZ_CHECK(fuzz_imap_string(&c) || cursor_take_nocase(&c, BYTES_LIT("NIL")));
 	FUZZ_CHECK(cursor_at_end(&c));
 	c = cursor_of(body);
 	mime_take_params(&c, &a, &params);

@@ -193,12 +193,33 @@ static void the_signature_of_rfc_8037(void **state)
 
 #define A "\1"
 
+struct message_row {
+	const char *in, *authzid, *token; /* TOKEN NULL: malformed */
+};
+
+static void check_messages(bool (*parse)(struct bytes in, struct oauth_message *m_r, struct fault *why), const struct message_row *rows,
+                           size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct oauth_message m;
+		struct fault why = { 0 };
+		bool ok = parse(bytes_of(rows[i].in), &m, &why);
+
+		if (ok != (rows[i].token != NULL))
+			print_error("row %zu: %s\n", i, why.what);
+		assert_int_equal(ok, rows[i].token != NULL);
+		if (ok) {
+			assert_true(bytes_equal_str(m.token, rows[i].token));
+			assert_true(bytes_equal_str(buffer_bytes(&m.authzid), rows[i].authzid));
+		}
+		oauth_message_fini(&m);
+	}
+}
+
 /* The first is RFC 7628's (section 4.1). */
 static void messages_of_oauthbearer(void **state)
 {
-	static const struct {
-		const char *in, *authzid, *token; /* TOKEN NULL: malformed */
-	} rows[] = {
+	static const struct message_row rows[] = {
 		{ "n,a=user@example.com," A "host=server.example.com" A "port=143" A "auth=Bearer vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==" A A,
 		  "user@example.com", "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==" },
 		{ "n,," A "auth=Bearer abc" A A, "", "abc" },
@@ -233,27 +254,12 @@ static void messages_of_oauthbearer(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct oauth_message m;
-		struct fault why = { 0 };
-		bool ok = oauthbearer_parse(bytes_of(rows[i].in), &m, &why);
-
-		if (ok != (rows[i].token != NULL))
-			print_error("row %zu: %s\n", i, why.what);
-		assert_int_equal(ok, rows[i].token != NULL);
-		if (ok) {
-			assert_true(bytes_equal_str(m.token, rows[i].token));
-			assert_true(bytes_equal_str(buffer_bytes(&m.authzid), rows[i].authzid));
-		}
-		oauth_message_fini(&m);
-	}
+	check_messages(oauthbearer_parse, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
 static void messages_of_xoauth2(void **state)
 {
-	static const struct {
-		const char *in, *authzid, *token;
-	} rows[] = {
+	static const struct message_row rows[] = {
 		{ "user=someuser@example.com" A "auth=Bearer ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg" A A, "someuser@example.com",
 		  "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg" },
 		{ "auth=Bearer abc" A A, "", NULL }, { "user=" A "auth=Bearer abc" A A, "", NULL }, { "user=fred" A A, "", NULL },
@@ -261,18 +267,7 @@ static void messages_of_xoauth2(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct oauth_message m;
-		struct fault why = { 0 };
-		bool ok = xoauth2_parse(bytes_of(rows[i].in), &m, &why);
-
-		assert_int_equal(ok, rows[i].token != NULL);
-		if (ok) {
-			assert_true(bytes_equal_str(m.token, rows[i].token));
-			assert_true(bytes_equal_str(buffer_bytes(&m.authzid), rows[i].authzid));
-		}
-		oauth_message_fini(&m);
-	}
+	check_messages(xoauth2_parse, rows, sizeof(rows) / sizeof(rows[0]));
 }
 
 static void a_token_that_is_too_long_is_refused(void **state)

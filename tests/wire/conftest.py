@@ -29,6 +29,20 @@ def fronted():
     m.stop()
 
 
+@pytest.fixture
+def team(fronted):
+    """A shared mailbox on the other server, and an administrator who may fill it."""
+    a = fronted.raw(fronted.frontends[0].imap).login("admin")
+    a.cmd("DELETE team/sub")
+    a.cmd("DELETE team")
+    for line in ("CREATE team backendb", "SETACL team fred lrswipkxtea"):
+        assert a.cmd(line)[1].startswith("OK")
+    yield a
+    a.cmd("DELETE team/sub")
+    a.cmd("DELETE team")
+    a.close()
+
+
 @pytest.fixture(params=["backend", "frontend"])
 def port(request, fronted):
     """Where to speak IMAP: the backend that has the users' mailboxes, and the frontend. What is true of the one must be of the

@@ -4,9 +4,7 @@ import re
 import pytest
 
 from test_imap_search import fill
-from test_imap_session import ok
-
-SHARED = '"Shared Folders/team"'
+from test_imap_session import SHARED, ok
 
 
 def add(c, mailbox, *subjects, flags=""):
@@ -175,20 +173,6 @@ def test_utf8_names(c):
     add(c, '"gr\u00fcn"', "chad")
     assert esearch(c, 'IN (mailboxes "gr\u00fcn") ALL') == {"gr\u00fcn": "ALL 1"}
     ok(c.cmd('DELETE "gr\u00fcn"'))
-
-
-@pytest.fixture
-def team(fronted):
-    """A shared mailbox on the other server."""
-    a = fronted.raw(fronted.frontends[0].imap).login("admin")
-    a.cmd("DELETE team")
-    a.cmd("DELETE team/sub")
-    ok(a.cmd("CREATE team backendb"))
-    ok(a.cmd("SETACL team fred lrswipkxtea"))
-    yield a
-    a.cmd("DELETE team/sub")
-    a.cmd("DELETE team")
-    a.close()
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import signal
 
 import pytest
 
+from roost import Murder, wait_for
 from test_imap_search import fill
-from test_imap_session import ok
+from test_imap_session import SHARED, ok
 
 
 def clean(c):
@@ -369,23 +370,6 @@ def test_contexts_fetch_what_comes(c, other):
 
 # Over several servers, through a frontend.
 
-SHARED = '"Shared Folders/team"'
-
-
-@pytest.fixture
-def team(fronted):
-    """A shared mailbox on the other server, and who may fill it."""
-    a = fronted.raw(fronted.frontends[0].imap).login("admin")
-    a.cmd("DELETE team/sub")
-    a.cmd("DELETE team")
-    ok(a.cmd("CREATE team backendb"))
-    ok(a.cmd("SETACL team fred lrswipkxtea"))
-    yield a
-    a.cmd("DELETE team/sub")
-    a.cmd("DELETE team")
-    a.close()
-
-
 @pytest.fixture
 def f(fronted, other, team):
     f = fronted.raw(fronted.frontends[0].imap).login("fred")
@@ -482,76 +466,68 @@ def test_nothing_comes_between_the_pieces_of_a_response(fronted, f, other, team)
     assert fetched == 4 and statuses > 0
 
 
-def test_a_lost_server_is_told(other):
-    """NOTIFICATIONOVERFLOW, and the session goes on (section 5.8)."""
-    from roost import Murder, wait_for
+@pytest.fixture
+def losing():
+    """A murder whose servers may be lost: it, an administrator, and two sessions of fred's, who may use the other server's `team`."""
     m = Murder(users=["fred"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]}).start()
+    sessions = []
     try:
         m.add_frontend()
         m.create_user("fred")
-        a = m.raw(m.frontends[0].imap).login("admin")
+        sessions = [m.raw(m.frontends[0].imap).login(u) for u in ("admin", "fred", "fred")]
+        a, c, d = sessions
         wait_for(lambda: a.cmd("CREATE team backendb")[1].startswith("OK"), "the other server takes mailboxes")
         ok(a.cmd("SETACL team fred lrswipkxtea"))
-        c, d = (m.raw(m.frontends[0].imap).login("fred") for _ in range(2))
         ok(d.cmd("CREATE misc"))
-        ok(c.cmd(f"NOTIFY SET (mailboxes (misc {SHARED}) (MessageNew MessageExpunge)) (selected (MessageNew MessageExpunge))"))
-        ok(c.cmd("SELECT INBOX"))
-        send(d, "misc")
-        hears(c, r"\* STATUS misc \(MESSAGES 1 UIDNEXT 2\)")
-        ok(d.cmd("DELETE misc"))
-        c.send("i IDLE\r\n")
-        assert c.line().startswith("+")
+        yield m, a, c, d
+    finally:
+        for x in sessions:
+            x.close()
+        m.stop()
+
+
+def test_a_lost_server_is_told(losing):
+    """NOTIFICATIONOVERFLOW, and the session goes on (section 5.8)."""
+    m, a, c, d = losing
+    ok(c.cmd(f"NOTIFY SET (mailboxes (misc {SHARED}) (MessageNew MessageExpunge)) (selected (MessageNew MessageExpunge))"))
+    ok(c.cmd("SELECT INBOX"))
+    send(d, "misc")
+    hears(c, r"\* STATUS misc \(MESSAGES 1 UIDNEXT 2\)")
+    ok(d.cmd("DELETE misc"))
+    c.send("i IDLE\r\n")
+    assert c.line().startswith("+")
+    m.members["backendb1"].kill()
+    hears(c, r"\* OK \[NOTIFICATIONOVERFLOW\] .*")
+    c.send("DONE\r\n")
+    assert c.until("i")[1].startswith("OK"), "IDLE goes on to its end"
+    ok(c.cmd("NOOP"))
+    ok(d.cmd("CREATE misc"))
+    send(d, "misc")
+    send(d, "INBOX")
+    assert ok(c.cmd("NOOP")) == [], "it is as NONE now"
+    assert ok(c.cmd("NOTIFY SET STATUS (mailboxes misc (MessageNew MessageExpunge))"))[-1].startswith("* STATUS misc (MESSAGES 1 ")
+    send(d, "misc")
+    hears(c, r"\* STATUS misc \(MESSAGES 2 UIDNEXT 3\)")
+    m.first.kill()
+    assert c.line().startswith("* BYE"), "as without NOTIFY, where it has the selected mailbox"
+
+
+def test_a_server_lost_while_another_is_asked(losing):
+    """What holds at the end is what the client was told: after an OK it hears of its mailbox."""
+    m, a, c, d = losing
+    ok(c.cmd(f"NOTIFY SET (mailboxes (misc {SHARED}) (MessageNew MessageExpunge))"))
+    m.first.process.send_signal(signal.SIGSTOP)
+    try:
+        c.send("n NOTIFY SET (mailboxes misc (MessageNew MessageExpunge))\r\n")
+        assert a.cmd("STATUS nosuch (MESSAGES)")[1].startswith("NO"), "the list is new by then, for both of them"
         m.members["backendb1"].kill()
         hears(c, r"\* OK \[NOTIFICATIONOVERFLOW\] .*")
-        c.send("DONE\r\n")
-        assert c.until("i")[1].startswith("OK"), "IDLE goes on to its end"
-        ok(c.cmd("NOOP"))
-        ok(d.cmd("CREATE misc"))
-        send(d, "misc")
-        send(d, "INBOX")
-        assert ok(c.cmd("NOOP")) == [], "it is as NONE now"
-        assert ok(c.cmd("NOTIFY SET STATUS (mailboxes misc (MessageNew MessageExpunge))"))[-1].startswith("* STATUS misc (MESSAGES 1 ")
-        send(d, "misc")
-        hears(c, r"\* STATUS misc \(MESSAGES 2 UIDNEXT 3\)")
-        m.first.kill()
-        assert c.line().startswith("* BYE"), "as without NOTIFY, where it has the selected mailbox"
-        for x in (a, c, d):
-            x.close()
+        m.members["backendb1"].start()
+        wait_for(lambda: a.cmd("STATUS team (MESSAGES)")[1].startswith("OK"), "the other server is back")
     finally:
-        for x in [*m.frontends, *m.members.values(), m.mupdate]:
-            if x.process:
-                x.kill()
-
-
-def test_a_server_lost_while_another_is_asked():
-    """What holds at the end is what the client was told: after an OK it hears of its mailbox."""
-    from roost import Murder, wait_for
-    m = Murder(users=["fred"], backends={"backenda": ["backenda1"], "backendb": ["backendb1"]}).start()
-    try:
-        m.add_frontend()
-        m.create_user("fred")
-        a = m.raw(m.frontends[0].imap).login("admin")
-        wait_for(lambda: a.cmd("CREATE team backendb")[1].startswith("OK"), "the other server takes mailboxes")
-        ok(a.cmd("SETACL team fred lrswipkxtea"))
-        c, d = (m.raw(m.frontends[0].imap).login("fred") for _ in range(2))
-        ok(d.cmd("CREATE misc"))
-        ok(c.cmd(f"NOTIFY SET (mailboxes (misc {SHARED}) (MessageNew MessageExpunge))"))
-        m.first.process.send_signal(signal.SIGSTOP)
-        try:
-            c.send("n NOTIFY SET (mailboxes misc (MessageNew MessageExpunge))\r\n")
-            assert a.cmd("STATUS nosuch (MESSAGES)")[1].startswith("NO"), "the list is new by then, for both of them"
-            m.members["backendb1"].kill()
-            hears(c, r"\* OK \[NOTIFICATIONOVERFLOW\] .*")
-            m.members["backendb1"].start()
-            wait_for(lambda: a.cmd("STATUS team (MESSAGES)")[1].startswith("OK"), "the other server is back")
-        finally:
-            m.first.process.send_signal(signal.SIGCONT)
-        done = c.until("n")[1]
-        if not done.startswith("OK"):
-            wait_for(lambda: c.cmd("NOTIFY SET (mailboxes misc (MessageNew MessageExpunge))")[1].startswith("OK"), "it is taken")
-        send(d, "misc")
-        hears(c, r"\* STATUS misc \(MESSAGES 1 UIDNEXT 2\)")
-        for x in (a, c, d):
-            x.close()
-    finally:
-        m.stop()
+        m.first.process.send_signal(signal.SIGCONT)
+    done = c.until("n")[1]
+    if not done.startswith("OK"):
+        wait_for(lambda: c.cmd("NOTIFY SET (mailboxes misc (MessageNew MessageExpunge))")[1].startswith("OK"), "it is taken")
+    send(d, "misc")
+    hears(c, r"\* STATUS misc \(MESSAGES 1 UIDNEXT 2\)")

@@ -7,6 +7,8 @@ import pytest
 
 from roost import PASSWORD, Raw, wait_for
 
+SHARED = '"Shared Folders/team"'  # of the fixture `team`, as fred has it
+
 
 @pytest.fixture
 def c(backend):

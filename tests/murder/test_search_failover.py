@@ -81,6 +81,17 @@ def wait_current(d, texts=0):
         raise AssertionError(f"{e}: {status(d)}\n{d.tail()}") from None
 
 
+def begin_filled(s):
+    """Both members of S, in sync, with COUNT messages."""
+    one, two = s.members.values()
+    s.begin(one, two)
+    s.wait_in_sync(2)
+    c = log_in(s.master().imap)
+    fill(c, 1, COUNT)
+    c.close()
+    return one, two
+
+
 def serves(m):
     return wait_for(lambda: http(f"127.0.0.1:{m.first.admin}", "/role")[0] == 200, "it is master", 30)
 
@@ -112,12 +123,7 @@ def one():
 
 def test_the_new_master_has_the_index():
     with Server(2) as s:
-        one, two = s.members.values()
-        s.begin(one, two)
-        s.wait_in_sync(2)
-        c = log_in(s.master().imap)
-        fill(c, 1, COUNT)
-        c.close()
+        one, two = begin_filled(s)
         for d in (one, two):
             wait_current(d, COUNT)
         old = s.master()
@@ -290,12 +296,7 @@ def test_what_is_expunged_is_given_back(one):
 
 def test_a_member_that_takes_all_anew():
     with Server(2) as s:
-        one, two = s.members.values()
-        s.begin(one, two)
-        s.wait_in_sync(2)
-        c = log_in(s.master().imap)
-        fill(c, 1, COUNT)
-        c.close()
+        one, two = begin_filled(s)
         other = two if s.master() is one else one
         wait_current(other, COUNT)
         other.stop()

@@ -123,14 +123,15 @@ def do_fetch_sets_seen(w):
     return r"\Seen" in flags_of(w.fred, "Box", "1"), None
 
 
-def leaves(command):
+def leaves(command, of="fred", box="Box", left=1):
+    """COMMAND, in the selected mailbox: OF has so many in BOX then."""
     def do(w):
         done = w.select()
         if not done.startswith("OK"):
             return False, done
         done = w.bob.cmd(command)[1]
         w.bob.cmd("UNSELECT")
-        return count(w.fred, "Box") == 1, done if done.startswith("NO") else None
+        return count(getattr(w, of), box) == left, done if done.startswith("NO") else None
     return do
 
 
@@ -162,14 +163,7 @@ def brings(command, flag=None):
 
 def takes(command):
     """To a mailbox of Bob's own."""
-    def do(w):
-        done = w.select()
-        if not done.startswith("OK"):
-            return False, done
-        done = w.bob.cmd(command)[1]
-        w.bob.cmd("UNSELECT")
-        return count(w.bob, "Keep") == 2, done if done.startswith("NO") else None
-    return do
+    return leaves(command, "bob", "Keep", 2)
 
 
 ANY = set("lrikxa")

@@ -11,12 +11,17 @@ PARTED = (b"From: fred@example.org\r\nSubject: parted\r\nDate: Mon, 23 Nov 2026 
           b"--b\r\nContent-Type: text/plain\r\n\r\nfirst part\r\n--b\r\nContent-Type: text/html\r\nContent-Id: <x>\r\n\r\n<p>second</p>\r\n--b--\r\n")
 
 
-@pytest.fixture
-def c(session):
-    c = session()
+def fill_parted(c):
+    """Two messages, and one of two parts."""
     fill(c, count=2)
     ok(c.cmd(b"APPEND Box " + literal(PARTED)))
     ok(c.cmd("NOOP"))
+
+
+@pytest.fixture
+def c(session):
+    c = session()
+    fill_parted(c)
     yield c
     c.cmd("UNSELECT")
     c.cmd("DELETE Box")

@@ -7,7 +7,7 @@ import pytest
 
 from roost import ROOST, Murder, wait_for
 from test_imap_append import literal
-from test_imap_catenate import PARTED, body, cat, text, url
+from test_imap_catenate import PARTED, body, cat, fill_parted, text, url
 from test_imap_search import fill
 from test_imap_session import no, ok
 
@@ -15,9 +15,7 @@ from test_imap_session import no, ok
 @pytest.fixture
 def c(session):
     c = session()
-    fill(c, count=2)
-    ok(c.cmd(b"APPEND Box " + literal(PARTED)))
-    ok(c.cmd("NOOP"))
+    fill_parted(c)
     yield c
     ok(c.cmd("RESETKEY"))
     c.cmd("UNSELECT")

@@ -18,6 +18,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 
 import scratch
 
@@ -74,8 +75,9 @@ def scram_line(name, password, iterations=4096):
     return f"{name}:SCRAM-SHA-256${iterations}:{b64(salt)}${b64(stored)}:{b64(server)}\n"
 
 
-def wait_for(condition, what, timeout=15):
-    """Poll CONDITION until it is true; its value. An exception counts as not yet."""
+def wait_for(condition, what, timeout=30):
+    """Poll CONDITION until it is true; its value. An exception counts as not yet, as does a status page without the key that is looked for:
+    that of a daemon that is about to start or to end."""
     end = time.monotonic() + timeout
     last = None
     while time.monotonic() < end:
@@ -83,10 +85,10 @@ def wait_for(condition, what, timeout=15):
             value = condition()
             if value:
                 return value
-        except (OSError, imaplib.IMAP4.error, EOFError) as e:
+        except (OSError, imaplib.IMAP4.error, HTTPException, EOFError, KeyError) as e:
             last = e
         time.sleep(0.02)
-    raise AssertionError(f"{what}: not within {timeout} s ({last})")
+    raise AssertionError(f"{what}: not within {timeout} s ({last!r})")
 
 
 def http(address, path, timeout=5):
@@ -96,7 +98,7 @@ def http(address, path, timeout=5):
             return r.status, r.read().decode()
     except urllib.error.HTTPError as e:
         return e.code, e.read().decode()
-    except OSError:
+    except (OSError, HTTPException):
         return 0, ""
 
 
@@ -124,7 +126,7 @@ class Daemon:
         self.process.wait()
         self.process = None
 
-    def stop(self, timeout=15):
+    def stop(self, timeout=30):
         if self.process is None:
             return 0
         self.process.terminate()
@@ -164,7 +166,7 @@ class Murder:
             "users_file": self.users, "admins": "admin", "proxyservers": "frontend", "log_level": "debug",
             "servers": " ".join(backends), "index_map_size": "64M", "login_delay_ms": "10"})
         os.mkdir(self.dir + "/mupdate")
-        self.members = {}
+        self.members, self.servers = {}, backends
         for server, names in backends.items():
             ports = {n: {k: free_port() for k in ("imap", "lmtp", "pop3", "sync", "admin")} for n in names}
             peers = " ".join(f"{n}=127.0.0.1:{p['sync']}" for n, p in ports.items())
@@ -205,11 +207,15 @@ class Murder:
             m.start()
         try:
             wait_for(lambda: self.imap("admin"), "the backend serves").logout()
+            wait_for(lambda: all(any(self.is_master(n) for n in names) for names in self.servers.values()), "all servers serve")
         except AssertionError as e:
             for d in [*self.members.values(), self.mupdate]:
                 d.kill()
             raise AssertionError(f"{e}\n{self.first.tail()}\n{self.mupdate.tail()}") from None
         return self
+
+    def is_master(self, name):
+        return http(f"127.0.0.1:{self.members[name].admin}", "/role")[0] == 200
 
     def imap(self, user, password=PASSWORD, member=None, mailbox=None):
         c = imaplib.IMAP4("127.0.0.1", (member or self.first).imap, timeout=20)

@@ -41,7 +41,7 @@ def test_a_difference_is_told_with_its_mailbox_and_stops_nothing():
         peer = f.give(sync.epoch_entry(1, e, "backenda2", "backenda2"), sync.create_entry(2, e, 1, "user.fred"),
                       sync.append_entry(3, e, 1, 1, 2, b"Subject: x\r\n\r\nhello\r\n"), digest, committed=4)
         wait_for(lambda: status(f.real).get("applied") == 4, "it goes on")
-        assert status(f.real)["differs_in"] == "user.fred" and status(f.real)["differences"] == 3
+        wait_for(lambda: status(f.real)["differs_in"] == "user.fred" and status(f.real)["differences"] == 3, "it is told")
         text = f.real.text()
         assert 'store.digest.differs' in text and 'mailbox=user.fred' in text and "its messages and the master's" in text
         with open(f.m.dir + "/cli.conf", "w") as cli:

@@ -30,7 +30,7 @@ def test_full_replica(small_disk):
         for _ in range(200):
             assert c.deliver("s@example.org", ["fred"], message)[0][0] == 250
         c.close()
-        assert status(one)["in_sync"] == "backenda1"
+        wait_for(lambda: status(one)["in_sync"] == "backenda1", "it goes on alone")
         assert status(one)["role"] == "master"
         lines = [x for x in two.text().splitlines() if "driver.follow.refused" in x]
         assert lines and str(small) in lines[0] and len(lines) < 600, len(lines)

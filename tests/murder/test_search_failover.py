@@ -197,7 +197,7 @@ def test_a_full_disk_stops_it_and_nothing_else(small_disk, one):
     fill(c, 1, COUNT)
     c.close()
     wait_for(lambda: "search.index.full" in m.first.text(), "it says so")
-    assert status(m.first)["search_index"] == "full"
+    wait_for(lambda: status(m.first)["search_index"] == "full", "its status says so, too")
     check(m.first.imap, COUNT)
     small.resize("400m")
     wait_current(m.first, COUNT)
@@ -220,7 +220,7 @@ def test_a_disk_that_refuses_stops_it_and_nothing_else(monkeypatch, one, error):
     fill(c, 1, COUNT)
     c.close()
     wait_for(lambda: re.search("search.index.(full|failed)", m.first.text()), "it says so")
-    assert status(m.first)["search_index"] in ("full", "failed")
+    wait_for(lambda: status(m.first)["search_index"] in ("full", "failed"), "its status says so, too")
     check(m.first.imap, COUNT)
     disk.heal()
     wait_current(m.first, COUNT)
@@ -261,7 +261,7 @@ def test_made_anew_when_asked_and_when_it_is_gone(one):
     m.first.start()
     serves(m)
     check(m.first.imap, COUNT)
-    assert status(m.first)["search_index"] == "off"
+    wait_for(lambda: status(m.first)["search_index"] == "off", "it is off")
     r = subprocess.run([ROOST, "reindex", "-C", m.first.config], capture_output=True, text=True)
     assert r.returncode == 1 and "search_index is off" in r.stderr, r
     c = log_in(m.first.imap)

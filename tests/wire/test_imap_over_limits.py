@@ -241,7 +241,7 @@ def test_what_is_announced_and_never_sent(hasty, hasty_port):
     other = Raw(hasty_port).login("fred")
     ok(other.cmd(b"APPEND INBOX {10+}\r\nSubject: x"))
     other.close()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 2.5, "not for the idle time-out"
     for data, c in waiting:
         text = c.f.read().decode()
         assert "* BYE" in text, (data, text)
@@ -291,7 +291,7 @@ def test_who_announces_much_and_sends_little_is_cut_off(hasty, hasty_port):
             except OSError:
                 pass
         return other.cmd(b"APPEND INBOX {%d+}\r\n%s" % (len(message), message))[1].startswith("OK")
-    wait_for(gets_in, "a message gets in", 3)
+    wait_for(gets_in, "a message gets in")
     for c in many:
         c.s.settimeout(5)
         try:

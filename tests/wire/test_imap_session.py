@@ -248,7 +248,7 @@ def test_a_mailbox_deleted_under_its_reader(backend, c):
         except (EOFError, OSError):
             return True
         return any("BYE" in x for x in lines) or done.startswith("NO")
-    wait_for(told, "the reader is told", 5)
+    wait_for(told, "the reader is told")
     other.close()
 
 

@@ -257,5 +257,5 @@ def test_idle_hears_of_a_delivery(backend, l):  # noqa: E741
     c.send("i IDLE\r\n")
     c.line()
     assert deliver(l, ["ann"], MESSAGE)[0][0] == 250
-    wait_for(lambda: "EXISTS" in c.line(), "IDLE tells", 5)
+    wait_for(lambda: "EXISTS" in c.line(), "IDLE tells")
     c.close()

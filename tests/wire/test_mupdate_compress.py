@@ -142,14 +142,14 @@ def test_lists_and_changes(server, tls):
     assert f.inflated.octets < size / 6, "it was worth it"
     # Each change comes at once and alone: nothing is kept back for more to come.
     w = Mupdate(server, "admin", tls=tls and server.client_tls).compress()
-    slowest = 0
+    took = []
     for i in range(200):
         name = f"user.change{i % 5}"
         began = time.monotonic()
         w.ok("ACTIVATE", name, LOCATION, f"acl {i}")
         assert f.record() == f'u MAILBOX "{name}" "{LOCATION}" "acl {i}"' == plain.record()
-        slowest = max(slowest, time.monotonic() - began)
-    assert slowest < (1 if is_plain() else 10)
+        took.append(time.monotonic() - began)
+    assert sorted(took)[100] < (0.3 if is_plain() else 3), "the disk may have its moments, what is kept back always comes late"
     for i in range(5):
         w.ok("DELETE", f"user.change{i}")
         assert f.record() == f'u DELETE "user.change{i}"' == plain.record()
@@ -378,7 +378,7 @@ def test_a_follower_that_never_reads(server):
         raise AssertionError("they were not dropped")
 
     slowest, peak = peak_of(server, shout)
-    assert not is_plain() or (slowest < 1 and peak < (len(deaf) + 2) * (3 << 20)), (slowest, peak)
+    assert not is_plain() or (slowest < 5 and peak < (len(deaf) + 2) * (3 << 20)), (slowest, peak)
     pending = [int(n) for n in re.findall(r"directory\.follower\.dropped .*pending=(\d+)", server.mupdate.text())]
     assert pending and all(n < 3 << 20 for n in pending), pending
     w.ok("DELETE", "user.loud")

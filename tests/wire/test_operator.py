@@ -300,7 +300,7 @@ def test_a_full_disk(small_disk):
         # Room again: it goes on by itself.
         small.resize("40m")
         l = lmtp(m)  # noqa: E741
-        wait_for(lambda: deliver(l, ["fred"], MESSAGE)[0][0] == 250, "it accepts again", 10)
+        wait_for(lambda: deliver(l, ["fred"], MESSAGE)[0][0] == 250, "it accepts again")
         assert exists(m) == accepted + 1
         m.expect_event("driver.turn.refused")
         m.first.kill()

@@ -252,7 +252,7 @@ def test_a_client_that_goes_while_the_index_is_asked(two):
 
 
 def test_status_tells_of_it(two):
-    assert status(two[1])["search_index"] == "off"
+    wait_for(lambda: status(two[1])["search_index"] == "off", "it is off")
     wait_current(two[0])
     s = status(two[0])
     assert s["search_texts"] >= MESSAGES - 1 and s["search_octets"] > 10000

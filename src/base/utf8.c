@@ -34,3 +34,13 @@ uint32_t utf8_value(struct bytes text, size_t n)
 		v = v << 6 | (text.p[i] & 0x3fu);
 	return v;
 }
+
+void utf8_add_latin1(struct buffer *to, uint8_t c)
+{
+	if (c < 0x80) {
+		buffer_add_u8(to, c);
+	} else {
+		buffer_add_u8(to, (uint8_t)(0xc0 | c >> 6));
+		buffer_add_u8(to, (uint8_t)(0x80 | (c & 0x3f)));
+	}
+}

@@ -2,6 +2,7 @@
 #ifndef ROOST_BASE_UTF8_H
 #define ROOST_BASE_UTF8_H
 
+#include "buffer.h"
 #include "bytes.h"
 
 /* Octets of the valid character at the start of TEXT, which is not empty; 0: there is none. */
@@ -11,5 +12,7 @@ size_t utf8_valid(struct bytes text);
 size_t utf8_length(struct bytes text);
 /* The number of the character in the N octets at the start of TEXT. */
 uint32_t utf8_value(struct bytes text, size_t n);
+/* Append one octet of Latin-1. */
+void utf8_add_latin1(struct buffer *to, uint8_t c);
 
 #endif

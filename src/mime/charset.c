@@ -1,51 +1,12 @@
-/* charset.c - text of any charset to UTF-8 by iconv, folding by utf8proc, and the encodings that carry it. */
-#include <errno.h>
-#include <iconv.h>
-#include <stdlib.h>
-#include <string.h>
+/* charset.c - text of any charset to UTF-8, folding by utf8proc, and the encodings that carry it. */
 #include <utf8proc.h>
 
+#include "charset_iconv.h"
 #include "mime_private.h"
+#include "utf8.h"
 
-#define CHARSET_MAX 64
 /* An encoded word has at most 75 octets (RFC 2047 section 2). Some write longer ones, but not beyond a line. */
 #define ENCODED_WORD_MAX 1000
-
-static iconv_t open_charset(struct bytes charset)
-{
-	char name[CHARSET_MAX + 1];
-
-	if (charset.n == 0 || charset.n > CHARSET_MAX)
-		return (iconv_t)-1;
-	for (size_t i = 0; i < charset.n; i++) {
-		/* What iconv would take for its own options is no charset's name. */
-		if (!ascii_is_alnum(charset.p[i]) && strchr("-_.:+", charset.p[i]) == NULL)
-			return (iconv_t)-1;
-		name[i] = (char)charset.p[i];
-	}
-	name[charset.n] = '\0';
-	return iconv_open("UTF-8", name);
-}
-
-bool charset_is_known(struct bytes charset)
-{
-	iconv_t cd = open_charset(charset);
-
-	if (cd == (iconv_t)-1)
-		return false;
-	(void)iconv_close(cd);
-	return true;
-}
-
-static void add_latin1(struct buffer *to, uint8_t c)
-{
-	if (c < 0x80) {
-		buffer_add_u8(to, c);
-	} else {
-		buffer_add_u8(to, (uint8_t)(0xc0 | c >> 6));
-		buffer_add_u8(to, (uint8_t)(0x80 | (c & 0x3f)));
-	}
-}
 
 /* What is not UTF-8 is taken for Latin-1, octet by octet. */
 static void add_utf8(struct buffer *to, struct bytes in)
@@ -63,67 +24,8 @@ static void add_utf8(struct buffer *to, struct bytes in)
 		}
 		buffer_add(to, bytes_sub(in, start, i - start));
 		if (i < in.n)
-			add_latin1(to, in.p[i++]);
+			utf8_add_latin1(to, in.p[i++]);
 	}
-}
-
-/* iconv takes code points for UTF-8 that are none, so what comes from it is looked at, too. */
-static void convert(iconv_t cd, struct bytes in, struct buffer *to)
-{
-	char *from = (char *)(uintptr_t)in.p;
-	size_t left = in.n;
-
-	while (left > 0) {
-		size_t room = left * 2 + 16;
-		char *out = (char *)buffer_reserve(to, room);
-		size_t before = room;
-		size_t rc = iconv(cd, &from, &left, &out, &room);
-
-		to->n += before - room;
-		if (rc != (size_t)-1 || left == 0)
-			break;
-		if (errno == E2BIG)
-			continue;
-		/* A broken octet: keep it as Latin-1 and go on behind it. */
-		add_latin1(to, (uint8_t)*from);
-		from++;
-		left--;
-	}
-	/* Some charsets hold the last character back, as another one might join it. */
-	{
-		size_t room = 16, before = room;
-		char *out = (char *)buffer_reserve(to, room);
-
-		(void)iconv(cd, NULL, NULL, &out, &room);
-		to->n += before - room;
-	}
-}
-
-static bool is_utf8(struct bytes charset)
-{
-	return charset.n == 0 || bytes_equal_nocase_str(charset, "UTF-8") || bytes_equal_nocase_str(charset, "UTF8") ||
-	       bytes_equal_nocase_str(charset, "US-ASCII");
-}
-
-void charset_to_utf8(struct bytes charset, struct bytes in, struct buffer *to)
-{
-	struct buffer made = { 0 };
-	iconv_t cd;
-
-	if (is_utf8(charset)) {
-		add_utf8(to, in);
-		return;
-	}
-	cd = open_charset(charset);
-	if (cd == (iconv_t)-1) {
-		for (size_t i = 0; i < in.n; i++)
-			add_latin1(to, in.p[i]);
-		return;
-	}
-	convert(cd, in, &made);
-	(void)iconv_close(cd);
-	add_utf8(to, buffer_bytes(&made));
-	buffer_fini(&made);
 }
 
 /* Octets of IN from I on that are ASCII. */
@@ -134,6 +36,84 @@ static size_t ascii_run(struct bytes in, size_t i)
 	while (i < in.n && in.p[i] < 0x80)
 		i++;
 	return i - from;
+}
+
+/* The charsets that most mail is in are decoded here. */
+enum decoder { BY_UTF8, BY_LATIN1, BY_WINDOWS_1252, BY_ICONV };
+
+static enum decoder decoder_of(struct bytes charset)
+{
+	static const struct {
+		const char *name;
+		enum decoder by;
+	} rows[] = {
+		{ "UTF-8", BY_UTF8 },          { "US-ASCII", BY_UTF8 },     { "UTF8", BY_UTF8 },
+		{ "ISO-8859-1", BY_LATIN1 },   { "ISO8859-1", BY_LATIN1 },  { "LATIN1", BY_LATIN1 },
+		{ "WINDOWS-1252", BY_WINDOWS_1252 }, { "CP1252", BY_WINDOWS_1252 },
+	};
+
+	if (charset.n == 0)
+		return BY_UTF8;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (bytes_equal_nocase_str(charset, rows[i].name))
+			return rows[i].by;
+	}
+	return BY_ICONV;
+}
+
+/* 0x80 to 0x9f in windows-1252; what is not in use there stays as it is. The rest is Latin-1. */
+static const uint16_t windows_1252[32] = {
+	0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d, 0x17d, 0x8f,
+	0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d, 0x17e, 0x178,
+};
+
+/* FROM_80: what 0x80 to 0x9f are; NULL: as in Latin-1. */
+static void add_octets(struct buffer *to, struct bytes in, const uint16_t *from_80)
+{
+	size_t n;
+
+	for (size_t i = 0; i < in.n; i += n) {
+		n = ascii_run(in, i);
+		buffer_add(to, bytes_sub(in, i, n));
+		for (; i + n < in.n && in.p[i + n] >= 0x80; n++) {
+			uint8_t c = in.p[i + n];
+
+			if (from_80 == NULL || c > 0x9f)
+				utf8_add_latin1(to, c);
+			else
+				to->n += (size_t)utf8proc_encode_char(from_80[c - 0x80], buffer_reserve(to, 4));
+		}
+	}
+}
+
+bool charset_is_known(struct bytes charset)
+{
+	return charset.n > 0 && (decoder_of(charset) != BY_ICONV || charset_iconv_knows(charset));
+}
+
+void charset_to_utf8(struct bytes charset, struct bytes in, struct buffer *to)
+{
+	struct buffer made = { 0 };
+
+	switch (decoder_of(charset)) {
+	case BY_UTF8:
+		add_utf8(to, in);
+		return;
+	case BY_LATIN1:
+		add_octets(to, in, NULL);
+		return;
+	case BY_WINDOWS_1252:
+		add_octets(to, in, windows_1252);
+		return;
+	case BY_ICONV:
+		break;
+	}
+	/* iconv takes code points for UTF-8 that are none, so what comes from it is looked at, too. */
+	if (charset_iconv(charset, in, &made))
+		add_utf8(to, buffer_bytes(&made));
+	else
+		add_octets(to, in, NULL);
+	buffer_fini(&made);
 }
 
 void charset_fold(struct bytes utf8, struct buffer *to)

@@ -94,6 +94,24 @@ static enum kv_result remove_message(struct kv_txn *t, struct mailbox *m, uint32
 	return r;
 }
 
+/* Attributes of what E makes. A message's modseq is that with which it comes. */
+static enum kv_result apply_given(struct kv_txn *t, const struct entry *e)
+{
+	enum kv_result r = KV_OK;
+
+	for (size_t i = 0; r == KV_OK && i < e->given_count; i++) {
+		const struct entry_given *g = &e->given[i];
+		struct attribute of = { 0, g->user, g->name, g->value };
+
+		if (e->type == ENTRY_APPEND)
+			of.uid = e->deliveries[g->at].uid;
+		else if (e->type != ENTRY_CREATE)
+			of.uid = e->copies[g->at].uid;
+		r = index_put_attribute(t, e->type == ENTRY_APPEND ? e->deliveries[g->at].mailbox : e->mailbox, &of, true);
+	}
+	return r;
+}
+
 static enum kv_result apply_create(struct kv_txn *t, const struct entry *e)
 {
 	struct mailbox m = { .id = e->mailbox, .name = e->name, .acl = e->acl, .partition = e->partition,
@@ -112,7 +130,7 @@ static enum kv_result apply_create(struct kv_txn *t, const struct entry *e)
 		r = index_meta(t, "uidvalidity", &last);
 	if (r == KV_OK && e->uidvalidity > last)
 		r = index_put_meta(t, "uidvalidity", e->uidvalidity);
-	return r;
+	return r == KV_OK ? apply_given(t, e) : r;
 }
 
 struct collect {
@@ -352,6 +370,8 @@ static enum kv_result apply_append(struct kv_txn *t, const struct entry *e, stru
 			r = put_op(t, e, d);
 		changes_note(changes, d->mailbox, STORE_CHANGE_MESSAGES);
 	}
+	if (r == KV_OK)
+		r = apply_given(t, e);
 	return r == KV_OK ? forget_ops(t, e->lsn) : r;
 }
 
@@ -400,6 +420,8 @@ static enum kv_result apply_copy(struct kv_txn *t, const struct entry *e, struct
 	}
 	if (r == KV_OK)
 		r = index_put_mailbox(t, &m);
+	if (r == KV_OK)
+		r = apply_given(t, e);
 	changes_note(changes, e->mailbox, STORE_CHANGE_MESSAGES);
 	if (r != KV_OK || e->source == 0)
 		return r;
@@ -429,6 +451,8 @@ static enum kv_result apply_place(struct kv_txn *t, const struct entry *e, struc
 	}
 	if (r == KV_OK)
 		r = index_put_mailbox(t, &m);
+	if (r == KV_OK)
+		r = apply_given(t, e);
 	changes_note(changes, e->mailbox, STORE_CHANGE_MESSAGES);
 	if (r != KV_OK || e->source == 0)
 		return r;
@@ -578,7 +602,7 @@ static enum kv_result apply(struct kv_txn *t, const struct entry *e, struct aren
 	case ENTRY_EPOCH:
 		return apply_epoch(t, e, a);
 	case ENTRY_CREATE:
-		changes_note(changes, e->mailbox, STORE_CHANGE_CREATED);
+		changes_note(changes, e->mailbox, STORE_CHANGE_CREATED | (e->given_count > 0 ? STORE_CHANGE_ATTRIBUTES : 0));
 		return apply_create(t, e);
 	case ENTRY_DELETE:
 		changes_note(changes, e->mailbox, STORE_CHANGE_DELETED);

@@ -11,6 +11,7 @@
 /* Octet 13. */
 #define FLAG_SUMS 1
 #define FLAG_TIME 2
+#define FLAG_GIVEN 4
 
 uint64_t entry_hash(struct bytes b)
 {
@@ -197,6 +198,17 @@ static void write_data(struct buffer *b, const struct entry *e)
 	}
 }
 
+static void write_given(struct buffer *b, const struct entry *e)
+{
+	buffer_add_u32le(b, (uint32_t)e->given_count);
+	for (size_t i = 0; i < e->given_count; i++) {
+		buffer_add_u32le(b, e->given[i].at);
+		buffer_add_bytes32(b, e->given[i].user);
+		buffer_add_bytes32(b, e->given[i].name);
+		buffer_add_bytes32(b, e->given[i].value);
+	}
+}
+
 void entry_write(struct buffer *to, const struct entry *e)
 {
 	size_t start = to->n;
@@ -206,13 +218,16 @@ void entry_write(struct buffer *to, const struct entry *e)
 	buffer_add_u32le(to, 0);
 	buffer_add_u32le(to, (uint32_t)e->body.n);
 	buffer_add_u8(to, (uint8_t)e->type);
-	buffer_add_u8(to, (uint8_t)((e->sums.n > 0 ? FLAG_SUMS : 0) | (e->time != 0 ? FLAG_TIME : 0)));
+	buffer_add_u8(to, (uint8_t)((e->sums.n > 0 ? FLAG_SUMS : 0) | (e->time != 0 ? FLAG_TIME : 0) |
+	                           (e->given_count > 0 ? FLAG_GIVEN : 0)));
 	buffer_add_u16le(to, 0);
 	buffer_add_u64le(to, e->lsn);
 	buffer_add_u64le(to, e->epoch);
 	buffer_add_u64le(to, e->committed);
 	buffer_add_u64le(to, 0);
 	write_data(to, e);
+	if (e->given_count > 0)
+		write_given(to, e);
 	if (e->time != 0)
 		buffer_add_u64le(to, (uint64_t)e->time);
 	buffer_set_u32le(to, start + 4, (uint32_t)(to->n - start));
@@ -220,7 +235,7 @@ void entry_write(struct buffer *to, const struct entry *e)
 	buffer_set_u64le(to, start + 40, checksum(head));
 }
 
-static bool has_time(enum entry_type type)
+static bool makes_messages(enum entry_type type)
 {
 	return type == ENTRY_APPEND || type == ENTRY_COPY || type == ENTRY_PLACE;
 }
@@ -239,9 +254,10 @@ bool entry_header_read(struct bytes raw, struct entry_header *h_r)
 		return false;
 	h_r->type = (enum entry_type)type;
 	h_r->has_sums = (flags & FLAG_SUMS) != 0 && type == ENTRY_APPEND && h_r->body_size > ENTRY_BLOCK;
-	h_r->has_time = (flags & FLAG_TIME) != 0 && has_time(h_r->type);
+	h_r->has_time = (flags & FLAG_TIME) != 0 && makes_messages(h_r->type);
+	h_r->has_given = (flags & FLAG_GIVEN) != 0 && (makes_messages(h_r->type) || type == ENTRY_CREATE);
 	/* What a later version may mean by these is not known here. */
-	if (flags != ((h_r->has_sums ? FLAG_SUMS : 0) | (h_r->has_time ? FLAG_TIME : 0)) || zero != 0)
+	if (flags != ((h_r->has_sums ? FLAG_SUMS : 0) | (h_r->has_time ? FLAG_TIME : 0) | (h_r->has_given ? FLAG_GIVEN : 0)) || zero != 0)
 		return false;
 	return h_r->head_size >= ENTRY_HEADER && h_r->head_size <= ENTRY_HEAD_MAX && h_r->body_size <= ENTRY_BODY_MAX &&
 	       type >= ENTRY_EPOCH && type <= ENTRY_TYPE_LAST && h_r->lsn > 0;
@@ -364,6 +380,29 @@ static bool read_list(struct cursor *c, struct arena *a, struct entry *e)
 	return true;
 }
 
+/* The least octets of one: a name is not empty. */
+#define GIVEN_LEAST (4 + 4 + 4 + 1 + 4)
+
+/* There is one form of each entry: none at all are not written. */
+static bool read_given(struct cursor *c, struct arena *a, struct entry *e)
+{
+	size_t made = e->type == ENTRY_CREATE ? 1 : e->count;
+	uint32_t count;
+
+	if (!cursor_u32le(c, &count) || count == 0 || count > cursor_left(c) / GIVEN_LEAST)
+		return false;
+	e->given_count = count;
+	e->given = arena_array(a, count, sizeof(*e->given));
+	for (size_t i = 0; i < count; i++) {
+		struct entry_given *g = &e->given[i];
+
+		if (!cursor_u32le(c, &g->at) || g->at >= made || !cursor_bytes32(c, MAILBOX_NAME_MAX, &g->user) ||
+		    !cursor_bytes32(c, ATTRIBUTE_NAME_MAX, &g->name) || !cursor_bytes32(c, ATTRIBUTE_VALUE_MAX, &g->value))
+			return false;
+	}
+	return true;
+}
+
 static bool read_append(struct cursor *c, struct arena *a, struct entry *e, const struct entry_header *h)
 {
 	size_t sums = h->has_sums ? ((size_t)(h->body_size - 1) / ENTRY_BLOCK + 1) * 8 : 0;
@@ -429,11 +468,10 @@ static bool is_name(struct bytes name)
 	return name.n > 0 && bytes_find(name, '\0') == name.n;
 }
 
-/* Its key in the index must fit, and only a message's has a modseq. */
-static bool is_attribute(const struct entry *e, const struct attribute *t)
+/* Its key in the index must fit. */
+static bool is_attribute(struct bytes user, struct bytes name)
 {
-	return is_name(t->name) && bytes_find(t->user, '\0') == t->user.n && t->user.n + t->name.n <= ATTRIBUTE_USER_AND_NAME_MAX &&
-	       (t->uid == 0 || (e->mailbox > 0 && e->modseq > 0));
+	return is_name(name) && bytes_find(user, '\0') == user.n && user.n + name.n <= ATTRIBUTE_USER_AND_NAME_MAX;
 }
 
 /* What no master writes, whatever the index holds. */
@@ -441,6 +479,8 @@ static bool makes_sense(const struct entry *e, uint32_t body_size)
 {
 	bool ok = body_size == 0 || e->type == ENTRY_APPEND;
 
+	for (size_t i = 0; i < e->given_count; i++)
+		ok = ok && is_attribute(e->given[i].user, e->given[i].name);
 	switch (e->type) {
 	case ENTRY_CREATE:
 		return ok && e->mailbox > 0 && is_name(e->name);
@@ -465,8 +505,12 @@ static bool makes_sense(const struct entry *e, uint32_t body_size)
 			ok = ok && e->copies[i].uid > 0 && e->copies[i].body > 0;
 		return ok && e->mailbox > 0;
 	case ENTRY_ATTRIBUTE:
-		for (size_t i = 0; i < e->count; i++)
-			ok = ok && is_attribute(e, &e->attributes[i].of);
+		/* Only a message's has a modseq. */
+		for (size_t i = 0; i < e->count; i++) {
+			const struct attribute *of = &e->attributes[i].of;
+
+			ok = ok && is_attribute(of->user, of->name) && (of->uid == 0 || (e->mailbox > 0 && e->modseq > 0));
+		}
 		return ok;
 	case ENTRY_PLACE:
 		for (size_t i = 0; i < e->count; i++)
@@ -497,7 +541,8 @@ bool entry_read(struct bytes head, struct bytes body, bool check_body, struct ar
 	e_r->committed = h.committed;
 	e_r->body = body;
 	c = cursor_of(bytes_from(head, ENTRY_HEADER));
-	if (!read_data(&c, a, e_r, &h) || (h.has_time && !read_time(&c, e_r)) || !cursor_at_end(&c) || !makes_sense(e_r, h.body_size))
+	if (!read_data(&c, a, e_r, &h) || (h.has_given && !read_given(&c, a, e_r)) || (h.has_time && !read_time(&c, e_r)) ||
+	    !cursor_at_end(&c) || !makes_sense(e_r, h.body_size))
 		return fault_set(why, FAULT_OPERATOR, "entry %llu is malformed", (unsigned long long)h.lsn);
 	if (check_body && (body.n != h.body_size || (h.type == ENTRY_APPEND && entry_hash(body) != e_r->body_hash) ||
 	                   (h.has_sums && !entry_blocks_are_whole(e_r->sums, 0, body))))

@@ -71,6 +71,12 @@ struct entry_attribute {
 	bool is_set;
 };
 
+/* Of what an entry makes: number AT, from 0, of its deliveries or copies; of a CREATE 0. */
+struct entry_given {
+	uint32_t at;
+	struct bytes user, name, value; /* as in struct attribute */
+};
+
 /* Of a mailbox: its record, and its messages from UID FIRST to LAST. */
 struct entry_digest {
 	mailbox_id_t mailbox;
@@ -89,6 +95,9 @@ struct entry {
 	uint64_t body_hash; /* APPEND */
 	int64_t time;       /* APPEND COPY PLACE: when, seconds since 1970 UTC; 0: of an old version */
 	struct bytes sums;  /* APPEND: u64 each, the hashes of the body's blocks; none if it is one block, or of an old version */
+
+	struct entry_given *given; /* CREATE APPEND COPY PLACE: attributes of what it makes, there from the beginning */
+	size_t given_count;
 
 	mailbox_id_t mailbox; /* CREATE DELETE ACL KEYWORDS FLAGS EXPUNGE; COPY PLACE: the target; ATTRIBUTE: 0: the server */
 	modseq_t modseq;      /* FLAGS EXPUNGE RETAIN COPY PLACE; ATTRIBUTE: of the messages named in it, 0 if there are none */
@@ -127,7 +136,7 @@ bool entry_read(struct bytes head, struct bytes body, bool check_body, struct ar
 struct entry_header {
 	uint32_t head_size, body_size;
 	enum entry_type type;
-	bool has_sums, has_time;
+	bool has_sums, has_time, has_given;
 	lsn_t lsn;
 	epoch_t epoch;
 	lsn_t committed;

@@ -279,19 +279,18 @@ enum store_result op_attribute(struct store *s, const struct intent_attribute *i
 	return turn_entry(s, &r.e);
 }
 
-static void add_copied(struct copied_attributes *c, struct arena *a, const struct attribute *of)
+static void add_given(struct entry *e, size_t *cap, struct arena *a, uint32_t at, const struct attribute *of)
 {
-	if (c->count == c->cap) {
-		size_t cap = c->cap == 0 ? 16 : c->cap * 2;
-		struct entry_attribute *more = arena_array(a, cap, sizeof(*more));
+	if (e->given_count == *cap) {
+		size_t more = *cap == 0 ? 16 : *cap * 2;
+		struct entry_given *given = arena_array(a, more, sizeof(*given));
 
-		if (c->count > 0)
-			memcpy(more, c->at, c->count * sizeof(*more));
-		c->at = more;
-		c->cap = cap;
+		if (e->given_count > 0)
+			memcpy(given, e->given, e->given_count * sizeof(*given));
+		e->given = given;
+		*cap = more;
 	}
-	c->at[c->count].of = (struct attribute){ of->uid, arena_copy(a, of->user), arena_copy(a, of->name), arena_copy(a, of->value) };
-	c->at[c->count++].is_set = true;
+	e->given[e->given_count++] = (struct entry_given){ at, arena_copy(a, of->user), arena_copy(a, of->name), arena_copy(a, of->value) };
 }
 
 /* Whether attribute OF goes along with a copy that IN makes; IN may be NULL: all do. */
@@ -300,17 +299,17 @@ static bool goes_along(const struct intent_copy *in, const struct attribute *of)
 	return in == NULL || (of->user.n == 0 ? !in->leaves_shared : bytes_equal(of->user, in->user));
 }
 
-enum store_result attributes_gather(struct store *s, const struct intent_copy *in, mailbox_id_t from, const struct entry *e, uint64_t most,
-                                    struct arena *a, struct copied_attributes *c_r)
+enum store_result attributes_gather(struct store *s, const struct intent_copy *in, mailbox_id_t from, uint64_t most, struct arena *a,
+                                    struct entry *e)
 {
 	uint8_t start[KV_KEY_MAX];
 	struct bytes key, value;
 	struct kv_cursor *k = kv_seek(s->txn, T_ATTRIBUTE, bytes_make(start, key_message(start, from, 1)), &key, &value);
 	uint64_t octets = 0;
+	size_t cap = 0;
 	bool has = k != NULL;
 
 	/* Both are in the order of the sources' UIDs. */
-	*c_r = (struct copied_attributes){ 0 };
 	for (size_t i = 0; has && octets <= most && i < e->count && key_read_u64(key, 0) == from; has = kv_next(k, &key, &value)) {
 		struct attribute of;
 
@@ -320,8 +319,7 @@ enum store_result attributes_gather(struct store *s, const struct intent_copy *i
 		    !goes_along(in, &of))
 			continue;
 		octets += 17 + key.n + value.n;
-		of.uid = e->copies[i].uid;
-		add_copied(c_r, a, &of);
+		add_given(e, &cap, a, (uint32_t)i, &of);
 	}
 	kv_cursor_end(&k);
 	if (kv_has_failed(s->txn))
@@ -329,40 +327,21 @@ enum store_result attributes_gather(struct store *s, const struct intent_copy *i
 	return octets > most ? STORE_LIMIT : STORE_OK;
 }
 
-enum store_result attributes_give(struct store *s, const struct entry *e, const struct copied_attributes *c)
-{
-	enum store_result result = STORE_OK;
-
-	for (size_t i = 0; result == STORE_OK && i < c->count;) {
-		struct entry give = { .type = ENTRY_ATTRIBUTE, .mailbox = e->mailbox, .modseq = e->modseq, .attributes = c->at + i };
-		uint64_t octets = 0;
-
-		while (i < c->count && octets < ROWS_OCTETS_MAX) {
-			octets += c->at[i].of.user.n + c->at[i].of.name.n + c->at[i].of.value.n;
-			give.count++;
-			i++;
-		}
-		result = turn_entry(s, &give);
-	}
-	/* The copies are made, but not whole: only a turn that is dropped undoes that. */
-	return result == STORE_OK ? STORE_OK : STORE_FAILED;
-}
-
-enum store_result attributes_gather_own(struct store *s, mailbox_id_t from, struct arena *a, struct copied_attributes *c_r)
+enum store_result attributes_gather_own(struct store *s, mailbox_id_t from, struct arena *a, struct entry *e)
 {
 	uint8_t start[KEY_MAX];
 	struct bytes key, value, prefix = bytes_make(start, key_u64(start, from));
 	struct kv_cursor *k = kv_seek(s->txn, T_ATTRIBUTE, prefix, &key, &value);
 	uint64_t octets = 0;
+	size_t cap = 0;
 	bool has = k != NULL;
 
-	*c_r = (struct copied_attributes){ 0 };
 	for (; has && octets <= RENAMED_OCTETS_MAX && bytes_starts(key, prefix); has = kv_next(k, &key, &value)) {
 		struct attribute of;
 
 		octets += 17 + key.n + value.n;
 		if (key_read_u32(key, 8) == 0 && index_decode_attribute(key, value, &of))
-			add_copied(c_r, a, &of);
+			add_given(e, &cap, a, 0, &of);
 	}
 	kv_cursor_end(&k);
 	if (kv_has_failed(s->txn))
@@ -377,11 +356,17 @@ enum store_result attributes_check_new(struct store *s, const struct attribute_c
 	return attributes_fit(in) ? attributes_check(s, 0, in, a, &ignored) : STORE_LIMIT;
 }
 
-enum store_result attributes_set_new(struct store *s, mailbox_id_t mailbox, uint32_t uid, const struct attribute_changes *in, struct arena *a)
+void attributes_add_new(struct entry *e, uint32_t at, const struct attribute_changes *in)
 {
-	const struct uid_range one = { uid, uid };
-	const struct intent_attribute set = { .mailbox = mailbox, .uids = &one, .uid_count = 1, .changes = *in };
-	struct intent_answer ignored = { 0 };
+	const struct intent_attribute as = { .changes = *in };
+	struct rows r = { .in = &as };
 
-	return in->count == 0 || op_attribute(s, &set, a, &ignored) == STORE_OK ? STORE_OK : STORE_FAILED;
+	note_last(&r);
+	for (size_t i = 0; i < in->count; i++) {
+		const struct attribute_change *c = &in->at[i];
+
+		if (c->is_set && is_last(&r, c))
+			e->given[e->given_count++] = (struct entry_given){ at, c->user, c->name, c->value };
+	}
+	map_fini(&r.last);
 }

@@ -52,12 +52,10 @@ static enum store_result next_uidvalidity(struct store *s, uint64_t ahead, uint6
 	return STORE_OK;
 }
 
-enum store_result op_create(struct store *s, const struct intent_create *in, struct arena *a, struct intent_answer *out)
+enum store_result make_mailbox(struct store *s, const struct intent_create *in, mailbox_id_t from, struct arena *a, struct intent_answer *out)
 {
 	static const uint64_t one[QUOTA_RESOURCES] = { [QUOTA_MAILBOX] = 1 };
 	struct entry e = { .type = ENTRY_CREATE, .name = in->name, .acl = in->acl, .partition = in->partition };
-	const struct intent_attribute attribute = { .name = in->name, .changes = in->attributes };
-	struct intent_answer set = { 0 };
 	struct entry limits = { .type = ENTRY_QUOTA, .name = in->name };
 	struct mailbox m;
 	struct quota ignored;
@@ -83,15 +81,25 @@ enum store_result op_create(struct store *s, const struct intent_create *in, str
 	e.mailbox = last + 1;
 	out->mailbox = e.mailbox;
 	out->uidvalidity = e.uidvalidity;
-	result = turn_entry(s, &e);
-	/* Made, but without its limits or attributes: only a turn that is dropped undoes that. */
+	if (in->attributes.count > 0) {
+		e.given = arena_array(a, in->attributes.count, sizeof(*e.given));
+		attributes_add_new(&e, 0, &in->attributes);
+	} else if (from != 0) {
+		result = attributes_gather_own(s, from, a, &e);
+	}
+	if (result == STORE_OK)
+		result = turn_entry(s, &e);
+	/* Made, but without its limits: only a turn that is dropped undoes that. */
 	if (result == STORE_OK && in->limits != NULL && index_quota(s->txn, in->name, &ignored) != KV_OK) {
 		limits.limits = *in->limits;
 		result = turn_entry(s, &limits) == STORE_OK ? STORE_OK : STORE_FAILED;
 	}
-	if (result != STORE_OK || in->attributes.count == 0)
-		return result;
-	return op_attribute(s, &attribute, a, &set) == STORE_OK ? STORE_OK : STORE_FAILED;
+	return result;
+}
+
+enum store_result op_create(struct store *s, const struct intent_create *in, struct arena *a, struct intent_answer *out)
+{
+	return make_mailbox(s, in, 0, a, out);
 }
 
 enum store_result op_delete(struct store *s, const struct intent_delete *in, struct intent_answer *out)
@@ -155,24 +163,16 @@ enum store_result op_rename_inbox(struct store *s, const struct intent_rename_in
 	const struct uid_range all = { 1, UINT32_MAX };
 	enum store_result result = find_mailbox(s, in->from, &m);
 	struct intent_copy copy = { .uids = &all, .uid_count = 1, .target = in->to };
-	struct copied_attributes own;
-	struct entry made = { 0 };
 
 	if (result != STORE_OK)
 		return result;
 	copy.mailbox = m.id;
 	result = check_quota_of_move(s, in->from, in->to, m.bytes, m.exists, true);
 	if (result == STORE_OK)
-		result = attributes_gather_own(s, m.id, a, &own);
+		result = make_mailbox(s, &create, m.id, a, out);
 	if (result != STORE_OK)
 		return result;
-	result = op_create(s, &create, a, out);
-	if (result != STORE_OK)
-		return result;
-	result = op_copy(s, &copy, true, UINT64_MAX, a, &moved);
-	made.mailbox = out->mailbox;
-	if (result == STORE_OK)
-		result = attributes_give(s, &made, &own);
+	result = op_copy(s, &copy, true, true, a, &moved);
 	/* Made, but not filled: only a turn that is dropped undoes that. */
 	return result == STORE_OK ? STORE_OK : STORE_FAILED;
 }

@@ -182,6 +182,27 @@ static enum store_result prepare_target(struct store *s, const struct intent_app
 	return STORE_OK;
 }
 
+/* To the delivery of each target. */
+static void give_attributes(const struct intent_append *in, struct appending *p)
+{
+	struct entry *e = &p->e;
+	size_t count = 0;
+
+	for (size_t i = 0; i < in->target_count; i++)
+		count += in->targets[i].attributes.count;
+	e->given = arena_array(&p->a, count, sizeof(*e->given));
+	for (size_t i = 0; count > 0 && i < in->target_count; i++) {
+		const struct append_target *t = &in->targets[i];
+		uint32_t at = 0;
+
+		if (t->result != STORE_OK || t->was_done)
+			continue;
+		while (e->deliveries[at].mailbox != t->mailbox_id)
+			at++;
+		attributes_add_new(e, at, &t->attributes);
+	}
+}
+
 enum store_result op_append(struct store *s, struct intent_append *in, struct intent_answer *out)
 {
 	struct appending p = { .e = { .type = ENTRY_APPEND, .body = in->body, .op_id = in->op_id, .structure = in->structure,
@@ -215,17 +236,12 @@ enum store_result op_append(struct store *s, struct intent_append *in, struct in
 	if (p.e.count > 0) {
 		struct buffer sums = { 0 };
 
+		give_attributes(in, &p);
 		p.e.body_hash = entry_hash(in->body);
 		entry_sums(in->body, &sums);
 		p.e.sums = buffer_bytes(&sums);
 		result = turn_entry(s, &p.e);
 		buffer_fini(&sums);
-		for (size_t i = 0; result == STORE_OK && i < in->target_count; i++) {
-			const struct append_target *t = &in->targets[i];
-
-			if (t->result == STORE_OK && !t->was_done)
-				result = attributes_set_new(s, t->mailbox_id, t->uid, &t->attributes, &p.a);
-		}
 	}
 	arena_fini(&p.a);
 	return result;
@@ -395,17 +411,21 @@ void keep_keywords(struct mailbox *m, struct arena *a)
 		m->keywords[i] = arena_copy(a, m->keywords[i]);
 }
 
-enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, uint64_t attributes_most, struct arena *a,
+/* One entry has them all, and their attributes. */
+#define COPY_ROW 37
+#define COPY_OCTETS_MAX (ENTRY_HEAD_MAX - 4096)
+#define COPIES_MOST (COPY_OCTETS_MAX / COPY_ROW)
+
+enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, bool is_whole, struct arena *a,
                           struct intent_answer *out)
 {
 	struct entry e = { .type = ENTRY_COPY, .time = clock_wall_s() };
 	struct pick p = { .a = a };
 	struct uid_list sources = { .a = a }, made = { .a = a };
-	struct copied_attributes attributes;
 	struct bytes missing[KEYWORDS_MAX];
 	size_t missing_count = 0;
 	struct mailbox from, to;
-	uint64_t all = 0, octets = 0, ignored;
+	uint64_t all = 0, octets = 0, attributes_most, ignored;
 	enum store_result result = result_of_kv(index_mailbox(s->txn, in->mailbox, &from));
 
 	if (result != STORE_OK)
@@ -421,7 +441,7 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 	out->uidvalidity = to.uidvalidity;
 	if (p.count == 0)
 		return STORE_OK;
-	if (to.uidnext > UINT32_MAX - 1 - p.count)
+	if (to.uidnext > UINT32_MAX - 1 - p.count || p.count > COPIES_MOST)
 		return STORE_LIMIT;
 	for (size_t i = 0; i < p.count; i++) {
 		p.at[i].flags &= ~in->withheld;
@@ -460,8 +480,9 @@ enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is
 	out->new_uids = made.at;
 	out->new_uid_count = made.count;
 	out->message_count = p.count;
-	result = attributes_gather(s, attributes_most == 0 ? in : NULL, from.id, &e, attributes_most == 0 ? COPIED_ATTRIBUTES(p.count) : attributes_most, a, &attributes);
-	if (result == STORE_OK)
-		result = turn_entry(s, &e);
-	return result == STORE_OK ? attributes_give(s, &e, &attributes) : result;
+	attributes_most = is_whole ? UINT64_MAX : COPIED_ATTRIBUTES(p.count);
+	if (attributes_most > COPY_OCTETS_MAX - p.count * COPY_ROW)
+		attributes_most = COPY_OCTETS_MAX - p.count * COPY_ROW;
+	result = attributes_gather(s, is_whole ? NULL : in, from.id, attributes_most, a, &e);
+	return result == STORE_OK ? turn_entry(s, &e) : result;
 }

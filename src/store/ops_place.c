@@ -7,6 +7,9 @@
 
 /* Of one message beside its octets and its structure: both entries' headers, padding, its row. */
 #define MESSAGE_REST 256
+/* Of a PLACE. */
+#define PLACE_ROW 33
+#define PLACE_HEAD_MAX (ENTRY_HEAD_MAX - 4096)
 
 uint64_t place_cost(const struct intent_place *in)
 {
@@ -48,15 +51,20 @@ static enum store_result check(struct store *s, const struct intent_place *in, s
 {
 	struct message old;
 	enum store_result result;
+	uint64_t head;
 
-	if (place_cost(in) > PLACE_MOST)
+	if (place_cost(in) > PLACE_MOST || in->count > PLACE_HEAD_MAX / PLACE_ROW)
 		return STORE_LIMIT;
+	head = in->count * PLACE_ROW;
 	for (size_t i = 0; i < in->count; i++) {
 		if (in->messages[i].body.n > ENTRY_BODY_MAX || in->messages[i].structure.n > STRUCTURE_MAX)
 			return STORE_LIMIT;
 		result = attributes_check_new(s, &in->messages[i].attributes, a);
 		if (result != STORE_OK)
 			return result;
+		head += attributes_cost(&in->messages[i].attributes);
+		if (head > PLACE_HEAD_MAX)
+			return STORE_LIMIT;
 	}
 	result = find_mailbox(s, in->target, to);
 	out->no_target = result == STORE_NO_MAILBOX;
@@ -112,6 +120,17 @@ static enum store_result whole(enum store_result result)
 	return result == STORE_OK ? STORE_OK : STORE_FAILED;
 }
 
+static void give_attributes(const struct intent_place *in, struct arena *a, struct entry *e)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < in->count; i++)
+		count += in->messages[i].attributes.count;
+	e->given = arena_array(a, count, sizeof(*e->given));
+	for (size_t i = 0; i < in->count; i++)
+		attributes_add_new(e, (uint32_t)i, &in->messages[i].attributes);
+}
+
 enum store_result op_place(struct store *s, const struct intent_place *in, struct arena *a, struct intent_answer *out)
 {
 	struct entry e = { .type = ENTRY_PLACE, .time = clock_wall_s(), .count = in->count };
@@ -125,6 +144,7 @@ enum store_result op_place(struct store *s, const struct intent_place *in, struc
 	e.mailbox = to.id;
 	e.modseq = to.highestmodseq + 1;
 	e.copies = arena_array(a, in->count, sizeof(*e.copies));
+	give_attributes(in, a, &e);
 	for (size_t i = 0; i < in->count; i++) {
 		const struct place_message *m = &in->messages[i];
 		uint64_t mask;
@@ -155,8 +175,5 @@ enum store_result op_place(struct store *s, const struct intent_place *in, struc
 	out->new_uids[0] = (struct uid_range){ to.uidnext, to.uidnext + (uint32_t)in->count - 1 };
 	out->new_uid_count = 1;
 	out->message_count = in->count;
-	result = turn_entry(s, &e);
-	for (size_t i = 0; result == STORE_OK && i < in->count; i++)
-		result = attributes_set_new(s, to.id, e.copies[i].uid, &in->messages[i].attributes, a);
-	return whole(result);
+	return whole(turn_entry(s, &e));
 }

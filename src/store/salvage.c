@@ -119,6 +119,61 @@ static bool make_mail(struct salvage *s, const struct entry *e, mailbox_id_t mai
 	return true;
 }
 
+/* What was said of an attribute so far; at first, at the common point: there nothing of what the suffix made is known. */
+static struct value *find_value(struct salvage *s, struct box *b, struct mail *m, const struct attribute *of)
+{
+	uint8_t number[12];
+	struct buffer key = { 0 };
+	struct value *v;
+	struct bytes was;
+
+	buffer_add(&key, mail_key(number, b == NULL ? 0 : b->id, of->uid));
+	buffer_add(&key, of->user);
+	buffer_add_u8(&key, '\0');
+	buffer_add(&key, of->name);
+	v = map_get(&s->values, buffer_bytes(&key));
+	if (v == NULL) {
+		v = arena_zalloc(&s->arena, sizeof(*v));
+		v->box = b;
+		v->mail = m;
+		v->of = (struct attribute){ of->uid, arena_copy(&s->arena, of->user), arena_copy(&s->arena, of->name), BYTES_NONE };
+		if ((b == NULL || b->made_epoch == 0) && (m == NULL || m->made_epoch == 0) &&
+		    s->before.attribute(s->before.arg, b == NULL ? 0 : b->id, of, &was)) {
+			v->was_set = true;
+			v->was = arena_copy(&s->arena, was);
+		}
+		(void)map_put(&s->values, buffer_bytes(&key), v);
+	}
+	buffer_fini(&key);
+	return v;
+}
+
+static void set_value(struct salvage *s, const struct entry *e, struct box *b, struct mail *m, const struct attribute *of, bool is_set)
+{
+	struct value *v = find_value(s, b, m, of);
+
+	v->is_set = is_set;
+	v->is = arena_copy(&s->arena, of->value);
+	v->epoch = e->epoch;
+	v->lsn = e->lsn;
+}
+
+/* Of what E has made. */
+static void add_given(struct salvage *s, const struct entry *e)
+{
+	for (size_t i = 0; i < e->given_count; i++) {
+		const struct entry_given *g = &e->given[i];
+		struct box *b = find_living_box(s, e->type == ENTRY_APPEND ? e->deliveries[g->at].mailbox : e->mailbox);
+		struct attribute of = { 0, g->user, g->name, g->value };
+
+		if (e->type == ENTRY_APPEND)
+			of.uid = e->deliveries[g->at].uid;
+		else if (e->type != ENTRY_CREATE)
+			of.uid = e->copies[g->at].uid;
+		set_value(s, e, b, of.uid == 0 ? NULL : find_mail(s, b, of.uid), &of, true);
+	}
+}
+
 static bool add_append(struct salvage *s, const struct entry *e, struct fault *why)
 {
 	struct body *body = arena_zalloc(&s->arena, sizeof(*body));
@@ -133,6 +188,7 @@ static bool add_append(struct salvage *s, const struct entry *e, struct fault *w
 		if (!make_mail(s, e, d->mailbox, &m, why))
 			return false;
 	}
+	add_given(s, e);
 	return true;
 }
 
@@ -150,6 +206,7 @@ static bool add_copy(struct salvage *s, const struct entry *e, struct fault *why
 		if (!make_mail(s, e, e->mailbox, &m, why) || (source != NULL && !remove_mail(s, e, source, k->source, why)))
 			return false;
 	}
+	add_given(s, e);
 	return true;
 }
 
@@ -168,6 +225,7 @@ static bool add_place(struct salvage *s, const struct entry *e, struct fault *wh
 		if (!make_mail(s, e, e->mailbox, &m, why))
 			return false;
 	}
+	add_given(s, e);
 	return source == NULL || remove_mail(s, e, source, e->replaced, why);
 }
 
@@ -200,6 +258,7 @@ static bool add_create(struct salvage *s, const struct entry *e, struct fault *w
 	b->acl = arena_copy(&s->arena, e->acl);
 	b->partition = arena_copy(&s->arena, e->partition);
 	(void)map_put_u64(&s->boxes, b->id, b);
+	add_given(s, e);
 	return true;
 }
 
@@ -279,35 +338,6 @@ static void add_subscribe(struct salvage *s, const struct entry *e)
 	sub->lsn = e->lsn;
 }
 
-/* What was said of an attribute so far; at first, at the common point: there nothing of what the suffix made is known. */
-static struct value *find_value(struct salvage *s, struct box *b, struct mail *m, const struct attribute *of)
-{
-	uint8_t number[12];
-	struct buffer key = { 0 };
-	struct value *v;
-	struct bytes was;
-
-	buffer_add(&key, mail_key(number, b == NULL ? 0 : b->id, of->uid));
-	buffer_add(&key, of->user);
-	buffer_add_u8(&key, '\0');
-	buffer_add(&key, of->name);
-	v = map_get(&s->values, buffer_bytes(&key));
-	if (v == NULL) {
-		v = arena_zalloc(&s->arena, sizeof(*v));
-		v->box = b;
-		v->mail = m;
-		v->of = (struct attribute){ of->uid, arena_copy(&s->arena, of->user), arena_copy(&s->arena, of->name), BYTES_NONE };
-		if ((b == NULL || b->made_epoch == 0) && (m == NULL || m->made_epoch == 0) &&
-		    s->before.attribute(s->before.arg, b == NULL ? 0 : b->id, of, &was)) {
-			v->was_set = true;
-			v->was = arena_copy(&s->arena, was);
-		}
-		(void)map_put(&s->values, buffer_bytes(&key), v);
-	}
-	buffer_fini(&key);
-	return v;
-}
-
 static bool add_attributes(struct salvage *s, const struct entry *e, struct fault *why)
 {
 	struct box *b = e->mailbox == 0 ? NULL : find_living_box(s, e->mailbox);
@@ -317,15 +347,10 @@ static bool add_attributes(struct salvage *s, const struct entry *e, struct faul
 	for (size_t i = 0; i < e->count; i++) {
 		const struct entry_attribute *t = &e->attributes[i];
 		struct mail *m = b == NULL || t->of.uid == 0 ? NULL : find_mail(s, b, t->of.uid);
-		struct value *v;
 
 		if (t->of.uid > 0 && (m == NULL || m->gone_lsn != 0))
 			return unfit(why, e, "it changes a message that is not there");
-		v = find_value(s, b, m, &t->of);
-		v->is_set = t->is_set;
-		v->is = arena_copy(&s->arena, t->of.value);
-		v->epoch = e->epoch;
-		v->lsn = e->lsn;
+		set_value(s, e, b, m, &t->of, t->is_set);
 	}
 	return true;
 }

@@ -89,6 +89,8 @@ static uint64_t weight_of(const struct entry *e)
 
 	for (size_t i = 0; e->type == ENTRY_ATTRIBUTE && i < e->count; i++)
 		octets += e->attributes[i].of.value.n;
+	for (size_t i = 0; i < e->given_count; i++)
+		octets += e->given[i].value.n;
 	return octets;
 }
 

@@ -183,6 +183,8 @@ bool store_read_entry(struct store *s, lsn_t lsn, bool check_body, struct arena 
 
 /* ops_*.c: one function per intent. Results as intent.h says. */
 enum store_result op_create(struct store *s, const struct intent_create *in, struct arena *a, struct intent_answer *out);
+/* FROM, not 0: a mailbox whose own attributes it has from the beginning. */
+enum store_result make_mailbox(struct store *s, const struct intent_create *in, mailbox_id_t from, struct arena *a, struct intent_answer *out);
 enum store_result op_delete(struct store *s, const struct intent_delete *in, struct intent_answer *out);
 enum store_result op_rename(struct store *s, const struct intent_rename *in, struct arena *a, struct intent_answer *out);
 enum store_result op_rename_inbox(struct store *s, const struct intent_rename_inbox *in, struct arena *a,
@@ -193,8 +195,8 @@ enum store_result op_store(struct store *s, const struct intent_store *in, struc
 enum store_result op_expunge(struct store *s, const struct intent_expunge *in, struct arena *a, struct intent_answer *out);
 enum store_result op_reclaim(struct store *s, const struct intent_reclaim *in, struct arena *a, struct intent_answer *out);
 enum store_result op_undelete(struct store *s, const struct intent_undelete *in, struct arena *a, struct intent_answer *out);
-/* ATTRIBUTES_MOST: octets of attributes that may be copied; 0: COPIED_ATTRIBUTES. */
-enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, uint64_t attributes_most, struct arena *a,
+/* IS_WHOLE: all attributes go along, whosever they are and however many. */
+enum store_result op_copy(struct store *s, const struct intent_copy *in, bool is_move, bool is_whole, struct arena *a,
                           struct intent_answer *out);
 enum store_result op_attribute(struct store *s, const struct intent_attribute *in, struct arena *a, struct intent_answer *out);
 enum store_result op_subscribe(struct store *s, const struct intent_subscribe *in, bool is_on, struct intent_answer *out);
@@ -224,21 +226,14 @@ bool attributes_fit(const struct attribute_changes *c);
 /* Whether the changes can be made to MAILBOX (0: one that is not there yet), but for their number. */
 enum store_result attributes_check(struct store *s, mailbox_id_t mailbox, const struct attribute_changes *in, struct arena *a,
                                    struct intent_answer *out);
-/* Of a message that is about to be made: whether the changes can be; and once it is there, make them. FAILED: only a turn that is dropped undoes
- * it. */
+/* Of what is about to be made: whether the changes can be; and give it to number AT of what E makes. E has room for as many. */
 enum store_result attributes_check_new(struct store *s, const struct attribute_changes *in, struct arena *a);
-enum store_result attributes_set_new(struct store *s, mailbox_id_t mailbox, uint32_t uid, const struct attribute_changes *in, struct arena *a);
-/* What the messages that the COPY entry E copies from mailbox FROM have, LIMIT where that is more than MOST octets: read before it is applied,
- * and given to the copies after. */
-struct copied_attributes {
-	struct entry_attribute *at; /* in the arena; the copies' */
-	size_t count, cap;
-};
-enum store_result attributes_gather(struct store *s, const struct intent_copy *in, mailbox_id_t from, const struct entry *e, uint64_t most,
-                                    struct arena *a, struct copied_attributes *c_r);
-/* What FROM itself has. LIMIT: with those of its messages it is more than a RENAME of INBOX may carry. */
-enum store_result attributes_gather_own(struct store *s, mailbox_id_t from, struct arena *a, struct copied_attributes *c_r);
-enum store_result attributes_give(struct store *s, const struct entry *e, const struct copied_attributes *c);
+void attributes_add_new(struct entry *e, uint32_t at, const struct attribute_changes *in);
+/* Give E, which copies messages from mailbox FROM, what they have. LIMIT: that is more than MOST octets. */
+enum store_result attributes_gather(struct store *s, const struct intent_copy *in, mailbox_id_t from, uint64_t most, struct arena *a,
+                                    struct entry *e);
+/* Give E, which makes a mailbox, what FROM itself has. LIMIT: with those of its messages it is more than a RENAME of INBOX may carry. */
+enum store_result attributes_gather_own(struct store *s, mailbox_id_t from, struct arena *a, struct entry *e);
 enum store_result op_place(struct store *s, const struct intent_place *in, struct arena *a, struct intent_answer *out);
 /* Octets of journal that it needs at most. */
 uint64_t place_cost(const struct intent_place *in);

@@ -205,7 +205,7 @@ static enum store_result do_intent(struct store *s, struct intent *in, struct ar
 		return op_undelete(s, &in->undelete, a, out);
 	case INTENT_COPY:
 	case INTENT_MOVE:
-		return op_copy(s, &in->copy, in->op == INTENT_MOVE, 0, a, out);
+		return op_copy(s, &in->copy, in->op == INTENT_MOVE, false, a, out);
 	case INTENT_ATTRIBUTE:
 		return op_attribute(s, &in->attribute, a, out);
 	case INTENT_SUBSCRIBE:

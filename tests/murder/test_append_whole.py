@@ -1,5 +1,5 @@
-"""kill -9 of the master, and a hand-over, in the midst of APPENDs of several messages and of REPLACEs: of each command all is there or nothing, what
-was answered OK is there, and both members have the same.
+"""kill -9 of the master, and a hand-over, in the midst of APPENDs of several messages, of annotated ones and copies of these, and of REPLACEs: of each
+command all is there or nothing, what was answered OK is there, and both members have the same.
 
 ROOST_SEED replays a seed.
 """
@@ -72,6 +72,31 @@ class Draft(Client):
         return done.startswith("OK")
 
 
+class Annotated(Client):
+    """One message with its annotations, and a copy of the newest."""
+
+    def begin(self, c):
+        done = c.cmd("SELECT Notes")[1]
+        assert done.startswith("OK"), done
+
+    def once(self, c, n):
+        annotation = b'ANNOTATION (/comment (value.priv "p%d" value.shared "%s"))' % (n, b"s" * self.rng.choice([1, 200]))
+        if not c.cmd(b"APPEND Notes %s %s" % (annotation, literal(b"Subject: note %d\r\n\r\n" % n)))[1].startswith("OK"):
+            return False
+        return c.cmd("UID COPY * Copies")[1].startswith("OK")
+
+
+def annotated(m, mailbox):
+    """Messages there, and those of them with both annotations."""
+    c = Client(m, SEED).connect()
+    assert c.cmd(f"SELECT {mailbox}")[1].startswith("OK")
+    lines, done = c.cmd("FETCH 1:* (ANNOTATION (/comment value))")
+    assert done.startswith("OK"), done
+    c.close()
+    whole = [x for x in lines if re.search(r'value\.priv "p\d+"', x) and re.search(r'value\.shared "s+"', x)]
+    return len([x for x in lines if re.match(r"\* \d+ FETCH ", x)]), len(whole)
+
+
 def subjects(m, mailbox):
     c = m.imap("fred", mailbox=mailbox)
     data = c.uid("FETCH", "1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1]
@@ -92,18 +117,19 @@ def test_each_command_is_done_whole_or_not_at_all():
         c = m.imap("fred")
         assert c.create("Drafts")[0] == "OK"
         assert c.append("Drafts", None, None, b"Subject: version 0\r\n\r\n")[0] == "OK"
+        assert c.create("Notes")[0] == "OK" and c.create("Copies")[0] == "OK"
         c.logout()
         c = Client(m, SEED).connect()
         link = "imap://fred@host/Drafts/;UID=1;URLAUTH=anonymous"
         lines, done = c.cmd(f'GENURLAUTH "{link}" INTERNAL')
         assert done.startswith("OK"), done
         c.close()
-        batches, draft = Batches(m, SEED + 1), Draft(m, SEED + 2)
-        batches.start()
-        draft.start()
+        batches, draft, notes = clients = Batches(m, SEED + 1), Draft(m, SEED + 2), Annotated(m, SEED + 3)
+        for t in clients:
+            t.start()
         for how in ("kill", "promote", "kill"):
-            counts = len(batches.acked), len(draft.acked)
-            wait_for(lambda: len(batches.acked) > counts[0] + 3 and len(draft.acked) > counts[1] + 3, "commands are done", 60)
+            counts = [len(t.acked) for t in clients]
+            wait_for(lambda: all(len(t.acked) > n + 3 for t, n in zip(clients, counts)), "commands are done", 60)
             time.sleep(rng.random() / 5)  # anywhere in a command
             name = wait_for(lambda: in_sync_master(m), "both are in sync", 60)
             if how == "promote":
@@ -113,7 +139,7 @@ def test_each_command_is_done_whole_or_not_at_all():
             before = m.daemon(name)["pid"]
             m.kill(name)
             wait_for(lambda: m.daemon(name)["pid"] not in (0, before), f"{name} is started again", 20)
-        for t in (batches, draft):
+        for t in clients:
             t.over.set()
             t.join(60)
             assert not t.is_alive()
@@ -135,6 +161,10 @@ def test_each_command_is_done_whole_or_not_at_all():
         versions = [int(s.split()[1]) for s in subjects(m, "Drafts")]
         assert len(versions) == 1, f"{versions} (seed {SEED})"
         assert versions[0] >= max(draft.acked), f"{versions}, {draft.acked[-3:]} (seed {SEED})"
-        assert len(re.findall("^message ", text, re.M)) == len(subjects(m, "INBOX")) + 1
+        count, whole = annotated(m, "Notes")
+        assert count == whole >= len(notes.acked), f"{count} messages, {whole} annotated (seed {SEED})"
+        copies, whole = annotated(m, "Copies")
+        assert copies == whole >= len(notes.acked), f"{copies} copies, {whole} annotated (seed {SEED})"
+        assert len(re.findall("^message ", text, re.M)) == len(subjects(m, "INBOX")) + 1 + count + copies
         for name in m.member_names("backenda"):
             m.roost("verify", "-C", m.daemon(name)["config"])

@@ -3,6 +3,7 @@
 #include "store_lib.h"
 
 #include <lmdb.h>
+#include <xxhash.h>
 
 #include "store_private.h"
 
@@ -386,6 +387,146 @@ static void new_messages_have_theirs_from_the_beginning(void **state)
 	assert_int_equal(verify("new"), 0);
 }
 
+/* What is there and what is said of it come or are lost together: they are one entry. */
+static void it_and_its_attributes_are_one_entry(void **state)
+{
+	struct store *s = must_open("one"), *f = must_open("one.follower");
+	struct arena a = { 0 };
+	const struct attribute_change c[] = { { BYTES_LIT("fred"), BYTES_LIT("/y"), BYTES_LIT("v"), true, BYTES_NONE },
+		                              { BYTES_NONE, BYTES_LIT("/z"), BYTES_LIT("1"), true, BYTES_NONE },
+		                              { BYTES_NONE, BYTES_LIT("/z"), BYTES_LIT("2"), true, BYTES_NONE },
+		                              { BYTES_NONE, BYTES_LIT("/none"), BYTES_NONE, false, BYTES_NONE } };
+	const struct attribute_changes all = { .at = c, .count = 4 };
+	struct append_target t[] = { { .mailbox = BYTES_LIT("user.fred"), .attributes = { .at = c, .count = 1 } },
+		                     { .mailbox = BYTES_LIT("user.mary"), .attributes = all } };
+	struct place_message m[2] = { { .body = BYTES_LIT("one"), .structure = BYTES_LIT("s"), .attributes = all },
+		                      { .body = BYTES_LIT("two"), .structure = BYTES_LIT("s"), .attributes = { .at = c, .count = 1 } } };
+	const struct uid_range both = { 1, 2 };
+	struct intent copy = { .op = INTENT_COPY, .copy = { .uids = &both, .uid_count = 1, .target = BYTES_LIT("user.mary"), .user = BYTES_LIT("fred") } };
+	lsn_t last = store_last_lsn(s);
+	char *was, *is;
+
+	(void)state;
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_CREATE, .create = { .name = BYTES_LIT("user.mary"), .attributes = all } }, &a).result, STORE_OK);
+	assert_int_equal(store_last_lsn(s), last + 1);
+	assert_string_equal(value_of(s, "user.mary", 0, "", "/z"), "2");
+	copy.copy.mailbox = make(s, "user.fred", 0);
+	last = store_last_lsn(s);
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_APPEND, .append = { t, 2, BYTES_NONE, BYTES_LIT("body"), BYTES_LIT("s"), BYTES_NONE } }, &a).result,
+	                 STORE_OK);
+	assert_int_equal(store_last_lsn(s), last + 1);
+	assert_string_equal(value_of(s, "user.fred", 1, "fred", "/y"), "v");
+	assert_string_equal(value_of(s, "user.fred", 1, "", "/z"), VALUE_NONE);
+	assert_string_equal(value_of(s, "user.mary", 1, "", "/z"), "2");
+	assert_int_equal(modseq_of(s, copy.copy.mailbox, 1), t[0].modseq);
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_PLACE, .place = { .target = BYTES_LIT("user.fred"), .messages = m, .count = 2 } }, &a).result,
+	                 STORE_OK);
+	assert_int_equal(store_last_lsn(s), last + 4);
+	assert_string_equal(value_of(s, "user.fred", 2, "", "/z"), "2");
+	assert_int_equal(run(s, copy, &a).result, STORE_OK);
+	assert_int_equal(store_last_lsn(s), last + 5);
+	assert_string_equal(value_of(s, "user.mary", 3, "", "/z"), "2");
+	/* The mailbox with what it has itself, then all messages with theirs. */
+	assert_int_equal(set_attribute(s, "user.fred", "", "/own", "o", &a).result, STORE_OK);
+	last = store_last_lsn(s);
+	assert_int_equal(run(s, (struct intent){ .op = INTENT_RENAME_INBOX, .rename_inbox = { .from = BYTES_LIT("user.fred"), .to = BYTES_LIT("user.old") } }, &a).result,
+	                 STORE_OK);
+	assert_int_equal(store_last_lsn(s), last + 2);
+	assert_string_equal(value_of(s, "user.old", 0, "", "/own"), "o");
+	assert_string_equal(value_of(s, "user.old", 2, "", "/z"), "2");
+	assert_string_equal(value_of(s, "user.old", 3, "fred", "/y"), "v");
+	was = dump(s);
+	copy_entries(s, f);
+	is = dump(f);
+	assert_string_equal(is, was);
+	free(was);
+	free(is);
+	arena_fini(&a);
+	store_close(&s);
+	store_close(&f);
+	assert_int_equal(verify("one"), 0);
+	assert_int_equal(verify("one.follower"), 0);
+}
+
+static bool reads(const struct entry *e, struct buffer *head)
+{
+	struct buffer again = { 0 };
+	struct arena a = { 0 };
+	struct entry read;
+	struct fault why;
+	bool ok;
+
+	buffer_clear(head);
+	entry_write(head, e);
+	ok = entry_read(buffer_bytes(head), BYTES_NONE, false, &a, &read, &why);
+	if (ok) {
+		entry_write(&again, &read);
+		assert_true(bytes_equal(buffer_bytes(&again), buffer_bytes(head)));
+		assert_int_equal(read.given_count, e->given_count);
+	}
+	buffer_fini(&again);
+	arena_fini(&a);
+	return ok;
+}
+
+static void what_is_given_has_one_form(void **state)
+{
+	static const enum entry_type types[] = { ENTRY_CREATE, ENTRY_APPEND, ENTRY_COPY, ENTRY_PLACE, ENTRY_FLAGS, ENTRY_DELETE };
+	struct entry_delivery delivery = { .mailbox = 1, .uid = 1, .modseq = 2 };
+	struct entry_copy copy = { .source = 1, .uid = 1, .body = 1, .size = 4 };
+	struct entry_flag flag = { .uid = 1 };
+	const struct entry_given good = { 0, BYTES_LIT("fred"), BYTES_LIT("/y"), BYTES_LIT("v") };
+	const struct entry_given bad[] = { { 1, BYTES_NONE, BYTES_LIT("/y"), BYTES_LIT("v") },
+		                           { 0, BYTES_NONE, BYTES_NONE, BYTES_LIT("v") },
+		                           { 0, { (const uint8_t *)"a\0b", 3 }, BYTES_LIT("/y"), BYTES_LIT("v") },
+		                           { 0, BYTES_NONE, { (const uint8_t *)"/\0y", 3 }, BYTES_LIT("v") } };
+	struct buffer head = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		struct entry_given given[2] = { good, good };
+		struct entry e = { .type = types[i], .lsn = 9, .epoch = 1, .mailbox = 2, .name = BYTES_LIT("user.fred"), .given = given };
+
+		if (types[i] != ENTRY_CREATE) {
+			e.modseq = 3;
+			e.count = 1;
+			e.deliveries = &delivery;
+			e.copies = &copy;
+			e.flags = &flag;
+		}
+		assert_true(reads(&e, &head));
+		e.given_count = 2;
+		e.time = types[i] == ENTRY_CREATE || types[i] == ENTRY_FLAGS || types[i] == ENTRY_DELETE ? 0 : 5;
+		/* Others make nothing. */
+		assert_int_equal(reads(&e, &head), i < 4);
+		for (size_t k = 0; i < 4 && k < sizeof(bad) / sizeof(bad[0]); k++) {
+			given[1] = bad[k];
+			assert_false(reads(&e, &head));
+		}
+	}
+	/* A count of none, and one that is a lie. */
+	for (uint32_t count = 0; count < 2; count++) {
+		struct entry_given given = good;
+		struct entry e = { .type = ENTRY_CREATE, .lsn = 9, .epoch = 1, .mailbox = 2, .name = BYTES_LIT("n"), .given = &given, .given_count = 1 };
+		struct entry plain = e, read;
+		struct arena a = { 0 };
+		struct fault why;
+		size_t at;
+		XXH64_hash_t sum;
+
+		plain.given_count = 0;
+		(void)reads(&plain, &head);
+		at = head.n;
+		(void)reads(&e, &head);
+		buffer_set_u32le(&head, at, count == 0 ? 0 : UINT32_MAX);
+		sum = XXH3_64bits(head.p, 40) ^ XXH3_64bits(head.p + ENTRY_HEADER, head.n - ENTRY_HEADER);
+		buffer_set_u64le(&head, 40, sum);
+		assert_false(entry_read(buffer_bytes(&head), BYTES_NONE, false, &a, &read, &why));
+		arena_fini(&a);
+	}
+	buffer_fini(&head);
+}
+
 /* The loop waits for what is applied at once. */
 static void large_values_are_not_applied_all_at_once(void **state)
 {
@@ -533,6 +674,8 @@ int main(void)
 		cmocka_unit_test(conditional_changes_leave_newer_messages_alone),
 		cmocka_unit_test(too_much_to_copy_is_refused_before_anything_is_done),
 		cmocka_unit_test(new_messages_have_theirs_from_the_beginning),
+		cmocka_unit_test(it_and_its_attributes_are_one_entry),
+		cmocka_unit_test(what_is_given_has_one_form),
 		cmocka_unit_test(large_values_are_not_applied_all_at_once),
 		cmocka_unit_test(a_copy_leaves_what_is_not_its_users),
 		cmocka_unit_test(all_of_it_comes_back),

@@ -132,6 +132,7 @@ static const struct salvage_before before = { was_mailbox, was_message, was_body
 #define ATTRIBUTE_OF(m, u, who, n, v, on) \
 	{ .type = ENTRY_ATTRIBUTE, .mailbox = m, .modseq = (u) > 0 ? 9 : 0, .count = 1, \
 	  .attributes = &(struct entry_attribute){ { u, LIT(who), LIT(n), LIT(v) }, on } }
+#define GIVEN(who, n, v) &(struct entry_given){ 0, LIT(who), LIT(n), LIT(v) }
 #define QUOTA_OF(n, l) { .type = ENTRY_QUOTA, .name = { (const uint8_t *)(n), sizeof(n) - 1 }, .limits = { .is_limited = { true }, .limit = { l } } }
 
 struct net_case {
@@ -146,6 +147,11 @@ static const struct net_case net_cases[] = {
 	    ATTRIBUTE_OF(1, 2, "fred", "a", "", true) },
 	  "the private attribute b of fred of the server was set\nthe shared attribute a in user.fred was set\n"
 	  "the shared attribute a of UID 1 in user.fred was removed\nthe private attribute a of fred of UID 2 in user.fred was set\n" },
+	{ "a message and a mailbox that came with attributes",
+	  { { .type = ENTRY_APPEND, .count = 1, .deliveries = DELIVERY(1, 4, 0), BODY, .given = GIVEN("fred", "b", "x"), .given_count = 1 },
+	    { .type = ENTRY_CREATE, .mailbox = 2, .uidvalidity = 7, .name = LIT("new"), .given = GIVEN("", "a", "y"), .given_count = 1 } },
+	  "mailbox new was created\na message of 9 octets arrived in user.fred (UID 4 there, 1970-01-01T00:16:40Z)\n"
+	  "the shared attribute a in new was set\nthe private attribute b of fred of UID 4 in user.fred was set\n" },
 	{ "set and set back", { ATTRIBUTE_OF(1, 0, "", "a", "new", true), ATTRIBUTE_OF(1, 0, "", "a", "old", true) }, "" },
 	{ "set and removed", { ATTRIBUTE_OF(1, 0, "", "b", "new", true), ATTRIBUTE_OF(1, 0, "", "b", "", false) }, "" },
 	{ "of what went", { ATTRIBUTE_OF(1, 2, "", "a", "x", true), EXPUNGE_OF(1, 2), CREATE_OF(2, "user.fred.a"),

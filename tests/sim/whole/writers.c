@@ -44,6 +44,14 @@ static void delivered(void *arg)
 	free(d);
 }
 
+/* What messages, or a mailbox, that D makes have from the beginning. */
+static struct attribute_changes given(struct delivery *d)
+{
+	d->change = (struct attribute_change){ chance(2) == 0 ? BYTES_NONE : BYTES_LIT("fred"), BYTES_LIT("a"),
+		                               chance(2) == 0 ? BYTES_LIT("3") : BYTES_LIT("4"), true, BYTES_NONE };
+	return (struct attribute_changes){ .at = &d->change, .count = (size_t)chance(2) };
+}
+
 static struct intent append_intent(struct delivery *d)
 {
 	size_t n = 16 + (size_t)chance(chance(8) == 0 ? 6000 : 300);
@@ -52,7 +60,7 @@ static struct intent append_intent(struct delivery *d)
 
 	for (size_t i = 0; i < n; i++)
 		body[head + (int)i] = (char)('a' + (d->op * 31 + i) % 26);
-	d->target = (struct append_target){ .mailbox = BYTES_LIT(MAILBOX), .internaldate = 1000 };
+	d->target = (struct append_target){ .mailbox = BYTES_LIT(MAILBOX), .internaldate = 1000, .attributes = given(d) };
 	return (struct intent){ .op = INTENT_APPEND,
 		                .append = { .targets = &d->target,
 		                            .target_count = 1,
@@ -88,9 +96,10 @@ static struct intent place_intent(struct delivery *d, uint32_t replaced)
 	for (size_t i = 0; i < count; i++) {
 		size_t n = 16 + (size_t)chance(chance(8) == 0 ? 6000 : 300);
 		uint8_t *body = arena_alloc(&d->arena, n);
+		struct attribute_changes attributes = given(d);
 
 		memset(body, (int)('a' + chance(26)), n);
-		d->messages[i] = (struct place_message){ .body = bytes_make(body, n), .internaldate = 2000, .flags = (uint32_t)chance(16) };
+		d->messages[i] = (struct place_message){ .body = bytes_make(body, n), .internaldate = 2000, .flags = (uint32_t)chance(16), .attributes = attributes };
 	}
 	return (struct intent){ .op = INTENT_PLACE,
 		                .place = { .target = chance(4) == 0 ? BYTES_LIT(OTHER) : BYTES_LIT(MAILBOX),
@@ -120,7 +129,7 @@ static struct intent intent_of(struct delivery *d)
 	case WRITE_PLACE:
 		return place_intent(d, chance(2) == 0 ? uid : 0);
 	case WRITE_OTHER_CREATE:
-		return (struct intent){ .op = INTENT_CREATE, .create = { .name = other, .acl = acl, .partition = BYTES_LIT("default") } };
+		return (struct intent){ .op = INTENT_CREATE, .create = { .name = other, .acl = acl, .partition = BYTES_LIT("default"), .attributes = given(d) } };
 	case WRITE_OTHER_DELETE:
 		return (struct intent){ .op = INTENT_DELETE, .delete = { chance(2) == 0 ? other : third } };
 	case WRITE_OTHER_RENAME:

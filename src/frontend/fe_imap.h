@@ -137,6 +137,8 @@ void fe_imap_passed(struct fe_imap *s, struct imap_link *l, bool has_more);
 bool fe_imap_is_news(const struct fe_imap *s, const struct imap_link *l);
 
 /* fe_imap_session.c */
+/* "TAG STATUS TEXT"; TEXT may begin with a response code and is made safe for a line. */
+void fe_imap_answer(struct fe_imap *s, struct bytes tag, const char *status, const char *text);
 void fe_imap_tagged(struct fe_imap *s, const char *status, const char *text);
 void fe_imap_op_done(struct fe_imap *s);
 /* Count N octets of the command at hand against max_inflight. False: it is too much now. */
@@ -145,6 +147,22 @@ void fe_imap_bye(struct fe_imap *s, const char *text);
 struct frontend *fe_imap_frontend(const struct fe_imap *s);
 /* Have TO's octets sent instead of the command at hand, which stays valid until it is done; TO is emptied. */
 void fe_imap_replace_raw(struct fe_imap *s, struct buffer *to);
+
+/* fe_imap_auth.c */
+/* "CAPABILITY ..." of the present state, without an end of line; and a line of it for the client. */
+void fe_imap_write_capability(struct fe_imap *s, struct buffer *out);
+void fe_imap_tell_capabilities(struct fe_imap *s);
+/* The client has so long to log in from now on, however much it says meanwhile. */
+void fe_imap_await_login(struct fe_imap *s);
+/* A step of the login has this result: answer it. */
+void fe_imap_took(struct fe_imap *s, enum login_result result);
+/* A login that had to wait has its result. */
+void fe_imap_login_done(void *session, enum login_result result);
+void fe_imap_cmd_capability(struct fe_imap *s);
+void fe_imap_cmd_login(struct fe_imap *s);
+void fe_imap_cmd_authenticate(struct fe_imap *s);
+/* Nobody is logged in any more: no backend acts for him, nothing of his is left. */
+void fe_imap_cmd_unauthenticate(struct fe_imap *s);
 
 /* fe_imap_enable.c */
 /* ENABLE. False: it goes on with the selected mailbox's server. */

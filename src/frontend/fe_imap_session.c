@@ -1,4 +1,4 @@
-/* fe_imap_session.c - the client's side of a proxied session: framing, login, and what is done with each command. */
+/* fe_imap_session.c - the client's side of a proxied session: framing, and what is done with each command. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,6 @@
 #include "fe_imap.h"
 #include "imap_writer.h"
 #include "log.h"
-#include "policy.h"
 
 #define FAILURES_MAX 10
 /* A command of so many octets is not counted against max_inflight. */
@@ -22,8 +21,7 @@ struct frontend *fe_imap_frontend(const struct fe_imap *s)
 	return s->base.shard->fe;
 }
 
-/* "TAG STATUS TEXT"; TEXT may begin with a response code and is made safe for a line. */
-static void answer(struct fe_imap *s, struct bytes tag, const char *status, const char *text)
+void fe_imap_answer(struct fe_imap *s, struct bytes tag, const char *status, const char *text)
 {
 	struct buffer out = { 0 };
 
@@ -37,7 +35,7 @@ static void answer(struct fe_imap *s, struct bytes tag, const char *status, cons
 
 void fe_imap_tagged(struct fe_imap *s, const char *status, const char *text)
 {
-	answer(s, s->cmd.tag, status, text);
+	fe_imap_answer(s, s->cmd.tag, status, text);
 }
 
 void fe_imap_bye(struct fe_imap *s, const char *text)
@@ -52,31 +50,6 @@ void fe_imap_bye(struct fe_imap *s, const char *text)
 static void farewell(struct fe_session *base)
 {
 	fe_imap_bye(LIST_OBJECT(base, struct fe_imap, base), "[UNAVAILABLE] the frontend is stopping");
-}
-
-static void write_capability(struct fe_imap *s, struct buffer *out)
-{
-	buffer_add_str(out, "CAPABILITY IMAP4rev1");
-	s->told_version = capabilities_write(fe_imap_frontend(s)->capabilities, s->user != NULL, out);
-	if (s->user == NULL) {
-		struct buffer words = { 0 };
-		struct bytes rest;
-
-		login_mechanisms(&s->login, &words);
-		rest = buffer_bytes(&words);
-		if (fe_imap_frontend(s)->tls != NULL && !conn_is_tls(s->conn))
-			buffer_add_str(out, " STARTTLS");
-		if (!login_takes_passwords(&s->login))
-			buffer_add_str(out, " LOGINDISABLED");
-		while (rest.n > 0) {
-			size_t n = bytes_find(rest, ' ');
-
-			buffer_add_str(out, " AUTH=");
-			buffer_add(out, bytes_sub(rest, 0, n));
-			rest = bytes_from(rest, n + 1);
-		}
-		buffer_fini(&words);
-	}
 }
 
 void fe_imap_replace_raw(struct fe_imap *s, struct buffer *to)
@@ -116,125 +89,6 @@ void fe_imap_op_done(struct fe_imap *s)
 	conn_kick(s->conn);
 }
 
-/* Login. */
-
-/* However much the client says meanwhile. */
-static void await_login(struct fe_imap *s)
-{
-	uint64_t ms = config_number(fe_imap_frontend(s)->config, "imap_login_timeout_s") * 1000;
-
-	s->login_deadline_ms = loop_now_ms(s->base.shard->loop) + ms;
-	conn_set_timeout(s->conn, ms);
-}
-
-static void logged_in(struct fe_imap *s, struct bytes tag, struct bytes user)
-{
-	struct frontend *fe = fe_imap_frontend(s);
-	struct buffer out = { 0 };
-
-	s->user = bytes_to_str(user);
-	s->is_admin = auth_is_admin(fe->config, user);
-	s->names = names_of(fe->config, bytes_of(s->user), s->is_admin);
-	(void)atomic_fetch_add(&fe->logins, 1);
-	conn_set_timeout(s->conn, config_number(fe->config, "imap_idle_timeout_s") * 1000);
-	s->wants_inbox = fe_autocreate_is_due(s);
-	log_event(LOG_DEBUG, "frontend.imap.login", LOG_U64("conn", s->id), LOG_STR("user", s->user));
-	buffer_add(&out, tag);
-	buffer_add_str(&out, " OK [");
-	write_capability(s, &out);
-	buffer_add_str(&out, "] logged in\r\n");
-	conn_write(s->conn, buffer_bytes(&out));
-	buffer_fini(&out);
-}
-
-static void took(struct fe_imap *s, enum login_result result)
-{
-	struct bytes tag = bytes_of(s->auth_tag);
-	struct buffer out = { 0 };
-
-	s->is_login_waiting = result == LOGIN_WAITS;
-	s->is_authenticating = result == LOGIN_CONTINUE;
-	switch (result) {
-	case LOGIN_WAITS:
-		return;
-	case LOGIN_CONTINUE:
-		buffer_add_str(&out, "+ ");
-		buffer_add(&out, login_challenge(&s->login));
-		buffer_add_str(&out, "\r\n");
-		conn_write(s->conn, buffer_bytes(&out));
-		buffer_fini(&out);
-		return;
-	case LOGIN_OK:
-		logged_in(s, tag, bytes_of(s->identity.user));
-		identity_fini(&s->identity);
-		break;
-	case LOGIN_REFUSED:
-		(void)atomic_fetch_add(&fe_imap_frontend(s)->login_failures, 1);
-		answer(s, tag, "NO", "[AUTHENTICATIONFAILED] wrong name or password");
-		break;
-	case LOGIN_UNAVAILABLE:
-		answer(s, tag, "NO", "[UNAVAILABLE] logins cannot be checked now, try again later");
-		break;
-	case LOGIN_MALFORMED:
-		answer(s, tag, "BAD", "not base64");
-		break;
-	case LOGIN_ABORTED:
-		answer(s, tag, "BAD", "cancelled");
-		break;
-	case LOGIN_NEEDS_TLS:
-		answer(s, tag, "NO", "[PRIVACYREQUIRED] use STARTTLS first");
-		break;
-	case LOGIN_UNKNOWN:
-		answer(s, tag, "NO", "[CANNOT] that mechanism is not offered here");
-		break;
-	}
-	free(s->auth_tag);
-	s->auth_tag = NULL;
-	if (s->user == NULL && login_is_spent(&s->login))
-		fe_imap_bye(s, "too many failed logins");
-}
-
-static void login_done(void *arg, enum login_result result)
-{
-	struct fe_imap *s = arg;
-
-	if (s->is_leaving)
-		return;
-	took(s, result);
-	conn_kick(s->conn);
-}
-
-static void cmd_login(struct fe_imap *s)
-{
-	s->auth_tag = bytes_to_str(s->cmd.tag);
-	took(s, login_password(&s->login, s->cmd.user, s->cmd.password));
-}
-
-static void cmd_authenticate(struct fe_imap *s)
-{
-	s->auth_tag = bytes_to_str(s->cmd.tag);
-	took(s, login_start(&s->login, s->cmd.mechanism, s->cmd.initial.p != NULL, s->cmd.initial));
-}
-
-/* Commands that are answered here. */
-
-static void tell_capabilities(struct fe_imap *s)
-{
-	struct buffer out = { 0 };
-
-	buffer_add_str(&out, "* ");
-	write_capability(s, &out);
-	buffer_add_str(&out, "\r\n");
-	conn_write(s->conn, buffer_bytes(&out));
-	buffer_fini(&out);
-}
-
-static void cmd_capability(struct fe_imap *s)
-{
-	tell_capabilities(s);
-	fe_imap_tagged(s, "OK", "done");
-}
-
 static void cmd_namespace(struct fe_imap *s)
 {
 	struct buffer out = { 0 };
@@ -247,20 +101,66 @@ static void cmd_namespace(struct fe_imap *s)
 	fe_imap_tagged(s, "OK", "done");
 }
 
-/* Nobody is logged in any more: no backend acts for him, nothing of his is left. */
-static void cmd_unauthenticate(struct fe_imap *s)
+/* What a backend answers, or several do. */
+static void forward(struct fe_imap *s)
 {
-	fe_notify_free(s);
-	s->notify_version = 0;
-	LIST_EACH(m, &s->links)
-		imap_link_drop(LIST_OBJECT(m, struct imap_link, in_session));
-	free(s->user);
-	s->user = NULL;
-	s->is_admin = false;
-	s->features = 0;
-	s->names = (struct names){ 0 };
-	await_login(s);
-	fe_imap_tagged(s, "OK", "nobody is logged in");
+	const struct imap_command *c = &s->cmd;
+
+	switch (c->verb) {
+	case IMAP_LSUB:
+	case IMAP_SUBSCRIBE:
+	case IMAP_UNSUBSCRIBE:
+		fe_imap_forward_to_inbox(s);
+		return;
+	case IMAP_GETMETADATA:
+	case IMAP_SETMETADATA:
+		fe_imap_forward_metadata(s);
+		return;
+	case IMAP_CREATE:
+		fe_imap_forward_create(s);
+		return;
+	case IMAP_GETQUOTA:
+	case IMAP_GETQUOTAROOT:
+	case IMAP_SETQUOTA:
+		fe_imap_forward_quota(s);
+		return;
+	case IMAP_COPY:
+	case IMAP_MOVE:
+		fe_imap_forward_copy(s);
+		return;
+	case IMAP_APPEND:
+	case IMAP_REPLACE:
+		if (fe_url_has_any(c))
+			fe_url_begin(s);
+		else
+			fe_imap_forward_append(s);
+		return;
+	case IMAP_GENURLAUTH:
+	case IMAP_URLFETCH:
+		fe_url_begin(s);
+		return;
+	case IMAP_RESETKEY:
+		if (c->mailbox.p == NULL)
+			fe_url_reset_begin(s);
+		else
+			fe_imap_forward_by_mailbox(s, c->mailbox);
+		return;
+	case IMAP_CANCELUPDATE:
+	case IMAP_CHECK:
+	case IMAP_CLOSE:
+	case IMAP_EXPUNGE:
+	case IMAP_FETCH:
+	case IMAP_SEARCH:
+	case IMAP_SORT:
+	case IMAP_STORE:
+	case IMAP_THREAD:
+	case IMAP_UNSELECT:
+		fe_imap_forward_selected(s);
+		return;
+	default:
+		fe_imap_forward_by_mailbox(s, c->mailbox);
+		return;
+	}
 }
 
 /* Start handling; false where it goes on later (then fe_imap_op_done() follows). */
@@ -278,13 +178,13 @@ static bool dispatch(struct fe_imap *s)
 	}
 	switch (c->verb) {
 	case IMAP_CAPABILITY:
-		cmd_capability(s);
+		fe_imap_cmd_capability(s);
 		return true;
 	case IMAP_LOGIN:
-		cmd_login(s);
+		fe_imap_cmd_login(s);
 		return true;
 	case IMAP_AUTHENTICATE:
-		cmd_authenticate(s);
+		fe_imap_cmd_authenticate(s);
 		return true;
 	case IMAP_STARTTLS:
 		if (fe_imap_frontend(s)->tls == NULL || conn_is_tls(s->conn))
@@ -313,7 +213,7 @@ static bool dispatch(struct fe_imap *s)
 			fe_imap_tagged(s, "OK", "DEFLATE from here on");
 		return true;
 	case IMAP_UNAUTHENTICATE:
-		cmd_unauthenticate(s);
+		fe_imap_cmd_unauthenticate(s);
 		return true;
 	case IMAP_NAMESPACE:
 		cmd_namespace(s);
@@ -346,73 +246,23 @@ static bool dispatch(struct fe_imap *s)
 			fe_imap_forward_selected(s);
 		}
 		return false;
-	case IMAP_LSUB:
-	case IMAP_SUBSCRIBE:
-	case IMAP_UNSUBSCRIBE:
-		fe_imap_forward_to_inbox(s);
-		return false;
-	case IMAP_GETMETADATA:
-	case IMAP_SETMETADATA:
-		fe_imap_forward_metadata(s);
-		return false;
-	case IMAP_CREATE:
-		fe_imap_forward_create(s);
-		return false;
-	case IMAP_GETQUOTA:
-	case IMAP_GETQUOTAROOT:
-	case IMAP_SETQUOTA:
-		fe_imap_forward_quota(s);
-		return false;
-	case IMAP_COPY:
-	case IMAP_MOVE:
-		fe_imap_forward_copy(s);
-		return false;
-	case IMAP_APPEND:
-	case IMAP_REPLACE:
-		if (fe_url_has_any(c))
-			fe_url_begin(s);
-		else
-			fe_imap_forward_append(s);
-		return false;
-	case IMAP_GENURLAUTH:
-	case IMAP_URLFETCH:
-		fe_url_begin(s);
-		return false;
-	case IMAP_RESETKEY:
-		if (c->mailbox.p == NULL)
-			fe_url_reset_begin(s);
-		else
-			fe_imap_forward_by_mailbox(s, c->mailbox);
-		return false;
-	case IMAP_CANCELUPDATE:
-	case IMAP_CHECK:
-	case IMAP_CLOSE:
-	case IMAP_EXPUNGE:
-	case IMAP_FETCH:
-	case IMAP_SEARCH:
-	case IMAP_SORT:
-	case IMAP_STORE:
-	case IMAP_THREAD:
-	case IMAP_UNSELECT:
-		fe_imap_forward_selected(s);
-		return false;
 	case IMAP_SELECT:
 	case IMAP_EXAMINE:
 		if (c->qresync != NULL && (s->features & IMAP_F_QRESYNC) == 0) {
 			fe_imap_tagged(s, "BAD", "QRESYNC needs ENABLE QRESYNC"); /* and the selected mailbox stays it */
 			return true;
 		}
-		fe_imap_forward_by_mailbox(s, c->mailbox);
+		forward(s);
 		return false;
 	default:
-		fe_imap_forward_by_mailbox(s, c->mailbox);
+		forward(s);
 		return false;
 	}
 }
 
 static void bad(struct fe_imap *s, struct bytes tag, const char *text)
 {
-	answer(s, tag, "BAD", text);
+	fe_imap_answer(s, tag, "BAD", text);
 	if (++s->failures >= FAILURES_MAX)
 		fe_imap_bye(s, "too many errors");
 }
@@ -452,7 +302,7 @@ static void take_command(struct fe_imap *s, struct bytes octets)
 	}
 	s->failures = 0;
 	if (s->user != NULL && s->cmd.verb != IMAP_CAPABILITY && s->told_version != capabilities_version(fe_imap_frontend(s)->capabilities))
-		tell_capabilities(s);
+		fe_imap_tell_capabilities(s);
 	s->has_op = true;
 	s->deadline_ms = loop_now_ms(s->base.shard->loop) + FRONTEND_PATIENCE_MS;
 	is_starttls = s->cmd.verb == IMAP_STARTTLS && fe_imap_frontend(s)->tls != NULL && !conn_is_tls(s->conn);
@@ -483,7 +333,7 @@ static bool take_line(struct fe_imap *s)
 	conn_consume(s->conn, n + 1);
 	line = buffer_bytes(&copy);
 	if (s->is_authenticating) {
-		took(s, login_line(&s->login, line));
+		fe_imap_took(s, login_line(&s->login, line));
 	} else if (!bytes_equal_nocase_str(line, "DONE")) {
 		bad(s, s->cmd.tag, "DONE was expected");
 		if (s->is_local_idle)
@@ -522,7 +372,7 @@ static bool make_room(struct fe_imap *s, struct bytes in, size_t need)
 		return false;
 	}
 	n = bytes_find(in, ' ');
-	answer(s, n > 0 && n < TAG_MAX ? bytes_sub(in, 0, n) : BYTES_LIT("*"), "NO [LIMIT]", "too many messages at once, try later");
+	fe_imap_answer(s, n > 0 && n < TAG_MAX ? bytes_sub(in, 0, n) : BYTES_LIT("*"), "NO [LIMIT]", "too many messages at once, try later");
 	/* What is missing is the rest of a literal, and the end of its line. */
 	s->framer = (struct imap_framer){ .skip = need >= 2 && need - 2 > in.n ? need - 2 - in.n : 0, .is_skipping = true };
 	conn_consume(s->conn, in.n);
@@ -563,7 +413,7 @@ static bool take(struct fe_imap *s)
 		return make_room(s, in, n);
 	case FRAME_TOO_BIG:
 		(void)fe_imap_hold(s, 0);
-		answer(s, tag, "NO [TOOBIG]", why.what);
+		fe_imap_answer(s, tag, "NO [TOOBIG]", why.what);
 		conn_consume(s->conn, n);
 		return true;
 	case FRAME_CONTINUE:
@@ -622,7 +472,7 @@ static void greet(struct fe_imap *s)
 	struct buffer out = { 0 };
 
 	buffer_add_str(&out, "* OK [");
-	write_capability(s, &out);
+	fe_imap_write_capability(s, &out);
 	buffer_addf(&out, "] %s Roost ready\r\n", fe_imap_frontend(s)->name);
 	conn_write(s->conn, buffer_bytes(&out));
 	buffer_fini(&out);
@@ -670,7 +520,7 @@ void fe_imap_called(struct conn *c, void *arg)
 {
 	struct frontend *fe = arg;
 	const struct config *cfg = fe->config;
-	static const struct login_class logins = { .protocol = "imap", .done = login_done, .takes_tokens = true };
+	static const struct login_class logins = { .protocol = "imap", .done = fe_imap_login_done, .takes_tokens = true };
 	struct fe_imap *s = must_calloc(1, sizeof(*s));
 
 	s->conn = c;
@@ -688,7 +538,7 @@ void fe_imap_called(struct conn *c, void *arg)
 	list_push(&s->base.shard->sessions, &s->base.in_shard);
 	(void)atomic_fetch_add(&fe->imap_sessions, 1);
 	conn_set_events(c, &events, s);
-	await_login(s);
+	fe_imap_await_login(s);
 	if (s->base.shard->is_ending)
 		fe_imap_bye(s, "[UNAVAILABLE] the frontend is stopping");
 	else

@@ -10,7 +10,7 @@ import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SRC = os.path.join(TOP, "src")
-MAX_LINES = 720
+MAX_LINES = 680
 
 # Calls that have no place here, and what to use; some only under src/.
 BANNED = {

@@ -12,6 +12,7 @@
 #include "imap_flags.h"
 #include "inprogress.h"
 #include "limit.h"
+#include "search_apart.h"
 #include "search_ask.h"
 
 #define SEARCH_TURN_NS 5000000u
@@ -31,6 +32,7 @@ struct candidate {
 	bool has_header, has_body;
 	bool is_broken; /* it could not be read: whether it matches is not known */
 	bool is_damaged; /* and it may be mended */
+	bool is_apart; /* it is large: whether it matches is found out on a pool thread */
 	struct fault why;
 };
 
@@ -128,10 +130,48 @@ static bool is_kept(const struct search_key *k)
 	return k->plan != NULL ? search_ask_is_kept(k) : mime_is_kept_field(k->field);
 }
 
+/* Octets to be looked at for K. */
+static uint64_t octets_for(struct candidate *c, const struct search_key *k)
+{
+	uint64_t off, len = 0;
+	struct bytes blob, kept;
+	int64_t sent;
+
+	if (k->type != SEARCH_HEADER)
+		return c->msg->size;
+	/* A header is as long as its message at most. */
+	if (c->msg->size < SEARCH_APART_MIN || store_view_structure(c->v, c->msg->body, &blob, &c->why) != STORE_OK ||
+	    (is_kept(k) && mime_blob_header(blob, &kept, &sent)) || !mime_blob_section(blob, NULL, 0, MIME_HEADER, &off, &len))
+		return 0;
+	return len;
+}
+
+/* Whether K is looked for on a pool thread: *score_r says what came of it, 0 while that is not known or could not be read. */
+static bool is_apart(struct candidate *c, const struct search_key *k, unsigned *score_r)
+{
+	*score_r = 0;
+	if (c->sr == NULL || octets_for(c, k) < SEARCH_APART_MIN)
+		return false;
+	if (!search_apart_has(c->sr, c->msg)) {
+		c->is_apart = true;
+	} else if (c->sr->apart.result != STORE_OK) {
+		c->is_broken = true;
+		c->is_damaged = c->sr->apart.result == STORE_DAMAGED;
+		c->why = c->sr->apart.why;
+	} else {
+		*score_r = search_apart_score(k);
+	}
+	return true;
+}
+
 static bool contains(struct candidate *c, const struct search_key *k)
 {
+	unsigned score;
+
 	if (is_excluded(c, k))
 		return false;
+	if (is_apart(c, k, &score))
+		return score > 0;
 	if (k->type == SEARCH_HEADER)
 		return mime_header_contains(header_with(c, is_kept(k)), k->field, k->string);
 	return mime_text_contains(body_of(c), &c->s->client.backend->mime_limits, k->string, k->type == SEARCH_TEXT);
@@ -140,10 +180,12 @@ static bool contains(struct candidate *c, const struct search_key *k)
 /* The same more or less, with a score. */
 static bool contains_fuzzily(struct candidate *c, const struct search_key *k)
 {
-	unsigned score = k->type == SEARCH_HEADER ?
-	                         mime_fuzzy_header(k->fuzzy, header_with(c, is_kept(k)), k->field) :
-	                         mime_fuzzy_text(k->fuzzy, body_of(c), &c->s->client.backend->mime_limits, k->type == SEARCH_TEXT);
+	unsigned score;
 
+	if (!is_apart(c, k, &score))
+		score = k->type == SEARCH_HEADER ?
+		                mime_fuzzy_header(k->fuzzy, header_with(c, is_kept(k)), k->field) :
+		                mime_fuzzy_text(k->fuzzy, body_of(c), &c->s->client.backend->mime_limits, k->type == SEARCH_TEXT);
 	c->score_sum += score;
 	c->scored += score > 0;
 	return score > 0;
@@ -280,7 +322,7 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 		c->number = (uint32_t)sr->at + 1;
 		c->score_sum = c->scored = 0;
 		has_match = matches_all(c, sr->program);
-		if (c->is_broken)
+		if (c->is_broken || c->is_apart)
 			break;
 		if (has_match) {
 			note_found(sr, c, &msg, sr->at);
@@ -293,6 +335,12 @@ static enum search_state walk(struct session *s, struct command *cmd, struct sea
 		is_over = has_read && clock_mono_ns() > until;
 	}
 	view_messages_end(&it);
+	if (c->is_apart && !c->is_broken) {
+		search_apart_begin(s, sr, &msg);
+		return SEARCH_WAITS;
+	}
+	if (c->is_broken)
+		sr->apart.body = 0; /* once it was mended it is looked at again */
 	if (c->is_damaged && sr->tried != msg.body) {
 		sr->tried = msg.body;
 		client_mend(&s->client, msg.body, mended);

@@ -5,6 +5,13 @@
 
 #include "imap_session.h"
 
+/* How looking for the strings in the message with that body, apart, has ended (search_apart.h). */
+struct search_apart {
+	lsn_t body; /* 0: none */
+	enum store_result result;
+	struct fault why; /* unless STORE_OK */
+};
+
 struct search {
 	const struct box *box; /* where; lent */
 	struct search_key *program;
@@ -18,6 +25,7 @@ struct search {
 	struct search_plan *plans; /* of the keys with strings: search_ask.h */
 	bool has_asked, is_fuzzy;
 	uint32_t indexed;          /* the plans hold for messages below this UID */
+	struct search_apart apart;
 
 	uint32_t *found;      /* what matches: indices, ascending; owned, freed with the command */
 	uint8_t *scores;      /* of each, 1 to 100; NULL unless the program has a FUZZY key (RFC 6203); owned as FOUND is */
@@ -27,7 +35,7 @@ struct search {
 
 enum search_state {
 	SEARCH_GOES_ON, /* return CMD_WANT_TURN, then search_run() again */
-	SEARCH_WAITS,   /* return CMD_WANT_COMMIT: command->resume is called when a message is mended, or the index has answered */
+	SEARCH_WAITS,   /* return CMD_WANT_COMMIT: command->resume is called when a message is mended or was looked at apart, or the index has answered */
 	SEARCH_ENDED,
 	SEARCH_FAILED,  /* the tagged answer is set, or the session has left the mailbox: return CMD_DONE */
 };

@@ -13,6 +13,7 @@ struct search_plan {
 	bool is_asked;
 	bool is_known; /* HITS are all messages below UID sr->indexed that may hold the string, by their bodies, ascending */
 	lsn_t *hits;   /* owned, freed with the arena at the latest */
+	unsigned score;       /* of the message that was last looked at apart */
 	size_t hit_count, at; /* AT: where the last body that was asked for is, or would be */
 };
 

@@ -15,7 +15,7 @@ import subprocess
 import time
 
 import scratch
-from roost import ROOST, http, wait_for
+from roost import ROOST, http, ports, wait_for
 
 ADMIN = "adminsecret"
 
@@ -30,11 +30,14 @@ class LocalMurder:
         self.users, self.pairs, self.frontends, self.restart = list(users), pairs, frontends, restart
         self.expected = set()
         self.process = None
+        self.port_base = None
         self.own = {}  # daemons that the test started itself
 
     def start(self):
+        if self.port_base is None:  # not any free ports: while a daemon is away, an outgoing connection may get its port then
+            self.port_base = ports.block()
         argv = [ROOST, "murder", "--dir", self.dir, "--pairs", str(self.pairs), "--frontends", str(self.frontends),
-                "--port-base", "0", "--user", "admin:" + ADMIN]
+                "--port-base", str(self.port_base), "--user", "admin:" + ADMIN]
         for u in self.users:
             argv += ["--user", f"{u}:{password_of(u)}"]
         if not self.restart:
@@ -185,7 +188,12 @@ class LocalMurder:
         assert not problems, "\n".join(problems)
         assert self.process.returncode == 0, self.supervisor_text()
         if not keep:
+            self.give_back()
             scratch.remove(self.dir)
+
+    def give_back(self):
+        ports.give_back(self.port_base)
+        self.port_base = None
 
     def __enter__(self):
         return self.start()
@@ -203,6 +211,7 @@ class LocalMurder:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
+        self.give_back()
         print("kept:", self.dir)
 
 

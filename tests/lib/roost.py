@@ -30,9 +30,10 @@ PASSWORD = "secret"
 class Ports:
     """Ports for daemons that are started later. They are none that the system gives to outgoing connections, as one of those
     may be there first, and none that another test process has been given, which locks its octet of a file for as long as it
-    lives."""
+    lives. Below them are blocks of ports beside each other, which are given back."""
 
-    FIRST = 10000
+    BLOCKS, BLOCK = 10000, 200
+    FIRST = BLOCKS + 25 * BLOCK
 
     def __init__(self):
         with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
@@ -40,12 +41,19 @@ class Ports:
         assert self.end > self.FIRST + 1000, f"the system uses ports from {self.end} on for outgoing connections"
         self.given, self.locks = set(), None
 
-    def is_mine(self, port):
+    def lock(self, port):
+        if self.locks is None:
+            self.locks = os.open(f"{tempfile.gettempdir()}/roost-test-ports.{os.getuid()}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.lockf(self.locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
         except OSError:
             return False
         self.given.add(port)
+        return True
+
+    def is_mine(self, port):
+        if not self.lock(port):
+            return False
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
@@ -54,16 +62,39 @@ class Ports:
         return True
 
     def free(self):
-        if self.locks is None:
-            self.locks = os.open(f"{tempfile.gettempdir()}/roost-test-ports.{os.getuid()}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         for _ in range(1000):
             port = random.randrange(self.FIRST, self.end)
             if port not in self.given and self.is_mine(port):
                 return port
         raise AssertionError("no port is free")
 
+    def block(self):
+        """The first of BLOCK ports beside each other, none of which is listened at."""
+        bases = range(self.BLOCKS, self.FIRST, self.BLOCK)
+        for base in random.sample(bases, len(bases)):
+            if base not in self.given and self.lock(base):
+                if all(self.is_silent(port) for port in range(base, base + self.BLOCK)):
+                    return base
+                self.give_back(base)
+        raise AssertionError("no block of ports is free")
 
-free_port = Ports().free
+    @staticmethod
+    def is_silent(port):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # who was here may be in TIME_WAIT
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+
+    def give_back(self, base):
+        self.given.discard(base)
+        fcntl.lockf(self.locks, fcntl.LOCK_UN, 1, base)
+
+
+ports = Ports()
+free_port = ports.free
 
 
 def scram_line(name, password, iterations=4096):

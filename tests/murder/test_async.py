@@ -88,11 +88,14 @@ class Pair:
         wait_for(same, "in sync", timeout)
 
     def wait_salvaged(self, holder, kept, timeout=60):
-        """The master has taken HOLDER in, so that what it had alone is put aside, and then nothing but KEPT items is left of it."""
+        """The master has taken HOLDER in, so that what it had alone is put aside, and then nothing but KEPT items is left of it. HOLDER's
+        status page may be of before it was put aside: then the files are there."""
         def done():
             master = self.status(self.two if holder is self.one else self.one)
+            is_held = held_files(holder) != []
             s = self.status(holder)
-            return len(master.get("in_sync", "").split()) == 2 and s.get("salvage_pending") == 0 and s.get("salvage_kept") == kept
+            return (len(master.get("in_sync", "").split()) == 2 and is_held == (kept > 0) and s.get("salvage_pending") == 0
+                    and s.get("salvage_kept") == kept)
         try:
             wait_for(done, f"salvaged, {kept} kept", timeout)
         except AssertionError as e:

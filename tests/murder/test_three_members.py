@@ -81,8 +81,8 @@ class Slow(Relay):
         self.rate = rate
 
     def pump(self, source, to, heard):
-        from_master = source.getpeername()[1] == self.target
         try:
+            from_master = source.getpeername()[1] == self.target
             while data := source.recv(16384):
                 to.sendall(data)
                 if from_master:

@@ -66,20 +66,24 @@ def test_a_right_password_after_failures_is_right(murder, where):
 
 @pytest.mark.parametrize("where", WHERE)
 def test_an_address_pays_over_all_its_connections_and_others_do_not(murder, where, source):
-    for i in range(4):
-        c = Client(murder, where, source)
-        assert c.timed("admin", f"wrong{i}")[0] == "no"
+    """What it pays begins with its last failure: a machine so busy that the time is over before the right password is said shows nothing."""
+    waited = []
+    while not waited or waited[-1] < 0.2 and len(waited) < 4:
+        for i in range(4):
+            c = Client(murder, where, source)
+            assert c.timed("admin", f"wrong{i}")[0] == "no"
+            c.close()
+        c, other = Client(murder, where, source), Client(murder, where, next(addresses))
+        begin = time.monotonic()
+        c.begin("PLAIN", plain("frontend"))
+        took = other.timed("frontend")[1]
+        line = c.line()
+        waited.append(time.monotonic() - begin)
+        assert took < 0.5, took
+        assert c.result(line) in ("ok", "bad"), line
         c.close()
-    c, other = Client(murder, where, source), Client(murder, where, next(addresses))
-    begin = time.monotonic()
-    c.begin("PLAIN", plain("frontend"))
-    took = other.timed("frontend")[1]
-    assert took < 0.5, took
-    line = c.line()
-    assert time.monotonic() - begin >= 0.2, "the right password waits where so many wrong ones came from"
-    assert c.result(line) in ("ok", "bad"), line
-    c.close()
-    other.close()
+        other.close()
+    assert waited[-1] >= 0.2, ("the right password waits where so many wrong ones came from", waited)
 
 
 @pytest.mark.parametrize("where", ["backend-imap", "frontend-imap", "mupdate"])

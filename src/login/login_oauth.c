@@ -2,7 +2,7 @@
  *
  * Keys: those of oauth_jwks_file, read again when it has changed, or of oauth_jwks_url, asked for again after oauth_jwks_refresh_s, and when a
  * token names a key that is not there, but no more often than every KEYS_REST_MS: an issuer may change its keys at any time, and anybody may
- * make up names of keys. If the issuer cannot be reached the old ones stay in use. */
+ * make up names of keys. If the issuer cannot be reached the old ones stay in use, and nobody can say whether a token of another key is right. */
 #include "login_oauth.h"
 
 #include <openssl/evp.h>
@@ -43,6 +43,7 @@ struct oauth {
 	int64_t remember_s;
 	pthread_mutex_t fetching; /* one asks for the keys, the others wait for what comes */
 	atomic_bool is_refreshing;
+	atomic_bool is_away;           /* the issuer, when keys were last asked for; set before ASKED_MS */
 	atomic_uint_fast64_t asked_ms; /* when keys were last asked for; 0: never */
 	pthread_rwlock_t keys_lock; /* guards the keys and what the file was */
 	struct jwks *keys;          /* NULL: none yet */
@@ -314,6 +315,16 @@ static bool was_just_asked(struct oauth *o)
 	return asked != 0 && clock_mono_ms() - asked < (o->refresh_ms < KEYS_REST_MS ? o->refresh_ms : KEYS_REST_MS);
 }
 
+/* What to say of a token whose key is not among those that are here. IS_AWAY was read before they were looked at: whatever comes in between
+ * is not what the token is refused by. */
+static enum oauth_result without_its_key(bool is_away, struct fault *why)
+{
+	if (!is_away)
+		return OAUTH_WRONG;
+	(void)fault_set(why, FAULT_TRANSIENT, "the token names a key that is not here, and the issuer cannot be asked for it");
+	return OAUTH_UNAVAILABLE;
+}
+
 /* Ask for the keys, unless somebody just did. False with WHY: there are none, as the issuer cannot be asked. */
 static bool fetch(struct oauth *o, struct worker *on, struct fault *why)
 {
@@ -336,6 +347,7 @@ static bool fetch(struct oauth *o, struct worker *on, struct fault *why)
 		} else if (!worker_is_stopping(on)) {
 			log_event(LOG_WARNING, "login.keys.unavailable", LOG_FAULT(why));
 		}
+		atomic_store(&o->is_away, keys == NULL);
 		atomic_store(&o->asked_ms, clock_mono_ms());
 	} else {
 		(void)fault_set(why, FAULT_TRANSIENT, "the issuer's keys could not be had a moment ago");
@@ -426,6 +438,7 @@ enum oauth_result oauth_check(struct oauth *o, struct bytes token, struct buffer
 {
 	bool is_jwt = has_keys(o) && jwt_is_one(token);
 	uint8_t hash[HASH_SIZE];
+	bool just_asked, is_away;
 	enum oauth_result result;
 	enum keys keys;
 
@@ -435,8 +448,12 @@ enum oauth_result oauth_check(struct oauth *o, struct bytes token, struct buffer
 	}
 	if (is_jwt) {
 		look_again(o);
+		just_asked = was_just_asked(o);
+		is_away = atomic_load(&o->is_away);
 		result = by_keys(o, token, &keys, name_r, why);
-		return keys == KEYS_ITS || o->keys_url == NULL || (keys == KEYS_OTHERS && was_just_asked(o)) ? result : OAUTH_ASK;
+		if (keys == KEYS_ITS || o->keys_url == NULL)
+			return result;
+		return keys == KEYS_OTHERS && just_asked ? without_its_key(is_away, why) : OAUTH_ASK;
 	}
 	if (o->ask_url == NULL) {
 		(void)fault_set(why, FAULT_CLIENT, "the token is malformed");
@@ -448,11 +465,15 @@ enum oauth_result oauth_check(struct oauth *o, struct bytes token, struct buffer
 
 enum oauth_result oauth_ask(struct oauth *o, struct bytes token, struct worker *on, struct buffer *name_r, struct fault *why)
 {
+	enum oauth_result result;
 	enum keys keys;
+	bool is_away;
 
 	if (!has_keys(o) || !jwt_is_one(token))
 		return introspect(o, token, on, name_r, why);
 	if (!fetch(o, on, why))
 		return OAUTH_UNAVAILABLE;
-	return by_keys(o, token, &keys, name_r, why);
+	is_away = atomic_load(&o->is_away);
+	result = by_keys(o, token, &keys, name_r, why);
+	return keys == KEYS_ITS ? result : without_its_key(is_away, why);
 }

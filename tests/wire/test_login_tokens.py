@@ -293,6 +293,28 @@ def test_old_keys_stay_in_use_when_the_issuer_is_away(place):
     place.drop(front)
 
 
+def test_a_key_that_cannot_be_asked_for_is_not_the_client_s_fault(place):
+    front = place.front()
+    new = Key("EdDSA", "d2")
+    ask = lambda t: try_token(place, "frontend-imap", t, port=front.imap)[0]
+    try:
+        assert ask(token(place.keys[0], claims())) == "ok"
+        place.issuer.answers["/jwks"] = (503, "")
+        wait_for(lambda: ask(token(place.keys[0], claims())) == "ok" and "login.keys.unavailable" in front.text(), "it was asked in vain")
+        begin = len(front.text())
+        for _ in range(5):
+            assert ask(token(new, claims())) == "busy"
+        assert "login.check.unavailable" in front.text()[begin:] and "reason=token" not in front.text()[begin:]
+        assert ask(token(Key("RS256", "r1"), claims())) == "no", "of a key that is here"
+        assert ask(token(new, claims(), {"alg": "none"})) == "no" and ask(token(place.keys[0], claims())) == "ok"
+        place.issuer.answers["/jwks"] = (200, jwks(*place.keys, new))
+        wait_for(lambda: ask(token(new, claims())) == "ok", "the key is there")
+        assert ask(token(new, claims(), {"kid": "made-up"})) == "no", "the issuer has answered"
+    finally:
+        place.issuer.answers["/jwks"] = (200, jwks(*place.keys))
+    place.drop(front)
+
+
 def test_without_any_keys_nobody_can_say(place):
     place.issuer.answers["/jwks"] = (503, "")
     front = place.front()

@@ -38,21 +38,40 @@ void box_write_flags(struct session *s, const struct mailbox *m)
 	s->box->keyword_count = m->keyword_count;
 }
 
+/* "* N FETCH (UID u ", of which with UIDONLY (RFC 9586) the UID is said in the number's place. */
+static void add_head(const struct session *s, uint32_t number, const struct message *msg, bool with_uid, struct buffer *line)
+{
+	bool is_uid_only = (s->features & IMAP_F_UIDONLY) != 0;
+
+	buffer_add_str(line, "* ");
+	buffer_add_u64(line, is_uid_only ? msg->uid : number);
+	buffer_add_str(line, is_uid_only ? " UIDFETCH (" : " FETCH (");
+	if (!with_uid || is_uid_only)
+		return;
+	buffer_add_str(line, "UID ");
+	buffer_add_u64(line, msg->uid);
+	buffer_add_u8(line, ' ');
+}
+
+static void add_modseq(const struct message *msg, struct buffer *line)
+{
+	buffer_add_str(line, "MODSEQ (");
+	buffer_add_u64(line, msg->modseq);
+	buffer_add_u8(line, ')');
+}
+
 void box_write_fetch_flags(struct session *s, uint32_t number, const struct message *msg, const struct mailbox *m,
                            bool with_uid)
 {
 	struct buffer line = { 0 };
 
-	if ((s->features & IMAP_F_UIDONLY) != 0)
-		buffer_addf(&line, "* %u UIDFETCH (", msg->uid);
-	else if (with_uid || (s->features & IMAP_F_QRESYNC) != 0)
-		buffer_addf(&line, "* %u FETCH (UID %u ", number, msg->uid);
-	else
-		buffer_addf(&line, "* %u FETCH (", number);
+	add_head(s, number, msg, with_uid || (s->features & IMAP_F_QRESYNC) != 0, &line);
 	buffer_add_str(&line, "FLAGS ");
 	imap_write_flags(&line, msg->flags, box_is_recent(s->box, msg->uid), msg->keywords, m->keywords, m->keyword_count);
-	if ((s->features & IMAP_F_CONDSTORE) != 0)
-		buffer_addf(&line, " MODSEQ (%llu)", (unsigned long long)msg->modseq);
+	if ((s->features & IMAP_F_CONDSTORE) != 0) {
+		buffer_add_u8(&line, ' ');
+		add_modseq(msg, &line);
+	}
 	buffer_add_str(&line, ")\r\n");
 	session_write(s, buffer_bytes(&line));
 	buffer_fini(&line);
@@ -62,10 +81,9 @@ void box_write_fetch_modseq(struct session *s, uint32_t number, const struct mes
 {
 	struct buffer line = { 0 };
 
-	if ((s->features & IMAP_F_UIDONLY) != 0)
-		buffer_addf(&line, "* %u UIDFETCH (MODSEQ (%llu))\r\n", msg->uid, (unsigned long long)msg->modseq);
-	else
-		buffer_addf(&line, "* %u FETCH (UID %u MODSEQ (%llu))\r\n", number, msg->uid, (unsigned long long)msg->modseq);
+	add_head(s, number, msg, true, &line);
+	add_modseq(msg, &line);
+	buffer_add_str(&line, ")\r\n");
 	session_write(s, buffer_bytes(&line));
 	buffer_fini(&line);
 }

@@ -75,11 +75,14 @@ static enum cmd_step tell(struct session *s, struct command *cmd)
 	struct mailbox m;
 	struct message msg;
 	struct fault why;
+	struct box_reader reader = { .mailbox = 0 };
 	size_t told = 0;
 
 	cmd->resume = tell;
 	if (s->state != SESSION_SELECTED || (v = session_view(s, cmd)) == NULL)
 		return CMD_DONE;
+	reader.view = v;
+	reader.mailbox = s->box->id;
 	if (store_view_mailbox_by_id(v, s->box->id, &m, &why) == STORE_OK) {
 		if (m.keyword_count != s->box->keyword_count)
 			box_write_flags(s, &m);
@@ -87,7 +90,7 @@ static enum cmd_step tell(struct session *s, struct command *cmd)
 			/* As in FETCH: from the highest down where a limit was hit. */
 			uint32_t index = st->index[cmd->limited_uid != 0 ? st->count - 1 - st->at : st->at], uid = s->box->uids[index];
 
-			if (store_view_message(v, s->box->id, uid, &msg, &why) != STORE_OK)
+			if (!box_read(&reader, uid, &msg))
 				cmd->missed_one = true;
 			else if (cmd->c.is_silent)
 				box_write_fetch_modseq(s, index + 1, &msg);
@@ -97,6 +100,7 @@ static enum cmd_step tell(struct session *s, struct command *cmd)
 	} else {
 		st->at = st->count;
 	}
+	box_read_end(&reader);
 	store_view_close(&v);
 	if (st->at < st->count)
 		return session_is_full(s) ? CMD_WANT_OUTPUT : CMD_WANT_TURN;

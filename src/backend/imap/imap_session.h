@@ -47,6 +47,7 @@ struct command {
 	bool missed_one;    /* a message that was asked for is gone: OK [EXPUNGEISSUED] */
 	uint32_t limited_uid; /* below this UID nothing was done, as it was too much (limit.h); 0: all was done */
 	uint64_t progress_ns; /* when the client was last told how far it is; 0: never */
+	uint64_t progress_done, progress_total; /* how far it said that it is; a total of 0: not known */
 	/* The command's own answer told the flags of these messages: changes of them up to the modseq are not told again. */
 	const struct uid_range *told;
 	size_t told_count;

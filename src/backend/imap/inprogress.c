@@ -1,5 +1,5 @@
-/* inprogress.c - see inprogress.h. Commands that work in turns say how far they are in each; for those that wait for the writer a
- * timer speaks, made when a session first waits. */
+/* inprogress.c - see inprogress.h. Commands that work in turns say how far they are in each; for those that wait, for
+ * the writer or a pool thread, a timer says the last of it again, made when a session first waits. */
 #include "inprogress.h"
 
 #include "clock.h"
@@ -12,6 +12,8 @@ void inprogress_tell(struct session *s, struct command *cmd, uint64_t done, uint
 	uint64_t wait_ns = s->client.backend->progress_ns, now = clock_mono_ns();
 	struct buffer line = { 0 };
 
+	cmd->progress_done = done;
+	cmd->progress_total = total;
 	if (now - (cmd->progress_ns == 0 ? cmd->started_ns : cmd->progress_ns) <
 	    (cmd->progress_ns == 0 ? wait_ns : INPROGRESS_REST * wait_ns))
 		return;
@@ -32,7 +34,7 @@ static void fired(void *arg)
 	struct session *s = arg;
 
 	if (s->cmd != NULL && s->cmd->step == CMD_WANT_COMMIT && s->state != SESSION_ENDING && !session_is_full(s))
-		inprogress_tell(s, s->cmd, 0, 0);
+		inprogress_tell(s, s->cmd, s->cmd->progress_done, s->cmd->progress_total);
 }
 
 void inprogress_wait(struct session *s)

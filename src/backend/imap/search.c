@@ -377,9 +377,9 @@ enum search_state search_run(struct session *s, struct command *cmd, struct sear
 		state = walk(s, cmd, sr, &c);
 	store_view_close(&c.v);
 	buffer_fini(&c.body);
-	if (state == SEARCH_GOES_ON)
+	if (state == SEARCH_GOES_ON || state == SEARCH_WAITS)
 		search_tell_progress(s, cmd, sr, 0, sr->at - sr->from, sr->range);
-	else if (state != SEARCH_WAITS)
+	else
 		search_ask_end(sr);
 	return state;
 }

@@ -65,6 +65,9 @@ bool kv_may_grow(struct kv_txn *t, size_t octets, struct fault *why);
 bool kv_is_tight(const struct kv_txn *t);
 bool kv_give_up_reserve(struct kv *kv);
 
+/* Octets of pages that are in use; and how many more there is room for: on the disk, in the map, and in the file's free pages. Any thread. */
+void kv_measure(struct kv *kv, uint64_t *used_r, uint64_t *room_r);
+
 /* Whether an access in T has failed: what looked like the end of a table, or a key that is not there, may be damage. */
 bool kv_has_failed(const struct kv_txn *t);
 

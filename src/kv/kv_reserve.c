@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -76,6 +77,21 @@ bool kv_may_grow(struct kv_txn *t, size_t octets, struct fault *why)
 		return true;
 	return fault_set(why, FAULT_OPERATOR, "%s/data.mdb: %s; what is left is kept for changes that make room", kv->dir,
 	                 fits ? "No space left on device" : "index_map_size is used up");
+}
+
+void kv_measure(struct kv *kv, uint64_t *used_r, uint64_t *room_r)
+{
+	uint64_t size, room, is_free;
+	MDB_envinfo info;
+	struct statvfs v;
+
+	KV_CALL(kv, is_free, free_octets(kv));
+	size = mdb_env_info(kv->env, &info) == 0 ? (info.me_last_pgno + 1) * kv->page_size : 0;
+	room = size < kv->map_size ? kv->map_size - size : 0;
+	if (statvfs(kv->dir, &v) == 0 && (uint64_t)v.f_bavail * v.f_frsize < room)
+		room = (uint64_t)v.f_bavail * v.f_frsize;
+	*used_r = is_free < size ? size - is_free : 0;
+	*room_r = room + is_free;
 }
 
 bool kv_is_tight(const struct kv_txn *t)

@@ -3,7 +3,7 @@
  *
  * Everything an intent points to is borrowed until it is answered. Names are internal names ("user.fred.Work"). Nothing
  * here checks rights: the session did. An intent takes effect whole or not at all, but for INTENT_APPEND, whose targets
- * succeed and fail one by one.
+ * succeed and fail one by one. Any that changes messages may answer NO_SPACE: there is no room for it on the disk.
  *
  * BUGS: an intent over very many messages (100,000: some 0.3 s) holds the writer thread for that long. */
 #ifndef ROOST_STORE_INTENT_H
@@ -84,10 +84,11 @@ struct intent_rename {
 };
 
 /* RENAME of INBOX (RFC 3501 section 6.3.5): make TO and move all messages of FROM there; FROM stays, empty. Answers the
- * new mailbox, its uidvalidity. FROM's own attributes are copied (RFC 5464 section 4.1). OK, NO_MAILBOX, EXISTS, BAD, OVER_QUOTA, LIMIT. */
+ * new mailbox, its uidvalidity. FROM's own attributes are copied (RFC 5464 section 4.1). OK, NO_MAILBOX, EXISTS, BAD, OVER_QUOTA, LIMIT, NO_SPACE. */
 struct intent_rename_inbox {
 	struct bytes from, to;
 	struct bytes acl, partition; /* of the new mailbox */
+	uint64_t messages;           /* about so many are there: what is reserved */
 };
 
 /* Replace the ACL if it still is OLD. OK, NO_MAILBOX, CONFLICT, BAD. */

@@ -154,6 +154,14 @@ enum store_result op_rename(struct store *s, const struct intent_rename *in, str
 	return in->count == 0 || result != STORE_OK ? result : turn_entry(s, &e);
 }
 
+/* One entry has all messages and their attributes: fewer than a COPY takes. */
+#define RENAMED_MOST 1500000
+
+uint64_t rename_inbox_cost(const struct intent_rename_inbox *in, uint64_t messages)
+{
+	return MAILBOX_NAME_MAX + in->acl.n + (8u << 20) + 37 * (messages < RENAMED_MOST ? messages : RENAMED_MOST);
+}
+
 enum store_result op_rename_inbox(struct store *s, const struct intent_rename_inbox *in, struct arena *a,
                                   struct intent_answer *out)
 {
@@ -163,11 +171,20 @@ enum store_result op_rename_inbox(struct store *s, const struct intent_rename_in
 	const struct uid_range all = { 1, UINT32_MAX };
 	enum store_result result = find_mailbox(s, in->from, &m);
 	struct intent_copy copy = { .uids = &all, .uid_count = 1, .target = in->to };
+	struct fault why;
 
 	if (result != STORE_OK)
 		return result;
 	copy.mailbox = m.id;
 	result = check_quota_of_move(s, in->from, in->to, m.bytes, m.exists, true);
+	/* Nothing may fail once the first entry is made. */
+	if (result == STORE_OK && m.exists > RENAMED_MOST)
+		result = STORE_LIMIT;
+	if (result == STORE_OK) {
+		result = index_has_room(s, m.exists, &why) ? journal_reserve(&s->journal, rename_inbox_cost(in, m.exists), &why) : STORE_NO_SPACE;
+		if (result == STORE_NO_SPACE)
+			log_event(LOG_ERROR, "store.index.no_room", LOG_FAULT(&why));
+	}
 	if (result == STORE_OK)
 		result = make_mailbox(s, &create, m.id, a, out);
 	if (result != STORE_OK)

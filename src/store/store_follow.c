@@ -41,7 +41,7 @@ enum store_follow store_follow_append(struct store *s, struct bytes raw, struct 
 	struct entry_header h;
 	struct entry e;
 	struct bytes head, body;
-	bool ok;
+	bool ok, has_room;
 
 	if (s->is_failed) {
 		*why = s->failure;
@@ -61,11 +61,15 @@ enum store_follow store_follow_append(struct store *s, struct bytes raw, struct 
 	head = bytes_sub(raw, 0, h.head_size);
 	body = bytes_from(raw, h.head_size);
 	ok = entry_read(head, body, true, &a, &e, why);
-	if (ok && e.type == ENTRY_EPOCH)
+	s->turn_need = 0;
+	has_room = ok && index_has_room_for(s, NULL, &e, why);
+	if (has_room && e.type == ENTRY_EPOCH)
 		note_reign(s, &e);
 	arena_fini(&a);
 	if (!ok)
 		return STORE_FOLLOW_CORRUPT;
+	if (!has_room)
+		return STORE_FOLLOW_NO_SPACE;
 	switch (journal_reserve(j, raw.n + 64, why)) {
 	case STORE_OK:
 		break;

@@ -56,6 +56,7 @@ struct store {
 	struct kv_txn *txn; /* of the turn */
 	epoch_t epoch;
 	size_t turn_count;  /* entries of the turn, in the pending or flushing batch */
+	uint64_t turn_need; /* octets of the index, of changes of very many messages */
 	lsn_t turn_first;
 	bool turn_flushed;  /* its flush has begun */
 	struct store_entry *turn_entries; /* a copy of the rows, as long as the turn */
@@ -165,6 +166,11 @@ uint64_t digest_of(struct bytes key, struct bytes value);
 void digest_check(struct store *s, struct kv_txn *t, const struct entry *e);
 enum store_result op_digest(struct store *s, struct intent_answer *out);
 
+/* store_room.c: what cannot be written to the index once it is committed ends the process, so a change of very many messages is refused
+ * before: whether the disk has room for the change of COUNT; and for what entry E changes, which counts in the turn from then on. T: the turn's,
+ * or NULL: as committed. False with WHY. */
+bool index_has_room(struct store *s, uint64_t count, struct fault *why);
+bool index_has_room_for(struct store *s, struct kv_txn *t, const struct entry *e, struct fault *why);
 /* store_turn.c: journal and apply E (its lsn, epoch and committed are filled in) in the present turn. */
 enum store_result turn_entry(struct store *s, struct entry *e);
 void store_fail(struct store *s, const struct fault *why);
@@ -211,6 +217,8 @@ enum store_result check_quota_of_move(struct store *s, struct bytes from, struct
 enum store_result check_quota_of_rename(struct store *s, const struct intent_rename *in, struct arena *a);
 enum store_result op_salvage(struct store *s, const struct intent_salvage *in, struct arena *a, struct intent_answer *out);
 enum store_result op_epoch(struct store *s, const struct intent_epoch *in, struct intent_answer *out);
+/* ops_mailbox.c: octets of journal that it needs at most, where there are so many messages. */
+uint64_t rename_inbox_cost(const struct intent_rename_inbox *in, uint64_t messages);
 /* ops_message.c: a growing set of UIDs that come in ascending order. */
 struct uid_list {
 	struct arena *a;

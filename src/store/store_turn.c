@@ -36,7 +36,7 @@ uint64_t intent_cost(const struct intent *in)
 		cost += 2 * MAILBOX_NAME_MAX + in->create.acl.n + attributes_cost(&in->create.attributes);
 		break;
 	case INTENT_RENAME_INBOX:
-		cost += MAILBOX_NAME_MAX + in->rename_inbox.acl.n + (8u << 20);
+		cost += rename_inbox_cost(&in->rename_inbox, in->rename_inbox.messages);
 		break;
 	case INTENT_SET_ACL:
 		cost += in->set_acl.new_acl.n;
@@ -141,6 +141,7 @@ enum store_result store_turn_begin(struct store *s, epoch_t epoch, struct fault 
 	s->epoch = epoch;
 	s->turn_first = s->journal.last + 1;
 	s->turn_count = 0;
+	s->turn_need = 0;
 	s->turn_flushed = false;
 	return STORE_OK;
 }
@@ -151,6 +152,10 @@ enum store_result turn_entry(struct store *s, struct entry *e)
 	struct fault why;
 	bool ok;
 
+	if (!index_has_room_for(s, s->txn, e, &why)) {
+		log_event(LOG_ERROR, "store.index.no_room", LOG_FAULT(&why));
+		return STORE_NO_SPACE;
+	}
 	e->lsn = s->journal.last + 1;
 	e->epoch = s->epoch;
 	e->committed = store_applied_lsn(s);

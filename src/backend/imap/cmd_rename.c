@@ -64,11 +64,11 @@ static void collect(struct session *s, struct command *cmd, struct store_view *v
 	(void)s;
 }
 
-static enum cmd_step rename_inbox(struct session *s, struct bytes from, struct bytes to, struct bytes acl)
+static enum cmd_step rename_inbox(struct session *s, struct bytes from, struct bytes to, struct bytes acl, uint64_t messages)
 {
 	struct mailbox_op *op = mailbox_op_new(&s->client, ended);
 
-	mailbox_op_rename_inbox(op, from, to, acl);
+	mailbox_op_rename_inbox(op, from, to, acl, messages);
 	mailbox_op_start(op);
 	return CMD_WANT_COMMIT;
 }
@@ -112,6 +112,8 @@ enum cmd_step cmd_rename(struct session *s, struct command *cmd)
 	struct bytes from, to;
 	struct buffer acl = { 0 };
 	struct renaming r = { 0 };
+	struct mailbox m;
+	struct fault why;
 	enum cmd_step next = CMD_DONE;
 
 	if (!session_name(s, cmd, cmd->c.mailbox, &from) || !session_name(s, cmd, cmd->c.target, &to) ||
@@ -125,8 +127,10 @@ enum cmd_step cmd_rename(struct session *s, struct command *cmd)
 		struct bytes new_acl = arena_copy(&cmd->arena, buffer_bytes(&acl));
 
 		if (names_is_inbox(&s->names, from, bytes_of(s->identity.user))) {
+			uint64_t messages = store_view_mailbox(v, from, &m, &why) == STORE_OK ? m.exists : 0;
+
 			store_view_close(&v);
-			next = rename_inbox(s, from, to, new_acl);
+			next = rename_inbox(s, from, to, new_acl, messages);
 		} else {
 			collect(s, cmd, v, from, to, &r);
 			store_view_close(&v);

@@ -150,7 +150,7 @@ void mailbox_op_rename(struct mailbox_op *op, const struct rename_pair *pairs, c
 	set_intents(op, 1, INTENT_RENAME)->rename = (struct intent_rename){ mine, count };
 }
 
-void mailbox_op_rename_inbox(struct mailbox_op *op, struct bytes from, struct bytes to, struct bytes acl)
+void mailbox_op_rename_inbox(struct mailbox_op *op, struct bytes from, struct bytes to, struct bytes acl, uint64_t messages)
 {
 	to = copy(op, to);
 	acl = copy(op, acl);
@@ -158,7 +158,7 @@ void mailbox_op_rename_inbox(struct mailbox_op *op, struct bytes from, struct by
 	set_names(op, &op->activate, &op->activate_count, 1);
 	op->reserve[0] = op->activate[0] = (struct op_name){ to, acl };
 	set_intents(op, 1, INTENT_RENAME_INBOX)->rename_inbox =
-		(struct intent_rename_inbox){ copy(op, from), to, acl, bytes_of(op->backend->partition) };
+		(struct intent_rename_inbox){ copy(op, from), to, acl, bytes_of(op->backend->partition), messages };
 }
 
 void mailbox_op_set_acl(struct mailbox_op *op, struct bytes name, struct bytes old_acl, struct bytes new_acl)

@@ -51,7 +51,7 @@ void mailbox_op_also_create(struct mailbox_op *op, struct bytes name, struct byt
 void mailbox_op_delete(struct mailbox_op *op, const struct bytes *names, size_t count);
 /* COUNT mailboxes FROM -> TO with their ACLs. */
 void mailbox_op_rename(struct mailbox_op *op, const struct rename_pair *pairs, const struct bytes *acls, size_t count);
-void mailbox_op_rename_inbox(struct mailbox_op *op, struct bytes from, struct bytes to, struct bytes acl);
+void mailbox_op_rename_inbox(struct mailbox_op *op, struct bytes from, struct bytes to, struct bytes acl, uint64_t messages);
 void mailbox_op_set_acl(struct mailbox_op *op, struct bytes name, struct bytes old_acl, struct bytes new_acl);
 /* Whether INTERNAL can be made by the user: it is not there, and the right to create is. ACL gets that of the nearest mailbox
  * above, or the default. False: the tagged answer is set. */

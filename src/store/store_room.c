@@ -1,0 +1,60 @@
+/* store_room.c - whether the index can take a change of very many messages. LMDB writes each page that it changes anew, and can use
+ * the old one only later: the bound is what comes to the records, and a copy of the pages that hold them, at most of all pages.
+ *
+ * BUGS: the bound is generous: on a nearly full disk what would just fit is refused. */
+#include "log.h"
+#include "store_private.h"
+
+/* Fewer fit what a new segment leaves for the index (journal_open.c). */
+#define VERY_MANY 256
+/* Of one message in all tables, their pages half full: its records, or what is left of it; and pages in which it has any. */
+#define RECORD_OCTETS 600
+#define TOMBSTONE_OCTETS 100
+#define PAGES_OCTETS (6 * 4096)
+
+static bool has_room(struct store *s, uint64_t count, uint64_t octets, uint64_t *need_r, struct fault *why)
+{
+	uint64_t used, room;
+
+	kv_measure(s->kv, &used, &room);
+	*need_r = count * octets + (count < used / PAGES_OCTETS ? count * PAGES_OCTETS : used);
+	return *need_r + s->turn_need <= room ||
+	       fault_set(why, FAULT_OPERATOR,
+	                 "%s: to change %llu messages at once may need %llu octets for the index, and there are %llu: make room, or change fewer", s->dir,
+	                 (unsigned long long)count, (unsigned long long)(*need_r + s->turn_need), (unsigned long long)room);
+}
+
+bool index_has_room(struct store *s, uint64_t count, struct fault *why)
+{
+	uint64_t ignored;
+
+	return count < VERY_MANY || has_room(s, count, RECORD_OCTETS, &ignored, why);
+}
+
+/* How many messages of the mailbox that E deletes. */
+static bool count_deleted(struct store *s, struct kv_txn *t, const struct entry *e, uint64_t *count_r, struct fault *why)
+{
+	struct kv_txn *own = t == NULL ? kv_read(s->kv, why) : NULL;
+	struct mailbox m;
+
+	if (t == NULL && own == NULL)
+		return false;
+	*count_r = index_mailbox(t != NULL ? t : own, e->mailbox, &m) == KV_OK ? m.exists : 0;
+	kv_end(&own);
+	return true;
+}
+
+bool index_has_room_for(struct store *s, struct kv_txn *t, const struct entry *e, struct fault *why)
+{
+	bool goes = e->type == ENTRY_DELETE || e->type == ENTRY_EXPUNGE || e->type == ENTRY_RECLAIM;
+	uint64_t count = e->type == ENTRY_DIGEST ? 0 : e->count, need;
+
+	if (e->type == ENTRY_DELETE && !count_deleted(s, t, e, &count, why))
+		return false;
+	if (count < VERY_MANY)
+		return true;
+	if (!has_room(s, count, goes ? TOMBSTONE_OCTETS : RECORD_OCTETS, &need, why))
+		return false;
+	s->turn_need += need;
+	return true;
+}

@@ -193,6 +193,8 @@ void fe_imap_forward_replace(struct fe_imap *s);
 /* APPEND or REPLACE. */
 void fe_imap_forward_append(struct fe_imap *s);
 void fe_imap_forward_to(struct fe_imap *s, const char *server);
+/* Nothing has happened yet at the command's server, because of WHY: try again soon, until patience is over; the command fails then. */
+void fe_imap_try_later(struct fe_imap *s, const char *why);
 /* From the link: it is ready; a segment or a piece of a literal came; it is lost. */
 void fe_imap_link_ready(struct fe_imap *s, struct imap_link *l);
 void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes segment, bool is_first, bool has_literal);

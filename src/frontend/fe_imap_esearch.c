@@ -2,7 +2,9 @@
  * client's subscriptions are, by LSUB at his INBOX's server), then each server with some of them is asked in turn, under the client's own
  * tag, so that its answers are the client's as they are. What lies on one server only is forwarded as it came.
  *
- * When a server refuses or is lost the others are not asked any more, and the command ends with NO: what was told stays told. */
+ * A server that is lost, or has another master, is asked again as long as the client was told nothing that it answered; so a failover is
+ * not noticed. When one refuses, or is lost in the midst of its answer or for too long, the others are not asked any more, and the command
+ * ends with NO: what was told stays told. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,8 @@ struct esearch_job {
 	bool is_asking; /* mailboxes are searched; before: the subscriptions are read */
 	struct target *targets; /* owned */
 	size_t count, cap, at;
+	size_t from;   /* those of the server at hand: FROM up to AT */
+	bool has_told; /* the client was told something that it answered */
 	struct map known; /* internal names */
 	bool is_over;
 	const struct mailbox_filter *filter; /* that is being looked through */
@@ -160,6 +164,9 @@ static void ask(struct fe_imap *s)
 		return;
 	}
 	s->is_sent = false;
+	j->has_told = false;
+	j->from = j->at;
+	s->deadline_ms = loop_now_ms(s->base.shard->loop) + FRONTEND_PATIENCE_MS;
 	fe_imap_forward_to(s, j->targets[j->at].server);
 }
 
@@ -203,6 +210,18 @@ static void link_ready(struct fe_imap *s, struct imap_link *l)
 	buffer_fini(&names);
 }
 
+/* False: it is too late, or the client would be told something twice. */
+static bool ask_again(struct fe_imap *s, const char *why)
+{
+	struct esearch_job *j = s->esearch;
+
+	if (j->has_told || loop_now_ms(s->base.shard->loop) >= s->deadline_ms)
+		return false;
+	j->at = j->from;
+	fe_imap_try_later(s, why);
+	return true;
+}
+
 static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes response, bool is_tagged)
 {
 	struct esearch_job *j = s->esearch;
@@ -212,6 +231,11 @@ static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes r
 	if (is_tagged && (!imap_response_parse(response, &r) || !bytes_equal_nocase_str(r.word, "OK"))) {
 		bool is_deposed = bytes_starts(r.code, BYTES_LIT("XNOTMASTER"));
 
+		if (is_deposed && s->selected != l && !j->has_told) {
+			imap_link_drop(l);
+			if (ask_again(s, "it is not the master"))
+				return;
+		}
 		if (j->is_asking && !is_deposed)
 			end(s, bytes_equal_nocase_str(r.word, "BAD") ? "BAD" : "NO", arena_str(&s->arena, r.rest));
 		else
@@ -228,14 +252,17 @@ static void take_response(struct fe_imap *s, struct imap_link *l, struct bytes r
 			add_named(s, buffer_bytes(&internal), false);
 		buffer_fini(&internal);
 	} else if (j->is_asking || fe_imap_is_news(s, l)) {
+		/* How far it is may be told once more. */
+		if (j->is_asking && !(imap_response_parse(response, &r) && bytes_starts_nocase(r.code, BYTES_LIT("INPROGRESS "))))
+			j->has_told = true;
 		conn_write(s->conn, response);
 	}
 }
 
 static void lost(struct fe_imap *s, const char *why)
 {
-	(void)why;
-	end(s, "NO", "[UNAVAILABLE] a server was lost; not all mailboxes were searched");
+	if (!ask_again(s, why))
+		end(s, "NO", "[UNAVAILABLE] a server was lost; not all mailboxes were searched");
 }
 
 void fe_esearch_begin(struct fe_imap *s)

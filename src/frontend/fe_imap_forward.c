@@ -39,6 +39,7 @@ static bool is_repeatable(enum imap_verb verb)
 	case IMAP_UNSUBSCRIBE:
 	case IMAP_SETACL:
 	case IMAP_DELETEACL:
+	case IMAP_ESEARCH:
 		return true;
 	default:
 		return false;
@@ -53,8 +54,7 @@ static void retry_now(void *arg)
 	fe_imap_try(s);
 }
 
-/* Nothing has happened yet: try again soon, until patience is over. */
-static void try_later(struct fe_imap *s, const char *why)
+void fe_imap_try_later(struct fe_imap *s, const char *why)
 {
 	char text[200];
 
@@ -99,7 +99,7 @@ void fe_imap_try(struct fe_imap *s)
 		return;
 	}
 	if (l == NULL) {
-		try_later(s, "it has no master");
+		fe_imap_try_later(s, "it has no master");
 		return;
 	}
 	s->op_link = l;
@@ -451,7 +451,7 @@ static void finish(struct fe_imap *s, struct imap_link *l, struct bytes segment,
 			return;
 		}
 		imap_link_drop(l);
-		try_later(s, "it is not the master");
+		fe_imap_try_later(s, "it is not the master");
 		return;
 	}
 	switch (s->cmd.verb) {
@@ -542,7 +542,7 @@ void fe_imap_link_lost(struct fe_imap *s, struct imap_link *l, const char *why)
 	if (s->own != NULL)
 		s->own->lost(s, why);
 	else if (!s->is_sent || (is_repeatable(s->cmd.verb) && !s->has_passed))
-		try_later(s, why);
+		fe_imap_try_later(s, why);
 	else
 		fail(s, "[UNAVAILABLE] the server was lost; whether the command was done is not known");
 }

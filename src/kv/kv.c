@@ -230,6 +230,46 @@ enum kv_result kv_get(struct kv_txn *t, size_t table, struct bytes key, struct b
 	return result;
 }
 
+static bool is_key(MDB_val k, struct bytes key)
+{
+	return bytes_equal(bytes_of_val(k), key);
+}
+
+/* Stand at KEY, by one step from where the last access was if it follows that. */
+static int step_to(struct kv_txn *t, size_t table, struct bytes key, MDB_cursor **c_r, MDB_val *v_r)
+{
+	MDB_val k;
+	int rc = writer_at(t, table, c_r);
+
+	if (rc != 0)
+		return rc;
+	rc = cursor_step(t->kv, *c_r, &k, v_r, MDB_NEXT);
+	if ((rc == 0 && is_key(k, key)) || (rc != 0 && rc != MDB_NOTFOUND))
+		return rc;
+	k = val_of(key);
+	KV_CALL(t->kv, rc, mdb_cursor_get(*c_r, &k, v_r, MDB_SET));
+	return rc == 0 && !is_sound(t->kv, *v_r) ? MDB_CORRUPTED : rc;
+}
+
+enum kv_result kv_get_next(struct kv_txn *t, size_t table, struct bytes key, struct bytes *value_r)
+{
+	enum kv_result result;
+	MDB_cursor *c;
+	MDB_val v;
+	int rc;
+
+	assert(t->is_writing);
+	if (key.n == 0 || key.n > KV_KEY_MAX)
+		return KV_NOT_FOUND;
+	rc = step_to(t, table, key, &c, &v);
+	if (rc == MDB_NOTFOUND)
+		rc = confirm_absent(t, table, val_of(key));
+	result = result_of(t, rc);
+	if (result == KV_OK)
+		*value_r = bytes_of_val(v);
+	return result;
+}
+
 static enum kv_result put(struct kv_txn *t, size_t table, struct bytes key, struct bytes value, unsigned flags)
 {
 	MDB_val k = val_of(key), v = val_of(value);
@@ -245,6 +285,17 @@ static enum kv_result put(struct kv_txn *t, size_t table, struct bytes key, stru
 enum kv_result kv_put(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
 {
 	return put(t, table, key, value, 0);
+}
+
+enum kv_result kv_put_here(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
+{
+	MDB_val k, v;
+	MDB_cursor *c;
+	int rc = writer_at(t, table, &c);
+
+	if (rc == 0)
+		KV_CALL(t->kv, rc, mdb_cursor_get(c, &k, &v, MDB_GET_CURRENT));
+	return put(t, table, key, value, rc == 0 && is_key(k, key) ? MDB_CURRENT : 0);
 }
 
 enum kv_result kv_put_last(struct kv_txn *t, size_t table, struct bytes key, struct bytes value)
@@ -263,6 +314,20 @@ enum kv_result kv_del(struct kv_txn *t, size_t table, struct bytes key)
 	rc = writer_at(t, table, &c);
 	if (rc == 0)
 		KV_CALL(t->kv, rc, mdb_cursor_get(c, &k, &v, MDB_SET));
+	if (rc == 0)
+		KV_CALL(t->kv, rc, mdb_cursor_del(c, 0));
+	return result_of(t, rc);
+}
+
+enum kv_result kv_del_next(struct kv_txn *t, size_t table, struct bytes key)
+{
+	MDB_cursor *c;
+	MDB_val v;
+	int rc;
+
+	if (key.n == 0 || key.n > KV_KEY_MAX)
+		return KV_NOT_FOUND;
+	rc = step_to(t, table, key, &c, &v);
 	if (rc == 0)
 		KV_CALL(t->kv, rc, mdb_cursor_del(c, 0));
 	return result_of(t, rc);

@@ -384,18 +384,18 @@ static enum kv_result apply_flags(struct kv_txn *t, const struct entry *e, struc
 		const struct entry_flag *f = &e->flags[i];
 		struct message msg;
 
-		r = index_message(t, m->id, f->uid, &msg);
+		r = index_message_next(t, m->id, f->uid, &msg);
 		if (r != KV_OK)
 			break;
 		count_in(m, &msg, -1);
 		if (msg.modseq != e->modseq) /* else it is named twice */
-			r = index_del_modseq(t, m->id, msg.modseq, msg.uid);
+			r = index_del_modseq_next(t, m->id, msg.modseq, msg.uid);
 		msg.flags = f->flags;
 		msg.keywords = f->keywords;
 		msg.modseq = e->modseq;
 		count_in(m, &msg, 1);
 		if (r == KV_OK)
-			r = index_put_message(t, m->id, &msg);
+			r = index_put_message_here(t, m->id, &msg);
 	}
 	for (size_t i = 0; r == KV_OK && i < e->count; i++)
 		r = index_put_modseq(t, m->id, e->modseq, e->flags[i].uid, false);

@@ -251,6 +251,17 @@ enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t ui
 	return r;
 }
 
+enum kv_result index_message_next(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r)
+{
+	uint8_t key[KEY_MAX];
+	struct bytes k = bytes_make(key, key_message(key, mailbox, uid)), value;
+	enum kv_result r = kv_get_next(t, T_MESSAGE, k, &value);
+
+	if (r == KV_OK && !index_decode_message(k, value, m_r))
+		return KV_FAILED;
+	return r;
+}
+
 #define MESSAGE_RECORD 45 /* at most */
 
 static uint8_t *put_le(uint8_t *to, uint64_t v, size_t width)
@@ -288,6 +299,13 @@ enum kv_result index_put_message(struct kv_txn *t, mailbox_id_t mailbox, const s
 	uint8_t key[KEY_MAX], value[MESSAGE_RECORD];
 
 	return kv_put(t, T_MESSAGE, bytes_make(key, key_message(key, mailbox, m->uid)), encode_message(value, m));
+}
+
+enum kv_result index_put_message_here(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m)
+{
+	uint8_t key[KEY_MAX], value[MESSAGE_RECORD];
+
+	return kv_put_here(t, T_MESSAGE, bytes_make(key, key_message(key, mailbox, m->uid)), encode_message(value, m));
 }
 
 static size_t key_kept_order(uint8_t *to, int64_t time, mailbox_id_t mailbox, uint32_t uid)
@@ -346,6 +364,13 @@ enum kv_result index_del_modseq(struct kv_txn *t, mailbox_id_t mailbox, modseq_t
 	uint8_t key[KEY_MAX];
 
 	return kv_del(t, T_MODSEQ, bytes_make(key, key_modseq(key, mailbox, modseq, uid)));
+}
+
+enum kv_result index_del_modseq_next(struct kv_txn *t, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid)
+{
+	uint8_t key[KEY_MAX];
+
+	return kv_del_next(t, T_MODSEQ, bytes_make(key, key_modseq(key, mailbox, modseq, uid)));
 }
 
 bool index_decode_body(struct bytes value, struct index_body *b_r)

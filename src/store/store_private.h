@@ -109,6 +109,10 @@ enum kv_result index_count_attributes(struct kv_txn *t, mailbox_id_t mailbox, ui
 uint64_t index_message_digest(mailbox_id_t mailbox, const struct message *m);
 enum kv_result index_name(struct kv_txn *t, struct bytes name, mailbox_id_t *id_r);
 enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r);
+/* The same as index_message(), index_put_message() and index_del_modseq(), quicker for one message behind the other: see kv_get_next(). */
+enum kv_result index_message_next(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r);
+enum kv_result index_put_message_here(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m);
+enum kv_result index_del_modseq_next(struct kv_txn *t, mailbox_id_t mailbox, modseq_t modseq, uint32_t uid);
 bool index_decode_message(struct bytes key, struct bytes value, struct message *m_r);
 enum kv_result index_put_message(struct kv_txn *t, mailbox_id_t mailbox, const struct message *m);
 /* Messages that were expunged and can be had back, with their reference to the body: in order of mailboxes and UIDs, and of

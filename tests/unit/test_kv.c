@@ -85,11 +85,29 @@ static void del(struct kv_txn *t, struct model *m, size_t table, unsigned i)
 	m->value[table][i] = 0;
 }
 
+/* As flags of one message behind the other are changed: each thing by its quick form, where the cursor stands there and where it does
+ * not. */
+static void change_next(struct kv_txn *t, struct model *m, size_t table, unsigned i, unsigned gone, unsigned v)
+{
+	uint8_t key[16], value[VALUE_MAX];
+	struct bytes found;
+	enum kv_result r = kv_get_next(t, table, key_of(i, key), &found);
+
+	assert_int_equal(r, m->value[table][i] == 0 ? KV_NOT_FOUND : KV_OK);
+	if (r == KV_OK)
+		assert_true(bytes_equal(found, value_of(m->value[table][i], value)));
+	assert_int_equal(kv_put_here(t, table, key_of(i, key), value_of(v, value)), KV_OK);
+	m->value[table][i] = v;
+	table = 1 - table;
+	assert_int_equal(kv_del_next(t, table, key_of(gone, key)), m->value[table][gone] == 0 ? KV_NOT_FOUND : KV_OK);
+	m->value[table][gone] = 0;
+}
+
 /* Some changes of one kind, at the places where trees are split and joined. */
 static void change(struct kv_txn *t, struct model *m)
 {
 	size_t table = (size_t)rand() % 2;
-	unsigned from = (unsigned)rand() % KEYS, n = (unsigned)rand() % 400, kind = (unsigned)rand() % 7;
+	unsigned from = (unsigned)rand() % KEYS, n = (unsigned)rand() % 400, kind = (unsigned)rand() % 10;
 	unsigned length = rand() % 4 == 0 ? VALUE_MAX : 60;
 
 	for (unsigned k = 0; k < n; k++) {
@@ -120,6 +138,16 @@ static void change(struct kv_txn *t, struct model *m)
 		case 6:
 			put(t, m, table, any, 1 + (unsigned)rand() % length);
 			check_get(t, m, table, up);
+			break;
+		case 7: /* in place where there was one of as many octets */
+			change_next(t, m, table, up, up, m->value[table][up] != 0 ? m->value[table][up] : 7);
+			break;
+		case 8:
+			change_next(t, m, table, up, down, 1 + (unsigned)rand() % length);
+			put(t, m, 1 - table, any, 7);
+			break;
+		case 9:
+			change_next(t, m, table, any, up, 1 + (unsigned)rand() % length);
 			break;
 		}
 	}

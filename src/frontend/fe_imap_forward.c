@@ -475,13 +475,28 @@ static void finish(struct fe_imap *s, struct imap_link *l, struct bytes segment,
 		pass_final(s);
 }
 
+/* Where the selected mailbox's server ends the session, not itself, the client is told why: such as a right that was taken. A mailbox that
+ * is there no more may have moved to another server: then the client had better connect again than be told that it is gone. */
+static void take_bye(struct fe_imap *s, const struct imap_link *l, const struct imap_response *r)
+{
+	char *text;
+
+	if (s->selected != l || bytes_equal_nocase_str(r->code, "UNAVAILABLE") || bytes_equal_nocase_str(r->code, "NONEXISTENT"))
+		return;
+	text = bytes_to_str(r->rest);
+	fe_imap_bye(s, text);
+	free(text);
+}
+
 void fe_imap_link_segment(struct fe_imap *s, struct imap_link *l, struct bytes segment, bool is_first, bool has_literal)
 {
 	struct imap_response r;
 	bool is_parsed = is_first && imap_response_parse(segment, &r);
 
-	if (is_parsed && r.is_untagged && bytes_equal_nocase_str(r.word, "BYE"))
-		return; /* the connection's end follows */
+	if (is_parsed && r.is_untagged && bytes_equal_nocase_str(r.word, "BYE")) {
+		take_bye(s, l, &r); /* the connection's end follows */
+		return;
+	}
 	if (is_parsed && r.is_untagged && bytes_equal_nocase_str(r.code, "NOTIFICATIONOVERFLOW")) {
 		fe_notify_overflow(s);
 		return;

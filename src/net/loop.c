@@ -214,8 +214,11 @@ struct loop *loop_start(const char *name, struct fault *why)
 		return NULL;
 	for (size_t i = 0; name[i] != '\0' && i + 1 < sizeof(l->name); i++)
 		l->name[i] = name[i];
-	/* Signals are the main thread's. */
+	/* Signals are the main thread's, but those that a thread's own fault raises: blocked, they would end the process before
+	 * whoever takes them (kv_damage.c, segment_guard.c) can say which file is damaged. */
 	(void)sigfillset(&all);
+	(void)sigdelset(&all, SIGBUS);
+	(void)sigdelset(&all, SIGSEGV);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&l->thread, NULL, thread_main, l);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);

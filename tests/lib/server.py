@@ -63,6 +63,10 @@ class Server(Murder):
         except AssertionError as e:
             raise AssertionError(f"{e}\n" + "\n".join(f"{m.name}: {self.status(m)}\n{m.tail()}" for m in self.alive())) from None
 
+    def wait_out(self, member):
+        """MEMBER, which was ended, is no longer in sync: what is told of it from now on is of its next life."""
+        wait_for(lambda: self.master() and member.name not in self.in_sync(), f"{member.name} is no longer in sync")
+
     def relay(self, member, to, relay):
         """MEMBER dials TO's sync port through RELAY."""
         port = to.values["sync_listen"].rsplit(":", 1)[1]

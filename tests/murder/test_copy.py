@@ -54,6 +54,7 @@ def test_a_new_member_joins_at_full_speed():
         check(s, [load], SEED)
         two.stop()
         s.verify(two)
+        s.wait_out(two)
         # It can be all there is.
         two.start()
         s.wait_in_sync(2)
@@ -213,6 +214,7 @@ def test_a_member_that_was_away_for_long_takes_a_copy():
             assert c.deliver("s@example.org", [u], b"Subject: early\r\n\r\nx\r\n")[0][0] == 250
         c.close()
         three.stop()
+        s.wait_out(three)
         fill(s)
         two.start()
         s.wait_in_sync(2)

@@ -300,6 +300,7 @@ def test_a_member_that_takes_all_anew():
         other = two if s.master() is one else one
         wait_current(other, COUNT)
         other.stop()
+        s.wait_out(other)
         for name in os.listdir(other.values["partition-default"]):
             if name not in ("search", "lock"):
                 path = f"{other.values['partition-default']}/{name}"

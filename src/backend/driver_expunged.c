@@ -10,12 +10,14 @@
 #include "undelete.h"
 
 #define LOOK_MS 500
-#define RECLAIM_MOST 1000
+/* At once: so few are let go of on a nearly full disk, too (store_room.c), and it is there that it matters. */
+#define RECLAIM_MOST 200
+#define RECLAIM_REST_MS 100 /* between two, while there are more */
 
 /* One of each at a time. */
 struct expunged {
 	struct driver *driver;
-	uint64_t look_ms;
+	uint64_t look_ms, reclaim_ms; /* not before */
 	const char *dir; /* of the partition */
 
 	struct driver_request reclaim, undelete;
@@ -33,6 +35,8 @@ static void reclaimed(void *arg)
 	if (x->reclaim.answer.result == STORE_OK && x->reclaim.answer.message_count > 0)
 		log_event(LOG_DEBUG, "driver.expunged.reclaimed", LOG_U64("messages", x->reclaim.answer.message_count));
 	/* There may be more: not at once, others wait, too. */
+	if (x->reclaim.answer.result == STORE_OK && x->reclaim.answer.message_count == RECLAIM_MOST)
+		x->reclaim_ms = clock_mono_ms() + RECLAIM_REST_MS;
 	arena_fini(&x->reclaim_arena);
 }
 
@@ -40,7 +44,10 @@ static void reclaim(struct driver *d, struct expunged *x)
 {
 	int64_t before = clock_wall_s() - (int64_t)config_number(d->o.config, "expunge_delay");
 
-	if (x->is_reclaiming || !store_has_reclaimable(d->o.store, before))
+	if (x->is_reclaiming || clock_mono_ms() < x->reclaim_ms)
+		return;
+	x->reclaim_ms = clock_mono_ms() + LOOK_MS;
+	if (!store_has_reclaimable(d->o.store, before))
 		return;
 	x->is_reclaiming = true;
 	x->reclaim_intent = (struct intent){ .op = INTENT_RECLAIM, .reclaim = { before, RECLAIM_MOST } };
@@ -104,12 +111,12 @@ void driver_expunged_tick(struct driver *d)
 		x->driver = d;
 		(void)config_family(d->o.config, "partition-", 0, &name, &x->dir);
 	}
+	if (driver_may_serve(d))
+		reclaim(d, x);
 	if (clock_mono_ms() < x->look_ms)
 		return;
 	x->look_ms = clock_mono_ms() + LOOK_MS;
 	undelete(d, x);
-	if (driver_may_serve(d))
-		reclaim(d, x);
 }
 
 void driver_expunged_free(struct driver *d)

@@ -18,11 +18,11 @@ def ok(answer):
     return answer[0]
 
 
-def fill(c, mailbox):
+def fill(c, mailbox, count=COUNT):
     """Messages of one body: each COPY doubles them."""
     ok(c.cmd(b"APPEND %s {%d+}\r\n%s" % (mailbox.encode(), len(TEXT), TEXT)))
     ok(c.cmd(f"SELECT {mailbox}"))
-    for _ in range(COUNT.bit_length() - 1):
+    for _ in range(count.bit_length() - 1):
         ok(c.cmd(f"COPY 1:* {mailbox}"))
 
 
@@ -129,4 +129,31 @@ def test_a_replica_whose_disk_is_fuller(small_disk):
     dumps = [subprocess.run([ROOST, "dump", "-C", d.config], check=True, capture_output=True, timeout=60).stdout for d in (one, two)]
     assert dumps[0] == dumps[1]
     c.close()
+    m.stop()
+
+
+def test_what_was_expunged_is_let_go_of_on_a_nearly_full_disk(small_disk):
+    """That is what makes room: it goes in small steps, which are never refused."""
+    small = small_disk("200m")
+    m = Murder(users=["fred"], limits={**LIMITS, "expunge_delay": "3600"})
+    m.first.values["partition-default"] = f"{small}/mail"
+    m.start()
+    m.create_user("fred")
+    c = connect(m)
+    ok(c.cmd("CREATE Other"))
+    fill(c, "INBOX", 1 << 17)
+    ok(c.cmd("COPY 1:2000 Other"))
+    ok(c.cmd("SELECT Other"))
+    ok(c.cmd(r"STORE 1:* +FLAGS.SILENT (\Deleted)"))
+    ok(c.cmd("EXPUNGE"))
+    c.close()
+    m.first.stop()
+    leave(small, 2 << 20)
+    m.first.values["expunge_delay"] = "1"
+    m.first.start()
+
+    def kept():
+        r = subprocess.run([ROOST, "dump", "-C", m.first.config], capture_output=True, text=True, check=True, timeout=60)
+        return r.stdout.count("\nexpunged ")
+    wait_for(lambda: kept() == 0, "all are let go of", 60)
     m.stop()

@@ -61,7 +61,7 @@ enum store_follow store_follow_append(struct store *s, struct bytes raw, struct 
 	head = bytes_sub(raw, 0, h.head_size);
 	body = bytes_from(raw, h.head_size);
 	ok = entry_read(head, body, true, &a, &e, why);
-	s->turn_need = 0;
+	s->turn_changed = s->turn_records = 0;
 	has_room = ok && index_has_room_for(s, NULL, &e, why);
 	if (has_room && e.type == ENTRY_EPOCH)
 		note_reign(s, &e);

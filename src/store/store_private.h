@@ -56,7 +56,7 @@ struct store {
 	struct kv_txn *txn; /* of the turn */
 	epoch_t epoch;
 	size_t turn_count;  /* entries of the turn, in the pending or flushing batch */
-	uint64_t turn_need; /* octets of the index, of changes of very many messages */
+	uint64_t turn_changed, turn_records; /* of changes of very many messages: how many, and octets of their records in the index */
 	lsn_t turn_first;
 	bool turn_flushed;  /* its flush has begun */
 	struct store_entry *turn_entries; /* a copy of the rows, as long as the turn */

@@ -12,23 +12,22 @@
 #define TOMBSTONE_OCTETS 100
 #define PAGES_OCTETS (6 * 4096)
 
-static bool has_room(struct store *s, uint64_t count, uint64_t octets, uint64_t *need_r, struct fault *why)
+/* A page is copied once in a turn, however often it is changed. */
+static bool has_room(struct store *s, uint64_t count, uint64_t octets, struct fault *why)
 {
-	uint64_t used, room;
+	uint64_t used, room, pages = (s->turn_changed + count) * PAGES_OCTETS, need;
 
 	kv_measure(s->kv, &used, &room);
-	*need_r = count * octets + (count < used / PAGES_OCTETS ? count * PAGES_OCTETS : used);
-	return *need_r + s->turn_need <= room ||
+	need = s->turn_records + count * octets + (pages < used ? pages : used);
+	return need <= room ||
 	       fault_set(why, FAULT_OPERATOR,
 	                 "%s: to change %llu messages at once may need %llu octets for the index, and there are %llu: make room, or change fewer", s->dir,
-	                 (unsigned long long)count, (unsigned long long)(*need_r + s->turn_need), (unsigned long long)room);
+	                 (unsigned long long)count, (unsigned long long)need, (unsigned long long)room);
 }
 
 bool index_has_room(struct store *s, uint64_t count, struct fault *why)
 {
-	uint64_t ignored;
-
-	return count < VERY_MANY || has_room(s, count, RECORD_OCTETS, &ignored, why);
+	return count < VERY_MANY || has_room(s, count, RECORD_OCTETS, why);
 }
 
 /* How many messages of the mailbox that E deletes. */
@@ -47,14 +46,15 @@ static bool count_deleted(struct store *s, struct kv_txn *t, const struct entry 
 bool index_has_room_for(struct store *s, struct kv_txn *t, const struct entry *e, struct fault *why)
 {
 	bool goes = e->type == ENTRY_DELETE || e->type == ENTRY_EXPUNGE || e->type == ENTRY_RECLAIM;
-	uint64_t count = e->type == ENTRY_DIGEST ? 0 : e->count, need;
+	uint64_t count = e->type == ENTRY_DIGEST ? 0 : e->count, octets = goes ? TOMBSTONE_OCTETS : RECORD_OCTETS;
 
 	if (e->type == ENTRY_DELETE && !count_deleted(s, t, e, &count, why))
 		return false;
 	if (count < VERY_MANY)
 		return true;
-	if (!has_room(s, count, goes ? TOMBSTONE_OCTETS : RECORD_OCTETS, &need, why))
+	if (!has_room(s, count, octets, why))
 		return false;
-	s->turn_need += need;
+	s->turn_records += count * octets;
+	s->turn_changed += count;
 	return true;
 }

@@ -141,7 +141,7 @@ enum store_result store_turn_begin(struct store *s, epoch_t epoch, struct fault 
 	s->epoch = epoch;
 	s->turn_first = s->journal.last + 1;
 	s->turn_count = 0;
-	s->turn_need = 0;
+	s->turn_changed = s->turn_records = 0;
 	s->turn_flushed = false;
 	return STORE_OK;
 }

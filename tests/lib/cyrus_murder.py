@@ -217,7 +217,8 @@ class Instance:
 
 
 def is_unavailable(answer):
-    return answer[0] == "NO" and b"unavailable" in b" ".join(x or b"" for x in answer[1])
+    text = b" ".join(x or b"" for x in answer[1])
+    return answer[0] == "NO" and (b"unavailable" in text or b"no connection to server" in text)
 
 
 class Session(imaplib.IMAP4):
@@ -225,7 +226,8 @@ class Session(imaplib.IMAP4):
 
     Now and then a Cyrus frontend's connection to a backend, whichever command it is made for, fails ("couldn't authenticate to
     backend server: generic failure", within milliseconds, with its own mupdate server as with ours), and the command is
-    answered "Server(s) unavailable". A person would try again.
+    answered "Server(s) unavailable"; and a backend's to its own mupdate server ("no mechanism available"), which answers CREATE with "no
+    connection to server" and takes the mailbox back. A person would try again.
     """
 
     def _simple_command(self, name, *args):

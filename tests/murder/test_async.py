@@ -88,13 +88,16 @@ class Pair:
         wait_for(same, "in sync", timeout)
 
     def wait_salvaged(self, holder, kept, timeout=60):
-        """The master has taken HOLDER in, so that what it had alone is put aside, and then nothing but KEPT items is left of it. HOLDER's
-        status page may be of before it was put aside: then the files are there."""
+        """The master has taken HOLDER in, so that what it had alone is put aside, and then nothing but KEPT items is left of it. Status pages
+        may be of before that: the master's of when the other was it, and HOLDER's of before it put anything aside, when the files are there."""
+        other = self.two if holder is self.one else self.one
+
         def done():
-            master = self.status(self.two if holder is self.one else self.one)
+            master = self.status(other)
             is_held = held_files(holder) != []
             s = self.status(holder)
-            return (len(master.get("in_sync", "").split()) == 2 and is_held == (kept > 0) and s.get("salvage_pending") == 0
+            return (master.get("master") == s.get("master") == other.name and master.get("epoch") == s.get("epoch")
+                    and len(master.get("in_sync", "").split()) == 2 and is_held == (kept > 0) and s.get("salvage_pending") == 0
                     and s.get("salvage_kept") == kept)
         try:
             wait_for(done, f"salvaged, {kept} kept", timeout)

@@ -577,7 +577,7 @@ static void a_copy_leaves_what_is_not_its_users(void **state)
 	/* A RENAME of INBOX leaves nothing. */
 	(void)set_attribute(s, "user.fred", "bob", "/own", "x", &a);
 	(void)run(s, (struct intent){ .op = INTENT_RENAME_INBOX, .rename_inbox = { BYTES_LIT("user.fred"), BYTES_LIT("user.fred.old"), BYTES_LIT("fred\tlrs\t"),
-	                                                                           BYTES_LIT("default") } }, &a);
+	                                                                           BYTES_LIT("default"), 2 } }, &a);
 	assert_string_equal(value_of(s, "user.fred.old", 1, "fred", "/y"), "freds");
 	assert_string_equal(value_of(s, "user.fred.old", 1, "", "/y"), "all");
 	assert_string_equal(value_of(s, "user.fred.old", 0, "bob", "/own"), "x");

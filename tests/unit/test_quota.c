@@ -277,7 +277,7 @@ static void a_rename_takes_its_root_along_or_has_to_fit(void **state)
 	static const char *const out[][2] = { { "user.joe.a", "shared.a" }, { "user.joe.a.b", "shared.a.b" } };
 	struct store *s = must_open("rename");
 	struct intent inbox = { .op = INTENT_RENAME_INBOX, .rename_inbox = { BYTES_LIT("user.bob"), BYTES_LIT("user.joe.in"),
-		                                                              BYTES_NONE, BYTES_LIT("default") } };
+		                                                              BYTES_NONE, BYTES_LIT("default"), 0 } };
 	struct arena a = { 0 };
 	char *before, *after;
 

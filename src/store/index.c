@@ -240,26 +240,27 @@ bool index_decode_message(struct bytes key, struct bytes value, struct message *
 	return true;
 }
 
-enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r)
+typedef enum kv_result get_fn(struct kv_txn *t, size_t table, struct bytes key, struct bytes *value_r);
+
+static enum kv_result message_by(get_fn *get, struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r)
 {
 	uint8_t key[KEY_MAX];
 	struct bytes k = bytes_make(key, key_message(key, mailbox, uid)), value;
-	enum kv_result r = kv_get(t, T_MESSAGE, k, &value);
+	enum kv_result r = get(t, T_MESSAGE, k, &value);
 
 	if (r == KV_OK && !index_decode_message(k, value, m_r))
 		return KV_FAILED;
 	return r;
 }
 
+enum kv_result index_message(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r)
+{
+	return message_by(kv_get, t, mailbox, uid, m_r);
+}
+
 enum kv_result index_message_next(struct kv_txn *t, mailbox_id_t mailbox, uint32_t uid, struct message *m_r)
 {
-	uint8_t key[KEY_MAX];
-	struct bytes k = bytes_make(key, key_message(key, mailbox, uid)), value;
-	enum kv_result r = kv_get_next(t, T_MESSAGE, k, &value);
-
-	if (r == KV_OK && !index_decode_message(k, value, m_r))
-		return KV_FAILED;
-	return r;
+	return message_by(kv_get_next, t, mailbox, uid, m_r);
 }
 
 #define MESSAGE_RECORD 45 /* at most */

@@ -1,7 +1,6 @@
 /* ops_expunged.c - messages that were expunged and are kept: letting go of them, and having them back. */
 #include "clock.h"
 #include "imap_flags.h"
-#include "log.h"
 #include "store_private.h"
 
 bool store_has_reclaimable(struct store *s, int64_t before)
@@ -75,7 +74,6 @@ enum store_result op_undelete(struct store *s, const struct intent_undelete *in,
 {
 	struct entry back = { .type = ENTRY_COPY, .time = clock_wall_s() }, gone = { .type = ENTRY_RECLAIM };
 	struct mailbox m;
-	struct fault why;
 	enum store_result result = find_mailbox(s, in->name, &m);
 
 	if (result != STORE_OK)
@@ -102,11 +100,9 @@ enum store_result op_undelete(struct store *s, const struct intent_undelete *in,
 		gone.uids[i] = back.copies[i].source;
 	}
 	gone.count = back.count;
-	if (!index_has_room(s, back.count + gone.count, &why)) {
-		log_event(LOG_ERROR, "store.index.no_room", LOG_FAULT(&why));
-		return STORE_NO_SPACE;
-	}
-	result = turn_entry(s, &back);
+	result = index_check_room(s, back.count + gone.count);
+	if (result == STORE_OK)
+		result = turn_entry(s, &back);
 	if (result != STORE_OK)
 		return result;
 	/* Half of an intent cannot be taken back: there was room for all of it. */

@@ -180,8 +180,10 @@ enum store_result op_rename_inbox(struct store *s, const struct intent_rename_in
 	/* Nothing may fail once the first entry is made. */
 	if (result == STORE_OK && m.exists > RENAMED_MOST)
 		result = STORE_LIMIT;
+	if (result == STORE_OK)
+		result = index_check_room(s, m.exists);
 	if (result == STORE_OK) {
-		result = index_has_room(s, m.exists, &why) ? journal_reserve(&s->journal, rename_inbox_cost(in, m.exists), &why) : STORE_NO_SPACE;
+		result = journal_reserve(&s->journal, rename_inbox_cost(in, m.exists), &why);
 		if (result == STORE_NO_SPACE)
 			log_event(LOG_ERROR, "store.index.no_room", LOG_FAULT(&why));
 	}

@@ -2,7 +2,6 @@
  * PLACE that names them all. A crash between leaves octets that no mailbox has; whatever entry comes next drops them (apply.c). */
 #include "clock.h"
 #include "imap_flags.h"
-#include "log.h"
 #include "quota.h"
 #include "store_private.h"
 
@@ -51,7 +50,6 @@ static enum store_result check(struct store *s, const struct intent_place *in, s
                                struct mailbox *to, struct mailbox *from)
 {
 	struct message old;
-	struct fault why;
 	enum store_result result;
 	uint64_t head;
 
@@ -72,10 +70,8 @@ static enum store_result check(struct store *s, const struct intent_place *in, s
 	out->no_target = result == STORE_NO_MAILBOX;
 	if (result == STORE_OK && to->uidnext > UINT32_MAX - 1 - in->count)
 		result = STORE_LIMIT;
-	if (result == STORE_OK && !index_has_room(s, in->count, &why)) {
-		log_event(LOG_ERROR, "store.index.no_room", LOG_FAULT(&why));
-		result = STORE_NO_SPACE;
-	}
+	if (result == STORE_OK)
+		result = index_check_room(s, in->count);
 	if (result == STORE_OK && in->source != 0)
 		result = result_of_kv(index_mailbox(s->txn, in->source, from));
 	if (result == STORE_OK && in->source != 0) {

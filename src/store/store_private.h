@@ -171,9 +171,9 @@ void digest_check(struct store *s, struct kv_txn *t, const struct entry *e);
 enum store_result op_digest(struct store *s, struct intent_answer *out);
 
 /* store_room.c: what cannot be written to the index once it is committed ends the process, so a change of very many messages is refused
- * before: whether the disk has room for the change of COUNT; and for what entry E changes, which counts in the turn from then on. T: the turn's,
- * or NULL: as committed. False with WHY. */
-bool index_has_room(struct store *s, uint64_t count, struct fault *why);
+ * before: whether the disk has room for the change of COUNT (OK or NO_SPACE, which is logged); and for what entry E changes, which counts in the
+ * turn from then on. T: the turn's, or NULL: as committed. False with WHY. */
+enum store_result index_check_room(struct store *s, uint64_t count);
 bool index_has_room_for(struct store *s, struct kv_txn *t, const struct entry *e, struct fault *why);
 /* store_turn.c: journal and apply E (its lsn, epoch and committed are filled in) in the present turn. */
 enum store_result turn_entry(struct store *s, struct entry *e);

@@ -25,9 +25,14 @@ static bool has_room(struct store *s, uint64_t count, uint64_t octets, struct fa
 	                 (unsigned long long)count, (unsigned long long)need, (unsigned long long)room);
 }
 
-bool index_has_room(struct store *s, uint64_t count, struct fault *why)
+enum store_result index_check_room(struct store *s, uint64_t count)
 {
-	return count < VERY_MANY || has_room(s, count, RECORD_OCTETS, why);
+	struct fault why;
+
+	if (count < VERY_MANY || has_room(s, count, RECORD_OCTETS, &why))
+		return STORE_OK;
+	log_event(LOG_ERROR, "store.index.no_room", LOG_FAULT(&why));
+	return STORE_NO_SPACE;
 }
 
 /* How many messages of the mailbox that E deletes. */

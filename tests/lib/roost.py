@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import hmac
 import imaplib
+import json
 import os
 import random
 import re
@@ -244,6 +245,16 @@ class Murder:
                 d.kill()
             raise AssertionError(f"{e}\n{self.first.tail()}\n{self.mupdate.tail()}") from None
         return self
+
+    def start_pair(self):
+        """Start the two members there are one after the other, so that the first is master, until both are in sync; and make fred."""
+        one, two = self.members.values()
+        self.mupdate.start()
+        one.start()
+        wait_for(lambda: self.imap("admin"), "the first serves").logout()
+        two.start()
+        wait_for(lambda: len(json.loads(http(f"127.0.0.1:{one.admin}", "/status.json")[1] or "{}")["in_sync"].split()) == 2, "in sync")
+        self.create_user("fred")
 
     def is_master(self, name):
         return http(f"127.0.0.1:{self.members[name].admin}", "/role")[0] == 200

@@ -17,12 +17,7 @@ def test_full_replica(small_disk):
     try:
         one, two = m.members.values()
         two.values["partition-default"] = f"{small}/mail"
-        m.mupdate.start()
-        one.start()
-        wait_for(lambda: m.imap("admin"), "the first serves").logout()
-        two.start()
-        wait_for(lambda: len(status(one)["in_sync"].split()) == 2, "in sync")
-        m.create_user("fred")
+        m.start_pair()
         m.expect_event("driver.follow.refused")
         m.expect_event("driver.sync.dropped")
         c = Lmtp(f"127.0.0.1:{one.lmtp}")

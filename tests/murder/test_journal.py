@@ -33,12 +33,7 @@ def pair(limits):
     m = Murder(users=["fred"], backends={"backenda": ["backenda1", "backenda2"]},
                limits={"journal_segment_size": "256K", "log_level": "info", **limits})
     one, two = m.members.values()
-    m.mupdate.start()
-    one.start()
-    wait_for(lambda: m.imap("admin"), "the first serves").logout()
-    two.start()
-    wait_for(lambda: len(status(one)["in_sync"].split()) == 2, "in sync")
-    m.create_user("fred")
+    m.start_pair()
     return m, one, two
 
 

@@ -105,12 +105,7 @@ def test_a_replica_whose_disk_is_fuller(small_disk):
     m = Murder(users=["fred"], backends={"backenda": ["backenda1", "backenda2"]}, limits=LIMITS)
     one, two = m.members.values()
     two.values["partition-default"] = f"{small}/mail"
-    m.mupdate.start()
-    one.start()
-    wait_for(lambda: m.imap("admin"), "the first serves").logout()
-    two.start()
-    wait_for(lambda: len(status(one)["in_sync"].split()) == 2, "in sync")
-    m.create_user("fred")
+    m.start_pair()
     m.expect_event("driver.follow.refused")
     m.expect_event("driver.sync.dropped")
     c = connect(m)
